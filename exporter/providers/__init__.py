@@ -1,0 +1,32 @@
+"""
+The contract between the poller and a provider.
+
+A provider is one module: wire format and pure parsing first, one class last.
+It tries once and reports; pace, back-off, limits on requests and the time limit's length are decided by its caller.
+"""
+
+from typing import ClassVar, Protocol
+
+from exporter.snapshot import Snapshot
+
+
+class Provider(Protocol):
+    """Asks one provider about the campaigns of one account."""
+
+    name: ClassVar[str]
+    """The value of the label `provider`."""
+    statuses: ClassVar[tuple[str, ...]]
+    """The documented statuses of a campaign, in the order in which they are exported."""
+    active_status: ClassVar[str]
+    """The status in which the dialer may place calls."""
+    final_status: ClassVar[str | None]
+    """The status that a campaign never leaves, where there is one."""
+
+    async def poll(self, campaign_id: str) -> Snapshot:
+        """
+        Ask once about one campaign.
+
+        Raises:
+            PollError: Any failure that a later poll may cure.
+        """
+        ...
