@@ -1,0 +1,170 @@
+"""
+OSVI: campaigns as calls by outcome and as queues of contact uploads.
+
+The status answer: https://docs.osvi.ai/api-reference/endpoint/campaign_status.
+Tokens and errors: https://docs.osvi.ai/api-reference/introduction.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from functools import lru_cache
+from typing import ClassVar, Final
+
+from yarl import URL
+
+from exporter.errors import InvalidResponseError
+from exporter.providers.transport import (
+    URLS_KEPT,
+    AuthorizedHeaders,
+    Transport,
+    array_at,
+    count,
+    number,
+    object_at,
+    read_object,
+    segment,
+    text_at,
+)
+from exporter.snapshot import Snapshot
+
+# The outcomes in which a call ends, as documented in one place or another. The map leaves out those that have not
+# happened yet; without a zero to start from, the first failure of a campaign could not be seen as a rise.
+OUTCOMES: Final = ("picked", "not_picked", "failed", "busy", "voicemail")
+
+
+def read_status(payload: dict[str, object]) -> Snapshot:
+    """
+    Read one status answer.
+
+    Counts are calls by outcome, not contacts; nothing in it says how many contacts are left.
+    Whether `total_queued` is a queue's first size or what is left of it is not documented.
+
+    Raises:
+        InvalidResponseError: `success` is not true, or another kind of value where an object or array must stand.
+    """
+    if payload.get("success") is not True:
+        raise InvalidResponseError("success is not true")
+    data = object_at(payload, "data") or {}
+    campaign = object_at(data, "campaign") or {}
+    calls = object_at(data, "calls") or {}
+    by_status = object_at(calls, "by_status")
+    uploads = array_at(data, "uploads")
+    outcomes: dict[str, float] | None = None
+    if by_status is not None:
+        outcomes = {outcome: 0.0 for outcome in OUTCOMES if outcome not in by_status}
+        for outcome, value in by_status.items():
+            if (made := count(value)) is not None:
+                outcomes[outcome] = made
+    queues = None if uploads is None else _Queues(uploads)
+    retry_enabled = campaign.get("is_retry_enabled")
+    return Snapshot(
+        status=text_at(campaign, "status"),
+        name=text_at(campaign, "name"),
+        calls=outcomes,
+        calls_made=count(calls.get("total")),
+        uploads=None if queues is None else queues.uploads,
+        queues=None if queues is None else queues.number,
+        queued_contacts=None if queues is None else queues.contacts,
+        retry_enabled=float(retry_enabled) if isinstance(retry_enabled, bool) else None,
+        retry_threshold=count(campaign.get("retry_threshold")),
+        retry_delay_seconds=number(campaign.get("retry_delay")),
+        created_timestamp_seconds=read_moment(campaign.get("created_at")),
+        work_remaining=None if queues is None else queues.work_remaining,
+        calls_in_flight=bool(outcomes and outcomes.get("in_progress")),
+    )
+
+
+class _Queues:
+    """
+    The queues of all uploads, added up by agent and state.
+
+    A queue whose `completed` is no boolean is in neither state: calling it open could make a false alarm, calling it
+    completed could hide one. Elements that are no objects are passed over.
+
+    Attributes:
+        uploads: Number of uploads.
+        number: Number of queues by (agent, state); both states for each agent.
+        contacts: Contacts by the same pairs, of the queues that said; no pair whose queues all kept silent.
+        work_remaining: True with an open queue, None where only a queue of unknown state could be one.
+    """
+
+    def __init__(self, uploads: list[object]) -> None:
+        known = [upload for upload in uploads if isinstance(upload, dict)]
+        self.uploads = float(len(known))
+        self.number: dict[tuple[str, str], float] = {}
+        self.contacts: dict[tuple[str, str], float] = {}
+        unsure = False
+        for queue in _elements(known):
+            completed = queue.get("completed")
+            if not isinstance(completed, bool):
+                unsure = True
+                continue
+            agent = text_at(queue, "agent_uuid") or ""
+            if (agent, "open") not in self.number:
+                self.number[agent, "open"] = self.number[agent, "completed"] = 0.0
+            pair = (agent, "completed" if completed else "open")
+            self.number[pair] += 1.0
+            if (contacts := count(queue.get("total_queued"))) is not None:
+                self.contacts[pair] = self.contacts.get(pair, 0.0) + contacts
+        for pair, size in self.number.items():
+            if not size:
+                self.contacts[pair] = 0.0
+        is_open = any(size and state == "open" for (_, state), size in self.number.items())
+        self.work_remaining = True if is_open else None if unsure else False
+
+
+def _elements(uploads: list[dict[str, object]]) -> Iterator[dict[str, object]]:
+    for upload in uploads:
+        queues = upload.get("queues")
+        if isinstance(queues, list):
+            yield from (queue for queue in queues if isinstance(queue, dict))
+
+
+def read_moment(value: object) -> float | None:
+    """
+    Read an ISO 8601 date-time.
+
+    Returns:
+        Unix time; None for a moment before 1970, for what is no date-time, and for one without an offset: the
+        provider reads bare dates as Indian time in one place and documents none in another.
+    """
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return None if moment.tzinfo is None else number(moment.timestamp())
+
+
+class Osvi:
+    """
+    Asks for the campaigns of one account.
+
+    Args:
+        transport: Sends the requests, entered by the caller.
+        token: Gives the account's token in force.
+    """
+
+    name: ClassVar[str] = "osvi"
+    statuses: ClassVar[tuple[str, ...]] = ("active", "inactive")
+    active_status: ClassVar[str] = "active"
+    final_status: ClassVar[str | None] = None
+
+    def __init__(self, transport: Transport, token: Callable[[], str]) -> None:
+        self._transport = transport
+        self._headers = AuthorizedHeaders(token, lambda token: {"API-Token": token})
+        self._status_url = lru_cache(URLS_KEPT)(self._make_status_url)
+
+    async def poll(self, campaign_id: str) -> Snapshot:
+        """
+        Ask once for the status of one campaign, by its number.
+
+        Raises:
+            PollError: Any failure that a later poll may cure.
+        """
+        url = self._status_url(campaign_id)
+        return read_status(read_object(await self._transport.get(url, self._headers.current())))
+
+    def _make_status_url(self, campaign_id: str) -> URL:
+        return self._transport.url(f"/v1/campaigns/{segment(campaign_id)}/status")
