@@ -302,10 +302,12 @@ def test_first_scheduled_calls_take_the_ordinary_overrides_unless_they_have_thei
     own = Schedule("America/New_York", (), overrides, scheduled_windows=(EVENING,), scheduled_overrides={})
     named = Schedule("America/New_York", (), overrides, scheduled_overrides={"America/New_York": (EVENING,)})
     elsewhere = Schedule("America/New_York", (OFFICE,), scheduled_overrides={"Asia/Kolkata": (EVENING,)})
+    lifted = Schedule("America/New_York", (EVENING,), {"America/New_York": ()}, scheduled_overrides={})
 
     assert opening_hours(fallen_back) == list(range(9, 17))
     assert opening_hours(own) == [16]
     assert opening_hours(named) == [16]
+    assert opening_hours(lifted) == list(range(16, 20))
     assert opening_hours(elsewhere) == list(range(9, 17))
     assert elsewhere.timezones == ("America/New_York", "Asia/Kolkata")
     assert elsewhere.open_at(moment("Asia/Kolkata", "2026-06-08T16:30"))["Asia/Kolkata"]
