@@ -8,7 +8,7 @@ Tokens and errors: https://docs.osvi.ai/api-reference/introduction.
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import lru_cache
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from yarl import URL
 
@@ -25,11 +25,7 @@ from exporter.providers.transport import (
     segment,
     text_at,
 )
-from exporter.snapshot import Snapshot
-
-# The outcomes in which a call ends, as documented in one place or another. The map leaves out those that have not
-# happened yet; without a zero to start from, the first failure of a campaign could not be seen as a rise.
-OUTCOMES: Final = ("picked", "not_picked", "failed", "busy", "voicemail")
+from exporter.snapshot import CALL_OUTCOMES, CALLS_IN_PROGRESS, Snapshot
 
 
 def read_status(payload: dict[str, object]) -> Snapshot:
@@ -51,7 +47,9 @@ def read_status(payload: dict[str, object]) -> Snapshot:
     uploads = array_at(data, "uploads")
     outcomes: dict[str, float] | None = None
     if by_status is not None:
-        outcomes = {outcome: 0.0 for outcome in OUTCOMES if outcome not in by_status}
+        # The map leaves out what has not happened yet; without a zero to start from, a campaign's first failure could
+        # not be seen as a rise.
+        outcomes = {outcome: 0.0 for outcome in CALL_OUTCOMES if outcome not in by_status}
         for outcome, value in by_status.items():
             if (made := count(value)) is not None:
                 outcomes[outcome] = made
@@ -70,7 +68,7 @@ def read_status(payload: dict[str, object]) -> Snapshot:
         retry_delay_seconds=number(campaign.get("retry_delay")),
         created_timestamp_seconds=read_moment(campaign.get("created_at")),
         work_remaining=None if queues is None else queues.work_remaining,
-        calls_in_flight=bool(outcomes and outcomes.get("in_progress")),
+        calls_in_flight=bool(outcomes and outcomes.get(CALLS_IN_PROGRESS)),
     )
 
 
