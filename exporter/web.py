@@ -1,0 +1,237 @@
+"""
+Routes and answers. It shows what it is handed, and knows neither pollers nor providers.
+
+A page may have tens of megabytes, so it is written piece by piece: the event loop is never held for longer than one
+piece takes, and no second copy of the page is made.
+"""
+
+import asyncio
+import html
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from aiohttp import web
+
+from exporter.negotiation import Format, accepts_gzip, choose_format
+
+_PIECE = 256 * 1024
+_WRITE_TIMEOUT = 60.0
+_PATIENCE = 1.0
+
+_HTML_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",  # for browsers that do not know frame-ancestors
+}
+
+
+Page = Callable[[Format, bool, frozenset[str]], Awaitable[Sequence[bytes]]]
+"""
+Makes the page of metrics: its pieces, for a format, as one gzip stream or not, and for these names alone (`name[]` of
+the official client) where there are any.
+"""
+
+
+def create_app(
+    *,
+    page: Page,
+    ready: Callable[[], bool],
+    reload: Callable[[], Awaitable[str | None]] | None,
+    runbooks: Mapping[str, str],
+    version: str,
+    telemetry_path: str = "/metrics",
+    max_scrapes: int = 64,
+) -> web.Application:
+    """
+    Build the application.
+
+    Args:
+        ready: Whether every campaign was polled and the exporter is not on its way out.
+        reload: Reads the configuration again and returns what is wrong with it; None refuses to (403).
+        runbooks: Markdown by the name of the alert.
+        max_scrapes: Scrapes at once, making and sending the page; past it 503.
+    """
+    app = web.Application()
+    app.on_response_prepare.append(_name_server)
+    routes = app.router
+    routes.add_get(telemetry_path, _Metrics(page, max_scrapes).scrape)
+    if telemetry_path != "/":
+        routes.add_get("/", _landing(telemetry_path, version))
+    routes.add_get("/-/healthy", _healthy)
+    routes.add_get("/-/ready", _ready(ready))
+    reloader = _reload(reload)
+    routes.add_post("/-/reload", reloader)
+    routes.add_put("/-/reload", reloader)
+    routes.add_get("/runbooks/{alert}", _runbook(runbooks))
+    return app
+
+
+def read_runbooks() -> dict[str, str]:
+    """Read the runbooks that came with the package, or those of the checkout that this is."""
+    package = Path(__file__).parent
+    folders = (package / "runbooks", package.parent / "docs" / "runbooks")
+    return {
+        file.stem: file.read_text(encoding="utf-8")
+        for folder in folders[::-1]
+        for file in folder.glob("*.md")
+        if re.fullmatch(r"[A-Za-z]+", file.stem)
+    }
+
+
+class _Metrics:
+    """The page of metrics, for so many scrapes at once."""
+
+    def __init__(self, page: Page, limit: int) -> None:
+        self._page = page
+        self._limit = limit
+        self._scrapes: set[_Scrape] = set()
+
+    async def scrape(self, request: web.Request) -> web.StreamResponse:
+        if len(self._scrapes) >= self._limit and not self._displace():
+            return web.Response(status=503, headers={"Retry-After": "1"}, text="Too many scrapes at once.\n")
+        scrape = _Scrape(request)
+        self._scrapes.add(scrape)
+        try:
+            return await self._answer(request, scrape)
+        finally:
+            self._scrapes.discard(scrape)
+
+    async def _answer(self, request: web.Request, scrape: "_Scrape") -> web.StreamResponse:
+        choice = choose_format(_joined(request, "Accept"))
+        gzip = accepts_gzip(_joined(request, "Accept-Encoding"))
+        # Empty values are left out, as the official client leaves them out.
+        names = frozenset(filter(None, request.query.getall("name[]", ())))
+        chunks = await self._page(choice.format, gzip, names)
+
+        response = web.StreamResponse(headers={"Content-Type": choice.content_type, "Vary": "Accept, Accept-Encoding"})
+        if gzip:
+            response.headers["Content-Encoding"] = "gzip"
+        response.content_length = sum(map(len, chunks))
+        try:
+            async with asyncio.timeout(_WRITE_TIMEOUT):
+                await response.prepare(request)
+                if request.method != "HEAD":
+                    await scrape.send(chunks, response)
+        except (TimeoutError, ConnectionError):
+            # Half a page must not look like a whole one; and what is unsent would be kept for a client that never
+            # takes it.
+            scrape.abort()
+        return response
+
+    def _displace(self) -> bool:
+        """Give up the scrape whose client has taken in nothing for longest, if that is worth a word."""
+        slowest = min(self._scrapes, key=lambda scrape: scrape.progress, default=None)
+        if slowest is None or slowest.progress > time.monotonic() - _PATIENCE:
+            return False
+        self._scrapes.discard(slowest)
+        slowest.abort()
+        return True
+
+
+class _Scrape:
+    """One scrape under way."""
+
+    def __init__(self, request: web.Request) -> None:
+        self._transport = request.transport
+        self.progress = float("inf")
+        """When its client last took something in; never is it to blame before there is a page to take."""
+
+    async def send(self, chunks: Sequence[bytes], response: web.StreamResponse) -> None:
+        for piece in pieces(chunks):
+            self.progress = time.monotonic()
+            await response.write(piece)
+            # A quick client never makes `write` wait, and then nobody else would get a turn.
+            await asyncio.sleep(0)
+
+    def abort(self) -> None:
+        if self._transport:
+            self._transport.abort()
+
+
+def pieces(chunks: Sequence[bytes], size: int = _PIECE) -> Iterator[bytes | memoryview]:
+    """Cut and join chunks, in their order, to pieces of at most `size` bytes; large ones are not copied."""
+    waiting: list[bytes] = []
+    length = 0
+    for chunk in chunks:
+        if length + len(chunk) > size:
+            if waiting:
+                yield b"".join(waiting)
+                waiting, length = [], 0
+            if len(chunk) > size:
+                view = memoryview(chunk)
+                yield from (view[start : start + size] for start in range(0, len(view), size))
+                continue
+        waiting.append(chunk)
+        length += len(chunk)
+    if waiting:
+        yield b"".join(waiting)
+
+
+def _joined(request: web.Request, header: str) -> str:
+    return ",".join(request.headers.getall(header, ()))
+
+
+async def _name_server(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = "campaign-exporter"  # and not what it is made of, and of which age
+    response.headers["X-Content-Type-Options"] = "nosniff"
+
+
+async def _healthy(request: web.Request) -> web.Response:
+    return web.Response(text="campaign-exporter is healthy.\n")
+
+
+def _ready(ready: Callable[[], bool]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handler(request: web.Request) -> web.Response:
+        if ready():
+            return web.Response(text="campaign-exporter is ready.\n")
+        return web.Response(status=503, text="campaign-exporter is not ready.\n")
+
+    return handler
+
+
+def _reload(
+    reload: Callable[[], Awaitable[str | None]] | None,
+) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handler(request: web.Request) -> web.Response:
+        if reload is None:
+            return web.Response(status=403, text="Reloading over HTTP needs --web.enable-lifecycle.\n")
+        if error := await reload():
+            return web.Response(status=500, text=f"{error}\n")
+        return web.Response(text="The configuration was reloaded.\n")
+
+    return handler
+
+
+def _runbook(runbooks: Mapping[str, str]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handler(request: web.Request) -> web.Response:
+        # A name is looked up in what was read at the start; no path is ever made of it.
+        text = runbooks.get(request.match_info["alert"])
+        if text is None:
+            raise web.HTTPNotFound(text="There is no runbook of that name.\n")
+        return web.Response(text=text)
+
+    return handler
+
+
+def _landing(telemetry_path: str, version: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+    body = f"""<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<title>campaign-exporter</title>
+<h1>campaign-exporter</h1>
+<p>Version {html.escape(version)}</p>
+<ul>
+<li><a href="{html.escape(telemetry_path)}">Metrics</a></li>
+<li><a href="/-/healthy">Health</a></li>
+<li><a href="/-/ready">Readiness</a></li>
+</ul>
+</html>
+"""
+
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(text=body, content_type="text/html", headers=_HTML_HEADERS)
+
+    return handler
