@@ -17,6 +17,7 @@ import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, NoReturn, Self, TypeAlias, cast, get_args
@@ -36,10 +37,12 @@ from pydantic import (
     SecretStr,
     Strict,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic.fields import FieldInfo
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 ENVIRONMENT_PREFIX = "CAMPAIGN_EXPORTER_"
@@ -59,12 +62,9 @@ RESERVED_LABELS = frozenset(
 )
 """Labels that the exporter, Prometheus or the shipped rules put on series themselves."""
 
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-
 # Kubernetes injects these into every pod of a namespace that has a Service called campaign-exporter.
 _OF_A_SERVICE = re.compile(r"(PORT|PORT_.*|SERVICE_HOST|SERVICE_PORT.*)", re.DOTALL)
 
-_DURATION = re.compile(r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?", re.ASCII)
 _UNITS = (
     ("y", 31_536_000_000),
     ("w", 604_800_000),
@@ -74,6 +74,7 @@ _UNITS = (
     ("s", 1000),
     ("ms", 1),
 )
+_DURATION = re.compile("".join(rf"(?:([0-9]{{1,15}}){unit})?" for unit, _ in _UNITS))
 _LONGEST_MS = 100 * 31_536_000_000
 
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -117,24 +118,30 @@ def parse_duration(value: Any) -> float:
 
     See https://prometheus.io/docs/prometheus/latest/configuration/configuration/ (`<duration>`).
     """
-    if isinstance(value, int | float) and not isinstance(value, bool) and value:
-        raise _refusal("expected a duration: write a unit, such as 15s")
-    text = str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
-    if text in ("0", "0.0"):
+    text = str(value) if isinstance(value, str | int | float) else ""
+    if text == "0":
         return 0.0
-    if re.fullmatch(r"[0-9.]+", text):
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
         raise _refusal("expected a duration: write a unit, such as 15s")
     match = _DURATION.fullmatch(text)
     if not text or match is None:
         raise _refusal("expected a duration such as 500ms, 15s, 1m30s, 2h or 1d")
-    # The digits are counted first: a number of thousands of digits is not even converted.
-    amounts = [amount or "0" for amount in match.groups()]
-    total = (
-        sum(int(amount) * unit for amount, (_, unit) in zip(amounts, _UNITS, strict=True)) if len(text) < 64 else None
-    )
-    if total is None or total > _LONGEST_MS:
+    total = sum(int(amount or 0) * unit for amount, (_, unit) in zip(match.groups(), _UNITS, strict=True))
+    if total > _LONGEST_MS:
         raise _refusal("expected a duration of at most 100y")
     return total / 1000
+
+
+def _above_zero(seconds: float) -> float:
+    if seconds <= 0:
+        raise _refusal("expected a duration above 0")
+    return seconds
+
+
+def _one_second_or_more(seconds: float) -> float:
+    if seconds < 1:
+        raise _refusal("expected a duration of at least 1s")
+    return seconds
 
 
 def format_duration(seconds: float) -> str:
@@ -151,11 +158,11 @@ def format_duration(seconds: float) -> str:
 
 
 def _text(value: Any) -> Any:
-    if isinstance(value, _Unquoted) or (isinstance(value, int | float) and not isinstance(value, SecretStr)):
+    if isinstance(value, _Unquoted | int | float):
         raise _refusal("expected a string: quote it")
     if not isinstance(value, str | SecretStr | Path):
         raise _refusal("expected a string")
-    return value
+    return str(value) if isinstance(value, Path) else value
 
 
 def _printable(value: str) -> str:
@@ -236,10 +243,7 @@ def _minutes(value: Any) -> int:
 def _stall_after(value: Any) -> Any:
     if value == "never":
         return value
-    seconds = parse_duration(value)
-    if not seconds:
-        raise _refusal("expected a duration above 0, or never")
-    return seconds
+    return _above_zero(parse_duration(value))
 
 
 def _labels(value: Any) -> Any:
@@ -258,7 +262,7 @@ def _label_name(name: str) -> str:
     return name
 
 
-def _label_value(value: str) -> str:
+def _one_line(value: str) -> str:
     if _UNPRINTABLE.search(value):
         raise _refusal("expected a string without control characters and line breaks")
     return value
@@ -326,13 +330,20 @@ def _listen_address(value: Any) -> Any:
     if isinstance(value, ListenAddress):
         return value
     try:
-        return ListenAddress.parse(str(_text(value)) if not isinstance(value, _Unquoted) else value)
+        # An unquoted 127:80 has only one meaning here.
+        return ListenAddress.parse(value if isinstance(value, _Unquoted) else _text(value))
     except ValueError:
         raise _refusal("expected host:port, :port, [::1]:port or unix:/path") from None
 
 
-def _one_or_more(value: Any) -> Any:
+def _as_list(value: Any) -> Any:
     return (value,) if isinstance(value, str | ListenAddress) else value
+
+
+def _not_empty(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not values:
+        raise _refusal("expected a list that is not empty")
+    return values
 
 
 Text: TypeAlias = Annotated[str, BeforeValidator(_text)]
@@ -342,13 +353,15 @@ Integer: TypeAlias = Annotated[int, Strict()]
 Number: TypeAlias = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Switch: TypeAlias = Annotated[bool, Strict()]
 Duration: TypeAlias = Annotated[float, BeforeValidator(parse_duration)]
+Interval: TypeAlias = Annotated[float, AfterValidator(_one_second_or_more), BeforeValidator(parse_duration)]
+Timeout: TypeAlias = Annotated[float, AfterValidator(_above_zero), BeforeValidator(parse_duration)]
 StallAfter: TypeAlias = Annotated[float | Literal["never"], BeforeValidator(_stall_after)]
 TimeOfDay: TypeAlias = Annotated[int, BeforeValidator(_minutes)]
 Secret: TypeAlias = Annotated[SecretStr, BeforeValidator(_text)]
 Labels: TypeAlias = Annotated[
     Mapping[
         Annotated[str, AfterValidator(_label_name)],
-        Annotated[str, AfterValidator(_short), AfterValidator(_label_value), BeforeValidator(_text)],
+        Annotated[str, AfterValidator(_short), AfterValidator(_one_line), BeforeValidator(_text)],
     ],
     BeforeValidator(_labels),
     AfterValidator(MappingProxyType),
@@ -360,11 +373,13 @@ Labels: TypeAlias = Annotated[
 # Sections
 
 
-Fault: TypeAlias = tuple[tuple[str | int, ...], str]
+Key: TypeAlias = tuple[str | int, ...]
+"""A key's path: names, and numbers for the places in a list."""
+Fault: TypeAlias = tuple[Key, str]
 """A key's path, relative to the section that reports it, and what was expected there."""
 
 
-def _own_words(error: Mapping[str, Any], section: "type[_Section]") -> str:
+def _own_words(error: ErrorDetails, section: "type[_Section]") -> str:
     kind, context = error["type"], error.get("ctx", {})
     if kind == "setting":
         return str(error["msg"])
@@ -388,13 +403,11 @@ def _own_words(error: Mapping[str, Any], section: "type[_Section]") -> str:
         "literal_error": ("one of {}", "expected"),
         "greater_than": ("more than {}", "gt"),
         "greater_than_equal": ("at least {}", "ge"),
-        "less_than_equal": ("at most {}", "le"),
-        "too_short": ("a list of at least {}", "min_length"),
     }
     if kind in fixed:
         return fixed[kind]
-    words, bound = bounds[kind]
-    return f"expected {words.format(context[bound])}"
+    words, bound = bounds.get(kind, ("another value", ""))
+    return f"expected {words.format(context.get(bound))}"
 
 
 def _get(item: Any, key: str) -> Any:
@@ -439,7 +452,8 @@ class _Section(BaseModel):
         try:
             section = handler(data)
         except ValidationError as exc:
-            faults = [(error["loc"], _own_words(error, cls)) for error in exc.errors(include_url=False)] + faults
+            written = exc.errors(include_url=False, include_input=False)
+            faults = [(error["loc"], _own_words(error, cls)) for error in written] + faults
         if faults:
             # Anew, since the original one holds the input, in which a token may stand.
             raise ValidationError.from_exception_data(
@@ -453,15 +467,15 @@ class _Section(BaseModel):
 class PollSettings(_Section):
     """How often and how patiently the providers are asked."""
 
-    active_interval: Annotated[Duration, Field(ge=1)] = 15.0
+    active_interval: Interval = 15.0
     """Interval of campaigns whose status is active, and of any with calls in flight; at least 1s."""
-    idle_interval: Annotated[Duration, Field(ge=1)] = 120.0
+    idle_interval: Interval = 120.0
     """Interval of campaigns in any other status; at least 1s."""
-    closed_interval: Annotated[Duration, Field(ge=1)] = 3600.0
+    closed_interval: Interval = 3600.0
     """Interval of Anyreach campaigns that are closed, which is final; at least 1s."""
-    timeout: Annotated[Duration, Field(gt=0)] = 10.0
+    timeout: Timeout = 10.0
     """Time limit of one request, from connecting to the last byte; above 0."""
-    stale_after: Annotated[Duration, Field(gt=0)] = 60.0
+    stale_after: Timeout = 60.0
     """Time without a success after which values are withdrawn; never less than three times the campaign's interval."""
     max_in_flight: Annotated[Integer, Field(ge=1)] = 256
     """Requests at once, all accounts together; at least 1."""
@@ -472,7 +486,7 @@ class PollSettings(_Section):
 class CallingWindow(_Section):
     """A span of time on some days of the week, in which calls are placed."""
 
-    days: Annotated[tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...], Field(min_length=1)]
+    days: Annotated[tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...], AfterValidator(_not_empty)]
     """Days of the week on which the window starts: mon, tue, wed, thu, fri, sat, sun."""
     start: TimeOfDay
     """Beginning as HH:MM, 00:00 to 23:59 (once loaded: minutes after midnight)."""
@@ -492,7 +506,7 @@ class CallingHours(_Section):
 
     timezone: Annotated[str, AfterValidator(_timezone), BeforeValidator(_text)]
     """Time zone of the windows: a name of the IANA database, such as Asia/Kolkata."""
-    windows: Annotated[tuple[CallingWindow, ...], Field(min_length=1)]
+    windows: Annotated[tuple[CallingWindow, ...], AfterValidator(_not_empty)]
     """The windows; at least one."""
 
 
@@ -521,11 +535,14 @@ class CampaignSettings(_Section):
 class DiscoverySettings(_Section):
     """Which campaigns of an Anyreach organization are found by listing them."""
 
-    statuses: Annotated[tuple[Literal["active", "paused", "closed"], ...], Field(min_length=1)] = ("active", "paused")
+    statuses: Annotated[tuple[Literal["active", "paused", "closed"], ...], AfterValidator(_not_empty)] = (
+        "active",
+        "paused",
+    )
     """Statuses of the campaigns to find: active, paused, closed."""
-    name_contains: Text = ""
+    name_contains: Annotated[Text, AfterValidator(_one_line)] = ""
     """Part of the names of the campaigns to find; empty for all."""
-    refresh_interval: Annotated[Duration, Field(ge=1)] = 300.0
+    refresh_interval: Interval = 300.0
     """Time between two listings; at least 1s."""
     max_campaigns: Annotated[Integer, Field(ge=1)] = 10_000
     """Most campaigns to take from the listing; at least 1."""
@@ -685,8 +702,8 @@ class WebSettings(_Section):
             Annotated[InstanceOf[ListenAddress], BeforeValidator(_listen_address), PlainSerializer(str)],
             ...,
         ],
-        BeforeValidator(_one_or_more),
-        Field(min_length=1),
+        BeforeValidator(_as_list),
+        AfterValidator(_not_empty),
     ] = (ListenAddress(port=10077),)
     """Addresses to listen on: host:port, :port, [::1]:port or unix:/path."""
     telemetry_path: Annotated[Text, AfterValidator(_telemetry_path)] = "/metrics"
@@ -709,22 +726,24 @@ class LogSettings(_Section):
 class ShardSettings(_Section):
     """Which part of the accounts this process serves."""
 
-    index: Annotated[Integer, Field(ge=0), BeforeValidator(_shard_index)] = 0
-    """This process's number, from 0, less than count; `hostname`: the number that ends a StatefulSet pod's name."""
     count: Annotated[Integer, Field(ge=1)] = 1
     """Number of processes that share the accounts; at least 1."""
+    index: Annotated[Integer, Field(ge=0), BeforeValidator(_shard_index)] = 0
+    """This process's number, from 0, less than count; `hostname`: the number that ends a StatefulSet pod's name."""
 
-    @model_validator(mode="after")
-    def _index_below_count(self) -> Self:
-        if self.index >= self.count:
-            raise _refusal("expected an index less than count")
-        return self
+    @field_validator("index")
+    @classmethod
+    def _below_count(cls, index: int, info: ValidationInfo) -> int:
+        # The count is missing here where it is at fault itself.
+        if index >= info.data.get("count", index + 1):
+            raise _refusal("expected an index less than shard.count")
+        return index
 
 
 class ReloadSettings(_Section):
     """Reloading without being told to."""
 
-    auto_interval: Annotated[Duration, Field(ge=0)] = 0.0
+    auto_interval: Duration = 0.0
     """Time between two looks at the file's content, which is reloaded when it has changed; 0s for never."""
 
 
@@ -918,7 +937,7 @@ def add_flags(parser: argparse.ArgumentParser, *, config_file: bool = True) -> N
         arguments: dict[str, Any] = {
             "dest": ".".join(option.key),
             "default": argparse.SUPPRESS,
-            "help": f"{words} (default: {option.default})" if option.default else words,
+            "help": words,
         }
         if isinstance(option.field.default, bool):
             arguments["action"] = argparse.BooleanOptionalAction
@@ -927,6 +946,8 @@ def add_flags(parser: argparse.ArgumentParser, *, config_file: bool = True) -> N
             if option.is_list:
                 arguments["action"] = "append"
                 arguments["help"] += " May be repeated."
+        if option.default:
+            arguments["help"] += f" (default: {option.default})"
         group.add_argument(option.flag, **arguments)
 
 
@@ -991,7 +1012,8 @@ class _Document:
             self.values = self._value(self._root, ()) if self._root else {}
         except yaml.MarkedYAMLError as exc:
             mark = exc.problem_mark or exc.context_mark
-            raise ConfigurationError([f"{path}:{mark.line + 1 if mark else 1}: expected YAML: {exc.problem}"]) from None
+            problem = ", ".join(filter(None, (exc.context, exc.problem)))
+            raise ConfigurationError([f"{path}:{mark.line + 1 if mark else 1}: expected YAML: {problem}"]) from None
         except yaml.reader.ReaderError as exc:
             line = text.count("\n", 0, exc.position) + 1
             raise ConfigurationError([f"{path}:{line}: expected YAML: a character that it does not allow"]) from None
@@ -1002,7 +1024,7 @@ class _Document:
         if not isinstance(self.values, dict):
             raise ConfigurationError([f"{path}:1: expected a mapping of keys to values, such as accounts: [...]"])
 
-    def _value(self, node: yaml.Node, key: tuple[str | int, ...]) -> Any:
+    def _value(self, node: yaml.Node, key: Key) -> Any:
         if isinstance(node, yaml.ScalarNode):
             if node.tag == _PLAIN_TAG:
                 return _plain(node.value)
@@ -1012,24 +1034,28 @@ class _Document:
             return [self._value(item, (*key, index)) for index, item in enumerate(node.value)]
         elif node.tag == "tag:yaml.org,2002:map":
             values: dict[str, Any] = {}
+            merged: list[Any] = []
             for name, value in node.value:
                 if not isinstance(name, yaml.ScalarNode):
-                    self.faults.append(
-                        f"{self.path}:{name.start_mark.line + 1}: {key_path(key)}: expected keys that are strings"
-                    )
+                    self._refuse(name, key, "expected keys that are strings")
+                elif name.tag == _PLAIN_TAG and name.value == "<<":
+                    merge = self._value(value, key)
+                    merged += merge if isinstance(merge, list) else [merge]
                 elif name.value in values:
-                    at = f"{self.path}:{name.start_mark.line + 1}"
-                    self.faults.append(
-                        f"{at}: {key_path((*key, name.value))}: expected this key once: it is here twice"
-                    )
+                    self._refuse(name, (*key, name.value), "expected this key once: it is here twice")
                 else:
                     values[name.value] = self._value(value, (*key, name.value))
+            for mapping in merged:
+                values = {**mapping, **values} if isinstance(mapping, dict) else values
             return values
-        self.faults.append(f"{self.path}:{node.start_mark.line + 1}: {key_path(key)}: expected a value without a tag")
+        self._refuse(node, key, "expected a value without a tag")
         return None
 
-    def place(self, key: tuple[str | int, ...]) -> str:
-        """File and line of a key, or of the innermost part of its path that is there."""
+    def _refuse(self, node: yaml.Node, key: Key, expected: str) -> None:
+        self.faults.append(_fault_line(f"{self.path}:{node.start_mark.line + 1}", key, expected))
+
+    def line(self, key: Key) -> int:
+        """The line of a key, or of the innermost part of its path that is there."""
         node, line = self._root, 0
         for part in key:
             found = None
@@ -1040,13 +1066,15 @@ class _Document:
             if found is None:
                 break
             line, node = found[0].start_mark.line, found[1]
-        return f"{self.path}:{line + 1}"
+        return line + 1
 
 
-def _read_file(path: Path) -> _Document:
+def _read_file(path: Path, *, required: bool) -> _Document | None:
     try:
         content = path.read_bytes()
     except OSError as exc:
+        if isinstance(exc, FileNotFoundError) and not required:
+            return None
         raise ConfigurationError([f"{path}: expected a file that can be read: {exc.strerror}"]) from None
     try:
         text = content.decode("utf-8-sig")
@@ -1085,6 +1113,10 @@ def key_path(key: Iterable[str | int]) -> str:
     return path
 
 
+def _fault_line(place: str, key: Key, expected: str) -> str:
+    return ": ".join(filter(None, (place, key_path(key), expected)))
+
+
 def _can_be_shown(key: str) -> bool:
     looks_like_a_token = key.startswith(("pat_", "ak_")) or (len(key) >= 16 and any(c.isdigit() for c in key))
     return bool(re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", key)) and not looks_like_a_token
@@ -1114,7 +1146,7 @@ def _read_environment(environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[
             continue
         option = known.get(variable)
         if option is None:
-            close = difflib.get_close_matches(variable, known, n=1)
+            close = difflib.get_close_matches(variable, known, n=1, cutoff=0.85)
             hint = f": did you mean {close[0]}?" if close else ""
             faults.append(f"{variable}: no option has this variable{hint}")
             continue
@@ -1254,11 +1286,11 @@ def load(
         variables.pop(("accounts",), None)
     else:
         path = config_file(arguments)
-        if path.exists() or hasattr(arguments, "config.file"):
-            try:
-                document = _read_file(path)
-            except ConfigurationError as exc:
-                raise ConfigurationError([*exc.faults, *faults]) from None
+        try:
+            document = _read_file(path, required=hasattr(arguments, "config.file"))
+        except ConfigurationError as exc:
+            raise ConfigurationError([*exc.faults, *faults]) from None
+        if document:
             file_values, faults = document.values, [*document.faults, *faults]
         elif "accounts" not in variable_values and not faults:
             raise ConfigurationError(
@@ -1268,14 +1300,15 @@ def load(
                 ]
             )
 
-    def describe(fault: Fault) -> str:
-        key, expected = fault
+    def place(key: Key) -> tuple[int, str]:
         for given in (flags, variables):
             for option, source in given.items():
                 if key[: len(option)] == option:
-                    return f"{source}: {key_path(key)}: {expected}"
-        place = document.place(key) if document else "configuration"
-        return f"{place}: {key_path(key)}: {expected}" if key else f"{place}: {expected}"
+                    return 0, source
+        if document is None:
+            return 0, "configuration"
+        line = document.line(key)
+        return line, f"{document.path}:{line}"
 
     sources = tuple(
         InitSettingsSource(Settings, dict(values)) for values in (flag_values, variable_values, file_values)
@@ -1285,9 +1318,15 @@ def load(
     try:
         settings = Settings(_build_sources=(sources, {}))
     except ValidationError as exc:
-        found += [(error["loc"], error["msg"]) for error in exc.errors(include_url=False, include_input=False)]
+        # The key of a mapping that is at fault itself is followed by the mark [key].
+        found += [
+            (tuple(part for part in error["loc"] if part != "[key]"), error["msg"])
+            for error in exc.errors(include_url=False, include_input=False)
+        ]
     accounts = variable_values.get("accounts", file_values.get("accounts"))
     found += _check_surroundings({"accounts": accounts}, environ)
     if found or faults or settings is None:
-        raise ConfigurationError([*faults, *dict.fromkeys(map(describe, found))])
+        # Each stands once and in the order of the file.
+        placed = sorted({(*place(key), key, expected): None for key, expected in found}, key=itemgetter(0))
+        raise ConfigurationError([*faults, *(_fault_line(source, key, text) for _, source, key, text in placed)])
     return settings
