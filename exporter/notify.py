@@ -1,0 +1,84 @@
+"""
+What the service manager is told: that the exporter is ready, reloads, stops and is alive.
+
+systemd's protocol is one datagram of lines to a Unix socket
+(https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html). That is less code than calling a library for
+it would be, and the library would be a dependency with C code for a handful of bytes.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+
+_log = logging.getLogger(__name__)
+
+
+class ServiceManager:
+    """Tells systemd how the service is; says nothing where the unit did not ask (`Type=notify`, `WatchdogSec=`)."""
+
+    def __init__(
+        self, environ: MutableMapping[str, str] = os.environ, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Read, and remove, the variables that systemd gives: they are not meant for child processes."""
+        address = environ.pop("NOTIFY_SOCKET", "")
+        # "@" stands for the zero byte that abstract names begin with; other kinds of address are for virtual machines.
+        self._address = "\0" + address[1:] if address.startswith("@") else address if address.startswith("/") else ""
+        self._monotonic = monotonic
+        self._failed = False
+        limit, process = environ.pop("WATCHDOG_USEC", ""), environ.pop("WATCHDOG_PID", "")
+        meant = self._address and limit.isdecimal() and int(limit) > 0 and process in {"", str(os.getpid())}
+        self.watchdog_interval = int(limit) / 2e6 if meant else None
+        """Seconds between signs of life: half of what the unit allows. None where it has no watchdog."""
+
+    def ready(self, status: str = "") -> None:
+        """Say that the service is up, or that a reload is done."""
+        self._send("READY=1", f"STATUS={_line(status)}")
+
+    def reloading(self) -> None:
+        """Say that a reload began; `ready` ends it."""
+        # The time lets systemd tell this reload from an earlier one (`Type=notify-reload`).
+        self._send("RELOADING=1", f"MONOTONIC_USEC={int(self._monotonic() * 1e6)}")
+
+    def stopping(self) -> None:
+        """Say that the shutdown began."""
+        self._send("STOPPING=1")
+
+    def status(self, text: str) -> None:
+        """Set the line that `systemctl status` shows."""
+        self._send(f"STATUS={_line(text)}")
+
+    def alive(self) -> None:
+        """Keep the watchdog quiet for another while."""
+        self._send("WATCHDOG=1")
+
+    def _send(self, *assignments: str) -> None:
+        if not self._address:
+            return
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+                sock.settimeout(1)  # of a manager that does not read; it has other troubles then
+                sock.connect(self._address)
+                sock.sendall("\n".join(assignments).encode(errors="replace"))
+        except OSError as exc:
+            if not self._failed:
+                _log.warning("the service manager cannot be told", extra={"error": exc.strerror or str(exc)})
+            self._failed = True
+        else:
+            self._failed = False
+
+
+async def keep_watchdog_quiet(
+    manager: ServiceManager, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+) -> None:
+    """Give signs of life for as long as the event loop turns; returns at once where no watchdog waits for them."""
+    while manager.watchdog_interval is not None:
+        manager.alive()
+        await sleep(manager.watchdog_interval)
+
+
+def _line(text: str) -> str:
+    # A line break would begin another assignment.
+    return " ".join(text.split())
