@@ -1,0 +1,174 @@
+{{- /*
+The pod, the same for the Deployment and the StatefulSets. Takes a dict: root (the top context), labels (a dict more).
+*/ -}}
+{{- define "campaign-exporter.pod" -}}
+{{- $root := .root -}}
+{{- with $root -}}
+metadata:
+  labels:
+    {{- include "campaign-exporter.labels" . | nindent 4 }}
+    {{- with $.labels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+    {{- with .Values.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- with .Values.podAnnotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  serviceAccountName: {{ include "campaign-exporter.serviceAccountName" . }}
+  automountServiceAccountToken: false
+  # Variables of a Service would share the prefix of the exporter's own settings.
+  enableServiceLinks: false
+  {{- with .Values.imagePullSecrets }}
+  imagePullSecrets:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  # The exporter lets running scrapes end for 5 seconds.
+  terminationGracePeriodSeconds: 15
+  securityContext:
+    runAsNonRoot: true
+    runAsUser: 65532
+    runAsGroup: 65532
+    fsGroup: 65532
+    seccompProfile:
+      type: RuntimeDefault
+  containers:
+    - name: exporter
+      image: {{ include "campaign-exporter.image" . | quote }}
+      imagePullPolicy: {{ .Values.image.pullPolicy }}
+      args:
+        {{- if .Values.demo }}
+        - demo
+        {{- else }}
+        - serve
+        - --config.file=/etc/campaign-exporter/campaign-exporter.yml
+        - --web.listen-address=:10077
+        {{- if .Values.existingWebConfigSecret }}
+        - --web.config.file=/etc/campaign-exporter-web/web-config.yml
+        {{- end }}
+        {{- end }}
+        {{- range .Values.extraArgs }}
+        - {{ . | quote }}
+        {{- end }}
+      {{- if or (not .Values.demo) .Values.extraEnv }}
+      env:
+        {{- if not .Values.demo }}
+        # A ConfigMap or Secret changes by a swapped link and sends no signal: the exporter looks itself.
+        - name: CAMPAIGN_EXPORTER_RELOAD__AUTO_INTERVAL
+          value: {{ .Values.reloadInterval | quote }}
+        {{- if gt (int .Values.shards) 1 }}
+        - name: CAMPAIGN_EXPORTER_SHARD__INDEX
+          value: hostname
+        - name: CAMPAIGN_EXPORTER_SHARD__COUNT
+          value: {{ .Values.shards | quote }}
+        {{- end }}
+        {{- end }}
+        {{- with .Values.extraEnv }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      {{- end }}
+      ports:
+        - name: http
+          containerPort: 10077
+          protocol: TCP
+      livenessProbe:
+        httpGet:
+          path: /-/healthy
+          port: http
+          scheme: {{ ternary "HTTPS" "HTTP" .Values.tls }}
+        periodSeconds: 10
+        timeoutSeconds: 5
+        failureThreshold: 3
+      readinessProbe:
+        httpGet:
+          path: /-/ready
+          port: http
+          scheme: {{ ternary "HTTPS" "HTTP" .Values.tls }}
+        periodSeconds: 5
+        timeoutSeconds: 5
+        failureThreshold: 2
+      {{- with .Values.resources }}
+      resources:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      securityContext:
+        allowPrivilegeEscalation: false
+        readOnlyRootFilesystem: true
+        capabilities:
+          drop: [ALL]
+      {{- if or (not .Values.demo) .Values.existingTokenSecrets .Values.existingWebConfigSecret }}
+      # Whole folders, never subPath: a file mounted by subPath is not updated when its Secret is.
+      volumeMounts:
+        {{- if not .Values.demo }}
+        - name: config
+          mountPath: /etc/campaign-exporter
+          readOnly: true
+        {{- end }}
+        {{- range $index, $secret := .Values.existingTokenSecrets }}
+        - name: tokens-{{ $index }}
+          mountPath: /run/secrets/{{ $secret }}
+          readOnly: true
+        {{- end }}
+        {{- if .Values.existingWebConfigSecret }}
+        - name: web-config
+          mountPath: /etc/campaign-exporter-web
+          readOnly: true
+        {{- end }}
+      {{- end }}
+  {{- if or (not .Values.demo) .Values.existingTokenSecrets .Values.existingWebConfigSecret }}
+  volumes:
+    {{- if not .Values.demo }}
+    - name: config
+      {{- if .Values.existingConfigSecret }}
+      secret:
+        secretName: {{ .Values.existingConfigSecret }}
+        defaultMode: 0440
+      {{- else }}
+      configMap:
+        name: {{ include "campaign-exporter.fullname" . }}
+      {{- end }}
+    {{- end }}
+    {{- range $index, $secret := .Values.existingTokenSecrets }}
+    - name: tokens-{{ $index }}
+      secret:
+        secretName: {{ $secret }}
+        defaultMode: 0440
+    {{- end }}
+    {{- if .Values.existingWebConfigSecret }}
+    - name: web-config
+      secret:
+        secretName: {{ .Values.existingWebConfigSecret }}
+        defaultMode: 0440
+    {{- end }}
+  {{- end }}
+  {{- with .Values.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.affinity }}
+  affinity:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  topologySpreadConstraints:
+    {{- if .Values.topologySpreadConstraints }}
+    {{- toYaml .Values.topologySpreadConstraints | nindent 4 }}
+    {{- else }}
+    - maxSkew: 1
+      topologyKey: kubernetes.io/hostname
+      whenUnsatisfiable: ScheduleAnyway
+      labelSelector:
+        matchLabels:
+          {{- include "campaign-exporter.selectorLabels" . | nindent 10 }}
+    {{- end }}
+{{- end -}}
+{{- end -}}
