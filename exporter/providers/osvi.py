@@ -5,7 +5,8 @@ The status answer: https://docs.osvi.ai/api-reference/endpoint/campaign_status.
 Tokens and errors: https://docs.osvi.ai/api-reference/introduction.
 """
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
 from typing import ClassVar
@@ -86,36 +87,42 @@ class _Queues:
         work_remaining: True with an open queue, None where only a queue of unknown state could be one.
     """
 
+    __slots__ = ("contacts", "number", "uploads", "work_remaining")
+
     def __init__(self, uploads: list[object]) -> None:
-        known = [upload for upload in uploads if isinstance(upload, dict)]
-        self.uploads = float(len(known))
+        self.uploads = 0.0
         self.number: dict[tuple[str, str], float] = {}
         self.contacts: dict[tuple[str, str], float] = {}
-        unsure = False
-        for queue in _elements(known):
-            completed = queue.get("completed")
-            if not isinstance(completed, bool):
-                unsure = True
-                continue
-            agent = text_at(queue, "agent_uuid") or ""
-            if (agent, "open") not in self.number:
-                self.number[agent, "open"] = self.number[agent, "completed"] = 0.0
-            pair = (agent, "completed" if completed else "open")
-            self.number[pair] += 1.0
-            if (contacts := count(queue.get("total_queued"))) is not None:
-                self.contacts[pair] = self.contacts.get(pair, 0.0) + contacts
+        self.work_remaining: bool | None = False
+        for upload in uploads:
+            if isinstance(upload, dict):
+                self.uploads += 1.0
+                queues = upload.get("queues")
+                if isinstance(queues, list):
+                    for queue in queues:
+                        if isinstance(queue, dict):
+                            self._add(queue)
         for pair, size in self.number.items():
             if not size:
                 self.contacts[pair] = 0.0
-        is_open = any(size and state == "open" for (_, state), size in self.number.items())
-        self.work_remaining = True if is_open else None if unsure else False
 
-
-def _elements(uploads: list[dict[str, object]]) -> Iterator[dict[str, object]]:
-    for upload in uploads:
-        queues = upload.get("queues")
-        if isinstance(queues, list):
-            yield from (queue for queue in queues if isinstance(queue, dict))
+    def _add(self, queue: dict[str, object]) -> None:
+        completed = queue.get("completed")
+        if not isinstance(completed, bool):
+            self.work_remaining = self.work_remaining or None
+            return
+        agent = text_at(queue, "agent_uuid") or ""
+        pair, other = (agent, "open"), (agent, "completed")
+        if completed:
+            pair, other = other, pair
+        else:
+            self.work_remaining = True
+        self.number[pair] = self.number.get(pair, 0.0) + 1.0
+        self.number.setdefault(other, 0.0)
+        if (contacts := count(queue.get("total_queued"))) is not None:
+            total = self.contacts.get(pair, 0.0) + contacts
+            if total < math.inf:
+                self.contacts[pair] = total
 
 
 def read_moment(value: object) -> float | None:

@@ -349,7 +349,7 @@ class Transport:
         if isinstance(exc, aiohttp.ClientConnectorCertificateError):
             return TlsFailedError(f"the certificate is not accepted: {exc.certificate_error}")
         if tls := _tls_error(exc):
-            return TlsFailedError(f"TLS with {self._host} failed: {tls.reason or 'handshake cut off'}")
+            return TlsFailedError(f"TLS with {self._host} failed: {tls.reason or 'the handshake was cut off'}")
         if isinstance(exc, aiohttp.ClientHttpProxyError):
             return ConnectFailedError(f"the proxy refuses to connect to {self._host} (HTTP {exc.status})")
         if isinstance(exc, aiohttp.ClientConnectorError) and not isinstance(exc.os_error, ConnectionResetError):
@@ -390,6 +390,8 @@ async def _drain(content: aiohttp.StreamReader) -> None:
 def _tls_error(exc: BaseException | None) -> ssl.SSLError | None:
     """The TLS failure behind an exception; an end of the stream is one during the handshake only."""
     handshaking = isinstance(exc, aiohttp.ClientConnectorError)
+    if isinstance(exc, aiohttp.ClientConnectorError):
+        exc = exc.os_error
     while exc is not None:
         if isinstance(exc, ssl.SSLError) and (handshaking or not isinstance(exc, ssl.SSLEOFError)):
             return exc
