@@ -54,3 +54,13 @@ class Snapshot:
     """Whether work is left: contacts pending or in progress (Anyreach), an open queue (OSVI)."""
     calls_in_flight: bool = False
     """Whether the answer shows any call or contact in progress; such a campaign is polled like an active one."""
+
+
+CONTACT_BUCKETS = ("pending", "in_progress", "completed", "exhausted")
+"""The documented buckets of `Snapshot.contacts`, in the order in which they are exported."""
+
+CALL_OUTCOMES = ("picked", "not_picked", "failed", "busy", "voicemail")
+"""The documented outcomes of a finished call in `Snapshot.calls`; 0 where the map came without them."""
+
+CALLS_IN_PROGRESS = "in_progress"
+"""The key of `Snapshot.calls` that is no outcome yet."""

@@ -1,0 +1,410 @@
+"""One account at work: its connections, its poller, and what looks after its token, campaigns and hours."""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
+
+from exporter.credentials import Credentials
+from exporter.discovery import OFF_FOR, RETRY, Directory, WindowReader, walk
+from exporter.errors import CredentialsError, ForbiddenError, PollError
+from exporter.exposition import Board
+from exporter.health import AccountHealth
+from exporter.hours import HoursWatch
+from exporter.labels import clean
+from exporter.metrics import Instruments
+from exporter.poller import AccountPoller, Pace
+from exporter.providers import Provider
+from exporter.providers.anyreach import Anyreach, CampaignRecord, Listing
+from exporter.providers.osvi import Osvi
+from exporter.providers.transport import Transport
+from exporter.settings import AccountSettings, CallingHours, CampaignSettings, PollSettings
+from exporter.state import AccountState, Campaign, Hours
+from exporter.throttle import Slots, Throttle
+from exporter.windows import Schedule, Window
+
+log = logging.getLogger(__name__)
+
+TOKEN_LOOK = 2.0
+WINDOWS_LOOK = 5.0
+
+PROVIDERS: dict[str, Callable[[AccountSettings, Transport, Credentials], Provider]] = {
+    "anyreach": lambda account, transport, credentials: Anyreach(
+        transport, credentials.token, organization=account.organization
+    ),
+    "osvi": lambda account, transport, credentials: Osvi(transport, credentials.token),
+}
+"""Adding a provider is its file and a line here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all accounts share."""
+
+    slots: Slots
+    board: Board
+    watch: HoursWatch
+    instruments: Instruments
+    wall: Callable[[], float]
+    rng: random.Random
+    hide: Callable[[str], None]
+    fatal: Callable[[BaseException], None]
+
+
+def transport_of(account: AccountSettings, poll: PollSettings, wall: Callable[[], float]) -> Transport:
+    """
+    Make an account's connections, closed as yet.
+
+    Raises:
+        OSError: A file of certificates cannot be read or is none.
+    """
+    proxy = account.http.proxy_url
+    return Transport(
+        account.base_url,
+        timeout=poll.timeout,
+        max_body_bytes=poll.max_body_bytes,
+        max_in_flight=account.max_in_flight,
+        # Twice the longest of the usual intervals, or every poll would have to connect anew.
+        keepalive=2 * max(poll.active_interval, min(poll.idle_interval, 300.0)),
+        proxy_url=proxy.get_secret_value() if proxy else None,
+        ca_file=account.http.ca_file,
+        cert_file=account.http.cert_file,
+        key_file=account.http.key_file,
+        insecure_skip_verify=account.http.insecure_skip_verify,
+        wall_clock=wall,
+    )
+
+
+def schedule_of(hours: CallingHours) -> Schedule:
+    """Read the hours that a user has configured."""
+    day_names = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+    windows = tuple(
+        Window(frozenset(day_names.index(day) for day in window.days), window.start, window.end)
+        for window in hours.windows
+    )
+    return Schedule(hours.timezone, windows)
+
+
+def same_upstream(one: AccountSettings, other: AccountSettings) -> bool:
+    """Whether two settings mean the same campaigns, so that what is known of them stays true."""
+    return (one.provider, one.base_url, one.organization) == (other.provider, other.base_url, other.organization)
+
+
+@dataclass(slots=True)
+class Changes:
+    """How many campaigns a reload has added, removed and changed."""
+
+    added: int = 0
+    removed: int = 0
+    changed: int = 0
+
+
+class Account:
+    """One account at work."""
+
+    def __init__(
+        self, settings: AccountSettings, poll: PollSettings, surroundings: Surroundings, transport: Transport
+    ) -> None:
+        self.settings = settings
+        self.poll = poll
+        self.health = AccountHealth(settings.provider, settings.name)
+        self.state = AccountState(settings.provider, settings.name, tuple(sorted(settings.labels.items())))
+        self._in = surroundings
+        self._transport = transport
+        self._credentials = self._read_credentials()
+        self._provider = PROVIDERS[settings.provider](settings, transport, self._credentials)
+        throttle = Throttle(settings.max_requests_per_second, settings.max_in_flight, surroundings.slots)
+        self.poller = AccountPoller(
+            self._provider,
+            self.state,
+            self.health,
+            throttle,
+            _pace(poll),
+            changed=surroundings.board.update,
+            wall=surroundings.wall,
+            rng=surroundings.rng,
+            on_overflow=surroundings.instruments.label_overflow.inc,
+            fatal=surroundings.fatal,
+        )
+        self._loop = asyncio.get_running_loop()
+        self._log_as: dict[str, object] = {"provider": settings.provider, "account": settings.name}
+        self._windows = WindowReader(throttle, surroundings.watch, self._name, self._log_as, self._loop.time)
+        self._discovered: dict[str, CampaignRecord] = {}
+        self._listed = settings.discovery is None
+        self._listing_now = asyncio.Event()
+        self._windows_now = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def ready(self) -> bool:
+        """Whether every campaign was polled once, and the campaigns were listed once; or either has failed once."""
+        return self._listed and self.poller.ready
+
+    async def start(self) -> None:
+        """Open the connections and begin to poll."""
+        await self._transport.__aenter__()
+        self._settle_campaigns()
+        self._start_loops()
+
+    async def stop(self) -> None:
+        """Stop polling, and close the connections."""
+        await self._stop_loops()
+        await self.poller.stop()
+        await self._transport.__aexit__(None, None, None)
+
+    def remove_all(self) -> int:
+        """Take all campaigns off the page."""
+        campaign_ids = tuple(self.poller.targets)
+        for campaign_id in campaign_ids:
+            self._in.board.remove(self.poller.remove(campaign_id))
+        return len(campaign_ids)
+
+    async def change(self, settings: AccountSettings, poll: PollSettings, transport: Transport | None) -> Changes:
+        """
+        Go on with other settings of the same upstream, keeping all that is known of the campaigns that stay.
+
+        Args:
+            transport: New connections, where the old ones don't fit any more.
+        """
+        before = self.settings
+        if settings == before and poll == self.poll:
+            return Changes()
+        await self._stop_loops()
+        self.settings, self.poll = settings, poll
+        self.state.labels = tuple(sorted(settings.labels.items()))
+        credentials = (settings.token, settings.token_file, settings.token_env)
+        token_is_elsewhere = credentials != (before.token, before.token_file, before.token_env)
+        if token_is_elsewhere:
+            self._credentials = self._read_credentials()
+        if token_is_elsewhere or transport is not None:
+            retired, self._transport = self._transport, transport or self._transport
+            self._provider = PROVIDERS[settings.provider](settings, self._transport, self._credentials)
+            if transport is not None:
+                await transport.__aenter__()
+                self._retire(retired)
+            self.poller.provider_changed(self._provider)
+        self.poller.set_pace(_pace(poll), settings.max_requests_per_second, settings.max_in_flight)
+        if settings.discovery is None:
+            self._discovered.clear()
+            self.health.discovery_success = self.health.discovery_last_success = None
+        changes = self._settle_campaigns()
+        self._start_loops()
+        return changes
+
+    def _read_credentials(self) -> Credentials:
+        credentials = Credentials(self.settings)
+        self._hide_token(credentials)
+        if proxy := self.settings.http.proxy_url:
+            self._in.hide(proxy.get_secret_value())
+        return credentials
+
+    def _hide_token(self, credentials: Credentials) -> None:
+        with contextlib.suppress(CredentialsError):
+            self._in.hide(credentials.token())
+
+    def _retire(self, transport: Transport) -> None:
+        """Close connections that are not used any more, once the polls that still use them must have ended."""
+
+        async def close_later() -> None:
+            await asyncio.sleep(self.poll.timeout)
+            await transport.__aexit__(None, None, None)
+
+        self._run(close_later())
+
+    # Campaigns
+
+    def _wanted(self) -> Iterator[tuple[Campaign, CampaignSettings | None]]:
+        """The campaigns to poll: the configured ones, and the discovered ones that are none of them."""
+        names = set()
+        configured = set()
+        for settings in self.settings.campaigns:
+            configured.add(str(settings.id))
+            names.add(settings.name)
+            yield self._campaign(str(settings.id), settings.name, settings), settings
+        for record in self._discovered.values():
+            if record.id in configured or record.external_id in configured:
+                continue
+            if record.id in names:
+                log.warning(
+                    "a discovered campaign is not polled: a configured one has its id as name",
+                    extra=self._log_as | {"campaign": record.id},
+                )
+                continue
+            yield self._campaign(record.id, record.id, None), None
+
+    def _campaign(self, campaign_id: str, name: str, settings: CampaignSettings | None) -> Campaign:
+        account = self.settings
+        own_silence = settings is not None and settings.stall_after is not None
+        return Campaign(
+            account=account.name,
+            name=clean(name),
+            id=campaign_id,
+            labels=tuple(sorted(account.labels_of(settings).items())),
+            stall_after=account.stall_after_of(settings),
+            stall_follows_retry_delay=account.provider == "osvi" and not own_silence and account.stall_after is None,
+        )
+
+    def _settle_campaigns(self) -> Changes:
+        """Bring the poller's campaigns in line with those that are wanted."""
+        changes = Changes()
+        board, targets = self._in.board, self.poller.targets
+        wanted = {campaign.id: (campaign, settings) for campaign, settings in self._wanted()}
+        for campaign_id in [known for known in targets if known not in wanted]:
+            board.remove(self.poller.remove(campaign_id))
+            changes.removed += 1
+        new: list[tuple[Campaign, Hours | None]] = []
+        for campaign_id, (campaign, settings) in wanted.items():
+            hours = self._hours(campaign_id, settings)
+            target = targets.get(campaign_id)
+            if target is None:
+                new.append((campaign, hours))
+                continue
+            hours_differ = target.state.hours is not hours
+            self.poller.set_hours(campaign_id, hours)
+            if target.state.campaign != campaign:
+                target.state.campaign = campaign
+                board.relabel(target.state)
+            elif not hours_differ:
+                continue
+            changes.changed += 1
+        for state in self.poller.add(new):
+            board.add(state)
+        changes.added = len(new)
+        for campaign_id, record in self._discovered.items():
+            self._name(campaign_id, record)
+        self._windows.forget_others(targets)
+        self._windows_now.set()
+        return changes
+
+    def _hours(self, campaign_id: str, settings: CampaignSettings | None) -> Hours | None:
+        given = self.settings.calling_hours_of(settings)
+        if given is not None:
+            return self._in.watch.of(schedule_of(given))
+        match self.settings.calling_windows:
+            case "always":
+                return self._in.watch.around_the_clock
+            case "auto":
+                return self._windows.hours(campaign_id)
+        return None
+
+    def _name(self, campaign_id: str, record: CampaignRecord) -> None:
+        """Show the name that the provider has told, under whichever id the campaign is polled."""
+        for known in (campaign_id, record.external_id):
+            target = self.poller.targets.get(known or "")
+            if target is None:
+                continue
+            if record.name is not None and target.state.display_name != clean(record.name):
+                target.state.display_name = clean(record.name)
+                self._in.board.update(target.state)
+            self._windows.learned(target.state.campaign.id, record.configuration_id)
+
+    # Loops
+
+    def _start_loops(self) -> None:
+        if self.settings.token_file is not None:
+            self._run(self._watch_token())
+        if isinstance(self._provider, Anyreach):
+            if self.settings.discovery is not None:
+                self._run(self._discover(self._provider))
+            if self.settings.calling_windows == "auto":
+                self._run(self._read_windows(self._provider))
+
+    async def _stop_loops(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+
+    def _run(self, loop: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(loop)
+        self._tasks.append(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._in.fatal(error)
+
+    async def _watch_token(self) -> None:
+        while True:
+            await asyncio.sleep(TOKEN_LOOK)
+            if await asyncio.to_thread(self._credentials.refresh):
+                self._hide_token(self._credentials)
+                log.info("the token has changed", extra=self._log_as)
+                self.poller.token_changed()
+                self._windows.allow()
+                self._windows_now.set()
+                self._listing_now.set()
+
+    async def _discover(self, directory: Directory) -> None:
+        assert self.settings.discovery is not None  # noqa: S101 -- for mypy: only started with it
+        wait = self.settings.discovery.refresh_interval
+        while True:
+            if not self.health.breaker_open:
+                error = await self._list(directory)
+                wait = self._wait_after(error, self.settings.discovery.refresh_interval)
+            self._listed = True
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._listing_now.wait()
+            self._listing_now.clear()
+
+    @staticmethod
+    def _wait_after(error: PollError | None, interval: float) -> float:
+        if error is None:
+            return interval
+        return OFF_FOR if isinstance(error, ForbiddenError) else min(interval, RETRY)
+
+    async def _list(self, directory: Directory) -> PollError | None:
+        """Walk through the list once, and poll what it shows; a walk that fails half-way takes nothing away."""
+        options = self.settings.discovery
+        assert options is not None  # noqa: S101 -- for mypy: only called with it
+        listing = Listing(
+            statuses=options.statuses, name_contains=options.name_contains, max_campaigns=options.max_campaigns
+        )
+        error = None
+        try:
+            await walk(directory, self.poller.throttle, listing)
+        except PollError as exc:
+            error = exc
+        if problem := str(error) if error else listing.problem:
+            if self.health.discovery_success is not False:
+                log.warning("campaigns can't be listed completely", extra=self._log_as | {"error": problem})
+        elif self.health.discovery_success is False:
+            log.info("campaigns are listed completely again", extra=self._log_as)
+        self.health.discovery_success = listing.complete
+        found = {record.id: record for record in listing.campaigns}
+        if listing.complete:
+            self.health.discovery_last_success = self._in.wall()
+            self._discovered = found
+        else:
+            self._discovered |= found
+        changes = self._settle_campaigns()
+        if changes.added or changes.removed:
+            log.info(
+                "discovered campaigns have changed",
+                extra=self._log_as | {"added": changes.added, "removed": changes.removed},
+            )
+        return error
+
+    async def _read_windows(self, directory: Directory) -> None:
+        own = {str(campaign.id): campaign for campaign in self.settings.campaigns}
+        while True:
+            self._windows_now.clear()
+            if not self.health.breaker_open:
+                unknown = [
+                    campaign_id
+                    for campaign_id in self.poller.targets
+                    if self.settings.calling_hours_of(own.get(campaign_id)) is None
+                ]
+                async for campaign_id in self._windows.read(directory, unknown):
+                    self.poller.set_hours(campaign_id, self._windows.hours(campaign_id))
+                self.health.windows_readable = self._windows.readable
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WINDOWS_LOOK):
+                    await self._windows_now.wait()
+
+
+def _pace(poll: PollSettings) -> Pace:
+    return Pace(poll.active_interval, poll.idle_interval, poll.closed_interval, poll.stale_after)

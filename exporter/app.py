@@ -1,0 +1,342 @@
+"""The composition root: the only module that knows all the parts, and joins them."""
+
+import asyncio
+import contextlib
+import logging
+import random
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from exporter import __version__
+from exporter.account import Account, Changes, Surroundings, same_upstream, transport_of
+from exporter.exposition import Board, Exposition
+from exporter.hours import HoursWatch
+from exporter.listening import serving
+from exporter.metrics import HealthCollector, Instruments
+from exporter.notify import ServiceManager, keep_watchdog_quiet
+from exporter.providers.transport import Transport
+from exporter.settings import AccountSettings, ConfigurationError, Settings, config_hash
+from exporter.sharding import shard_of
+from exporter.throttle import Slots
+from exporter.web import create_app, read_runbooks
+
+log = logging.getLogger(__name__)
+
+SHUTDOWN_TIMEOUT = 5.0
+HOURS_LOOK = 1.0
+_LOOK_FOR_INTERVAL = 5.0
+_SLICE = 250
+
+Reload = Callable[[], Awaitable[str | None]]
+
+
+class Exporter:
+    """
+    Everything but the web server: the accounts of this shard, and the page that shows them.
+
+    Args:
+        registry: Holds the instruments, and gets the metrics of the process and of the accounts' health.
+        hide: Called with every token and password, so that the log can leave it out.
+        wall: Unix time, for time stamps.
+        hours_wall: Unix time by which calling windows open and close; a simulated one in the demo.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: CollectorRegistry,
+        instruments: Instruments,
+        *,
+        hide: Callable[[str], None],
+        wall: Callable[[], float] = time.time,
+        hours_wall: Callable[[], float] = time.time,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.settings = settings
+        self.accounts: dict[str, Account] = {}
+        self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Set to the exception of a loop that has died: the process must not go on half dead."""
+        self.instruments = instruments
+        registry.register(HealthCollector(lambda: [account.health for account in self.accounts.values()]))
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=registry)
+        self._wall = wall
+        self._board = Board()
+        self._surroundings = Surroundings(
+            slots=Slots(settings.poll.max_in_flight),
+            board=self._board,
+            watch=HoursWatch(hours_wall),
+            instruments=self.instruments,
+            wall=wall,
+            rng=rng or random.Random(),  # noqa: S311 -- jitter, no secret
+            hide=hide,
+            fatal=self._fail,
+        )
+        self.exposition = Exposition(
+            self._board,
+            lambda: [account.state for account in self.accounts.values()],
+            registry,
+            asyncio.get_running_loop().time,
+        )
+        self._ready = False
+        self._reloading = asyncio.Lock()
+        self._hours_task: asyncio.Task[None] | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether every campaign was polled once; a reload never takes that back."""
+        self._ready = self._ready or all(account.ready for account in self.accounts.values())
+        return self._ready
+
+    async def start(self) -> None:
+        """
+        Begin to poll.
+
+        Raises:
+            ConfigurationError: A certificate of an account cannot be used.
+        """
+        settings = self.settings
+        for account in self._make_accounts(self._served(settings), settings):
+            self.accounts[account.settings.name] = account
+            await account.start()
+        self._loaded(settings)
+        self._hours_task = asyncio.get_running_loop().create_task(self._watch_hours())
+        self._hours_task.add_done_callback(self._ended)
+
+    async def stop(self) -> None:
+        """Stop polling; what is known stays on the page."""
+        if self._hours_task is not None:
+            self._hours_task.cancel()
+        await asyncio.gather(*(account.stop() for account in self.accounts.values()))
+
+    # Reloading
+
+    async def reload(self, load: Callable[[], Settings]) -> str | None:
+        """
+        Read the configuration anew and go on with it, entirely or not at all.
+
+        Args:
+            load: Reads it; blocks, and raises ConfigurationError.
+
+        Returns:
+            What is wrong with it; None when it is in force.
+        """
+        async with self._reloading:
+            try:
+                settings = await asyncio.to_thread(load)
+                changes = await self._apply(settings)
+            except ConfigurationError as exc:
+                for fault in exc.faults:
+                    log.error("the configuration can't be reloaded, the old one stays", extra={"error": fault})
+                self.instruments.reload_successful.set(0)
+                return "\n".join(exc.faults)
+            log.info(
+                "configuration reloaded",
+                extra={"added": changes.added, "removed": changes.removed, "changed": changes.changed},
+            )
+            return None
+
+    async def _apply(self, settings: Settings) -> Changes:
+        wanted = {account.name: account for account in self._served(settings)}
+        stays = {
+            name: account
+            for name, account in self.accounts.items()
+            if name in wanted and same_upstream(account.settings, wanted[name])
+        }
+        # Whatever can fail comes first, so that a fault leaves everything as it was.
+        new = self._make_accounts((account for name, account in wanted.items() if name not in stays), settings)
+        transports = {
+            name: self._make_transport(wanted[name], settings)
+            for name, account in stays.items()
+            if _needs_other_connections(account, wanted[name], settings)
+        }
+        changes = Changes()
+        for name in [name for name in self.accounts if name not in stays]:
+            account = self.accounts.pop(name)
+            changes.removed += account.remove_all()
+            await account.stop()
+        for name, account in stays.items():
+            done = await account.change(wanted[name], settings.poll, transports.get(name))
+            changes.added += done.added
+            changes.removed += done.removed
+            changes.changed += done.changed
+        for account in new:
+            self.accounts[account.settings.name] = account
+            await account.start()
+            changes.added += len(account.poller.targets)
+        self._surroundings.slots.limit = settings.poll.max_in_flight
+        self.accounts = {name: self.accounts[name] for name in wanted}
+        if settings.web != self.settings.web:
+            log.warning("changes of web.* take effect at the next start")
+        self.settings = settings
+        self._loaded(settings)
+        return changes
+
+    def _loaded(self, settings: Settings) -> None:
+        for warning in settings.warnings():
+            log.warning(warning)
+        self.instruments.reload_successful.set(1)
+        self.instruments.reload_timestamp.set(self._wall())
+        self.instruments.config_hash.set(config_hash(settings))
+        self.instruments.shard_index.set(settings.shard.index)
+        self.instruments.shards.set(settings.shard.count)
+
+    @staticmethod
+    def _served(settings: Settings) -> list[AccountSettings]:
+        """The accounts that are this shard's."""
+        shard = settings.shard
+        return [account for account in settings.accounts if shard_of(account.name, shard.count) == shard.index]
+
+    def _make_accounts(self, accounts: Iterable[AccountSettings], settings: Settings) -> list[Account]:
+        return [
+            Account(account, settings.poll, self._surroundings, self._make_transport(account, settings))
+            for account in accounts
+        ]
+
+    def _make_transport(self, account: AccountSettings, settings: Settings) -> Transport:
+        try:
+            return transport_of(account, settings.poll, self._wall)
+        except OSError as exc:
+            raise ConfigurationError(
+                [f"account {account.name!r}: http: the certificates can't be used: {exc}"]
+            ) from exc
+
+    # Loops
+
+    async def _watch_hours(self) -> None:
+        while True:
+            await asyncio.sleep(HOURS_LOOK)
+            if not (changed := self._surroundings.watch.refresh()):
+                continue
+            wall = self._wall()
+            for account in tuple(self.accounts.values()):
+                for place, target in enumerate(tuple(account.poller.targets.values())):
+                    if target.state.hours in changed and not target.gone:
+                        target.state.expect(wall)
+                        self._board.update(target.state)
+                    if place % _SLICE == _SLICE - 1:
+                        await asyncio.sleep(0)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self.failure.done():
+            self.failure.set_exception(error)
+
+
+def _needs_other_connections(account: Account, settings: AccountSettings, whole: Settings) -> bool:
+    before, after = account.poll, whole.poll
+    return (
+        account.settings.http != settings.http
+        or account.settings.max_in_flight != settings.max_in_flight
+        or (before.timeout, before.max_body_bytes, before.active_interval, before.idle_interval)
+        != (after.timeout, after.max_body_bytes, after.active_interval, after.idle_interval)
+    )
+
+
+async def serve(
+    exporter: Exporter,
+    sockets: Sequence[socket.socket],
+    load: Callable[[], Settings],
+    watch_file: Callable[[], bytes | None],
+    started: Callable[[], None],
+) -> None:
+    """
+    Poll and serve until SIGTERM or SIGINT.
+
+    Args:
+        load: Reads the configuration anew.
+        watch_file: Reads the content by which `reload.auto_interval` tells a change; None when there is no file.
+        started: Called when requests are answered.
+
+    Raises:
+        BaseException: That of a loop that has died; the process has to end with a status that is not 0.
+    """
+    loop = asyncio.get_running_loop()
+    manager = ServiceManager()
+    stopping = asyncio.Event()
+    reload_now = asyncio.Event()
+
+    async def reload() -> str | None:
+        manager.reloading()
+        error = await exporter.reload(load)
+        manager.ready("the last reload failed" if error else "")
+        return error
+
+    web = exporter.settings.web
+    app = create_app(
+        page=exporter.exposition.page,
+        ready=lambda: exporter.ready and not stopping.is_set(),
+        reload=reload if web.enable_lifecycle else None,
+        runbooks=read_runbooks(),
+        version=__version__,
+        telemetry_path=web.telemetry_path,
+    )
+    async with _signals(loop, stopping, reload_now), serving(app, sockets, shutdown_timeout=SHUTDOWN_TIMEOUT):
+        await exporter.start()
+        loops = [
+            loop.create_task(_reload_on_signal(reload_now, reload)),
+            loop.create_task(_reload_on_change(exporter, watch_file, reload)),
+            loop.create_task(keep_watchdog_quiet(manager)),
+        ]
+        started()
+        manager.ready()
+        stop = loop.create_task(stopping.wait())
+        try:
+            await _first_failure_or(stop, exporter.failure, *loops)
+        finally:
+            stopping.set()
+            manager.stopping()
+            for task in (stop, *loops):
+                task.cancel()
+            await exporter.stop()
+
+
+async def _first_failure_or(stop: asyncio.Task[Any], *loops: asyncio.Future[None]) -> None:
+    """Wait for `stop`, or for the exception of whatever should have gone on for ever."""
+    pending: set[asyncio.Future[Any]] = {stop, *loops}
+    while not stop.done():
+        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        for ended in done:
+            ended.result()
+
+
+@contextlib.asynccontextmanager
+async def _signals(
+    loop: asyncio.AbstractEventLoop, stopping: asyncio.Event, reload_now: asyncio.Event
+) -> AsyncIterator[None]:
+    handlers = {signal.SIGTERM: stopping.set, signal.SIGINT: stopping.set, signal.SIGHUP: reload_now.set}
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
+    try:
+        yield
+    finally:
+        for number in handlers:
+            loop.remove_signal_handler(number)
+
+
+async def _reload_on_signal(reload_now: asyncio.Event, reload: Reload) -> None:
+    while True:
+        await reload_now.wait()
+        reload_now.clear()
+        await reload()
+
+
+async def _reload_on_change(exporter: Exporter, read: Callable[[], bytes | None], reload: Reload) -> None:
+    """Compare the content, not the time stamp: Kubernetes swaps a symbolic link to files of any age."""
+    known = await asyncio.to_thread(read)
+    while True:
+        interval = exporter.settings.reload.auto_interval
+        # Without an interval a reload by hand may bring one: look again in a while.
+        await asyncio.sleep(interval or _LOOK_FOR_INTERVAL)
+        content = await asyncio.to_thread(read)
+        if interval and content is not None and content != known:
+            await reload()
+        known = content

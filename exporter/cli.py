@@ -1,0 +1,162 @@
+"""The command line: commands, flags and exit statuses."""
+
+import argparse
+import asyncio
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, disable_created_metrics
+
+from exporter import __version__, logs
+from exporter.app import Exporter, serve
+from exporter.listening import ListenError, listening, location
+from exporter.metrics import Instruments
+from exporter.settings import ConfigurationError, FlagParser, Settings, add_flags, config_file, load
+from exporter.simulator import SimulatedClock, demo, serving
+
+log = logging.getLogger(__name__)
+
+FAILED = 1
+CONFIGURATION_WRONG = 2
+
+new_event_loop: Callable[[], asyncio.AbstractEventLoop]
+try:
+    from uvloop import new_event_loop
+except ImportError:  # not to be had on every platform; only speed is lost
+    new_event_loop = asyncio.new_event_loop
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the process's exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    name = words.pop(0) if words and words[0] in COMMANDS else "serve"
+    help_text, add_own_flags, command = COMMANDS[name]
+    parser = FlagParser(
+        prog="campaign-exporter" if name == "serve" else f"campaign-exporter {name}",
+        description=help_text,
+        epilog="Commands: " + ", ".join(COMMANDS) + ". Each has its own --help." if name == "serve" else None,
+    )
+    parser.add_argument("--version", action="version", version=f"campaign-exporter {__version__}")
+    add_own_flags(parser)
+    add_flags(parser, config_file=name != "demo")
+    arguments = parser.parse_args(words)
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    try:
+        return command(arguments)
+    except ConfigurationError as exc:
+        for fault in exc.faults:
+            print(fault, file=sys.stderr)
+    except ListenError as exc:
+        print(exc, file=sys.stderr)
+    return CONFIGURATION_WRONG
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    settings = load(arguments)
+    with listening(settings.web.listen_address) as sockets:
+        return _run(_exporter(settings, sockets, lambda: load(arguments), lambda: _content(config_file(arguments))))
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    clock = SimulatedClock(arguments.speed)
+    scenario = demo(clock, seed=arguments.seed)
+
+    async def run(sockets: Sequence[socket.socket]) -> int:
+        async with serving(scenario.world) as servers:
+            base = scenario.configuration(servers)
+            settings = load(arguments, base=base)
+            return await _exporter(
+                settings, sockets, lambda: load(arguments, base=base), lambda: None, hours_wall=clock.time
+            )
+
+    # Whatever can be wrong with the flags is told before the simulated providers start.
+    with listening(load(arguments, base={}).web.listen_address) as sockets:
+        return _run(run(sockets))
+
+
+def _run(command: Coroutine[None, None, int]) -> int:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(command)
+
+
+async def _exporter(
+    settings: Settings,
+    sockets: Sequence[socket.socket],
+    load_again: Callable[[], Settings],
+    read_file: Callable[[], bytes | None],
+    *,
+    hours_wall: Callable[[], float] = time.time,
+) -> int:
+    registry = CollectorRegistry()
+    instruments = Instruments(registry, __version__, os.environ.get("CAMPAIGN_EXPORTER_REVISION", ""))
+    redactor = logs.Redactor()
+
+    def configure_log(settings: Settings) -> None:
+        logs.configure(
+            settings.log.level,
+            settings.log.format,
+            redact=redactor,
+            count=lambda level: instruments.log_messages.labels(level).inc(),
+        )
+
+    configure_log(settings)
+    exporter = Exporter(settings, registry, instruments, hide=redactor.add, hours_wall=hours_wall)
+
+    def load_and_configure_log() -> Settings:
+        settings = load_again()
+        configure_log(settings)
+        return settings
+
+    def started() -> None:
+        for sock in sockets:
+            log.info("listening", extra={"address": location(sock)})
+
+    try:
+        await serve(exporter, sockets, load_and_configure_log, read_file, started)
+    except Exception:
+        log.exception("the exporter can't go on")
+        return FAILED
+    return 0
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def _demo_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--speed", type=_speed, default=1.0, help="Simulated seconds that pass in a real one (default: 1)."
+    )
+    parser.add_argument("--seed", type=int, default=1, help="Seed of all that is left to chance (default: 1).")
+
+
+def _speed(text: str) -> float:
+    speed = float(text)
+    if not 0 < speed <= 3600:
+        raise argparse.ArgumentTypeError("expected a number above 0 and at most 3600")
+    return speed
+
+
+Command = tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]
+
+COMMANDS: dict[str, Command] = {
+    "serve": (
+        "Poll the configured campaigns of Anyreach and OSVI, and serve what they say to Prometheus.",
+        lambda parser: None,
+        _serve,
+    ),
+    "demo": (
+        "Run the exporter on simulated providers, with no configuration, no account and no network.",
+        _demo_flags,
+        _demo,
+    ),
+}
+"""By name: what a command does, its own flags besides those of the settings, and the function that runs it."""

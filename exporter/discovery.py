@@ -1,0 +1,173 @@
+"""Which campaigns an account has, and which of its configurations says when they may dial."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from exporter.errors import ForbiddenError, NotFoundError, PollError
+from exporter.hours import HoursWatch
+from exporter.providers.anyreach import CampaignRecord, Listing
+from exporter.state import Hours
+from exporter.throttle import Throttle
+from exporter.windows import Schedule
+
+log = logging.getLogger(__name__)
+
+CONFIGURATION_REFRESH = 600.0
+RETRY = 60.0
+OFF_FOR = 3600.0
+"""How long a feature that the token may not use is left alone; a changed token ends it at once."""
+
+_SHARE = 0.2
+"""The part of the account's budget that goes into asking about single campaigns, at most."""
+_SLICE = 250
+
+
+class Directory(Protocol):
+    """A provider that lists its campaigns and tells their calling windows."""
+
+    async def campaign(self, campaign_id: str) -> CampaignRecord: ...
+    async def schedule(self, configuration_id: str) -> Schedule | None: ...
+    async def list_page(self, listing: Listing) -> None: ...
+
+
+async def walk(directory: Directory, throttle: Throttle, listing: Listing) -> None:
+    """
+    Go through all pages of a listing, each request within the account's budget.
+
+    Raises:
+        PollError: A page could not be had; what was found before it is in the listing.
+    """
+    while not listing.ended:
+        async with throttle.one_more():
+            await directory.list_page(listing)
+
+
+@dataclass(slots=True)
+class _Configuration:
+    """What is known of one configuration."""
+
+    hours: Hours | None = None
+    due: float = 0.0
+
+
+class WindowReader:
+    """
+    Reads the calling windows of an account's campaigns: once for each configuration, however many campaigns share it.
+
+    What was read stays in force when it can't be read anew; what can't be understood is unknown, never closed.
+
+    Args:
+        found: Called with a campaign's id and record when one was asked for.
+        account: What a log line says of the account.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        throttle: Throttle,
+        watch: HoursWatch,
+        found: Callable[[str, CampaignRecord], None],
+        account: dict[str, object],
+        clock: Callable[[], float],
+    ) -> None:
+        self.readable: bool | None = None
+        """False while the token may not read configurations; None before the first answer."""
+        self._throttle = throttle
+        self._watch = watch
+        self._found = found
+        self._account = account
+        self._clock = clock
+        self._configuration_of: dict[str, str | None] = {}
+        self._ask_again: dict[str, float] = {}
+        self._configurations: dict[str, _Configuration] = {}
+        self._off_until = 0.0
+
+    def learned(self, campaign_id: str, configuration_id: str | None) -> None:
+        """Take in what a listing says of a campaign's configuration."""
+        if configuration_id is not None:
+            self._configuration_of[campaign_id] = configuration_id
+
+    def hours(self, campaign_id: str) -> Hours | None:
+        """What is known of a campaign's hours; None for nothing."""
+        configuration = self._configurations.get(self._configuration_of.get(campaign_id) or "")
+        return configuration.hours if configuration else None
+
+    def allow(self) -> None:
+        """Try again what was forbidden: the token has changed."""
+        self._off_until = 0.0
+        self._ask_again.clear()
+        for configuration in self._configurations.values():
+            configuration.due = 0.0
+
+    def forget_others(self, campaign_ids: Iterable[str]) -> None:
+        """Keep what is known of these campaigns only."""
+        wanted = set(campaign_ids)
+        for known in (self._configuration_of, self._ask_again):
+            for campaign_id in known.keys() - wanted:
+                del known[campaign_id]
+        used = set(self._configuration_of.values())
+        for configuration_id in self._configurations.keys() - used:
+            del self._configurations[configuration_id]
+
+    async def read(self, directory: Directory, campaign_ids: Iterable[str]) -> AsyncIterator[str]:
+        """Ask for what is not known or has become too old; yields the campaigns of which something is known now."""
+        for place, campaign_id in enumerate(campaign_ids):
+            if place % _SLICE == _SLICE - 1:
+                await asyncio.sleep(0)
+            if self._clock() < self._off_until:
+                return
+            if campaign_id not in self._configuration_of and self._clock() >= self._ask_again.get(campaign_id, 0.0):
+                await self._read_campaign(directory, campaign_id)
+            if configuration_id := self._configuration_of.get(campaign_id):
+                configuration = self._configurations.setdefault(configuration_id, _Configuration())
+                if self._clock() >= configuration.due:
+                    await self._read_configuration(directory, configuration_id, configuration)
+                yield campaign_id
+
+    async def _read_campaign(self, directory: Directory, campaign_id: str) -> None:
+        self._ask_again[campaign_id] = self._clock() + CONFIGURATION_REFRESH
+        try:
+            async with self._throttle.one_more():
+                record = await directory.campaign(campaign_id)
+        except PollError as exc:
+            self._went_wrong(exc)
+            # A campaign that is not there is told of by its polls.
+            if not isinstance(exc, NotFoundError):
+                self._ask_again[campaign_id] = self._clock() + RETRY
+            return
+        self._found(campaign_id, record)
+        self.learned(campaign_id, record.configuration_id)
+        # There is one such request for each campaign that no listing has shown: polls come first.
+        await asyncio.sleep((1 / _SHARE - 1) / self._throttle.rate)
+
+    async def _read_configuration(
+        self, directory: Directory, configuration_id: str, configuration: _Configuration
+    ) -> None:
+        try:
+            async with self._throttle.one_more():
+                schedule = await directory.schedule(configuration_id)
+        except PollError as exc:
+            self._went_wrong(exc)
+            configuration.due = self._clock() + RETRY
+            return
+        if self.readable is False:
+            log.info("calling windows can be read again", extra=self._account)
+        self.readable = True
+        if schedule is None and (configuration.hours is not None or not configuration.due):
+            log.warning("a configuration's calling windows can't be understood", extra=self._account)
+        configuration.hours = None if schedule is None else self._watch.of(schedule)
+        configuration.due = self._clock() + CONFIGURATION_REFRESH
+
+    def _went_wrong(self, error: PollError) -> None:
+        if not isinstance(error, ForbiddenError):
+            return
+        if self.readable is not False:
+            log.warning(
+                "the token may not read campaigns or configurations: calling windows stay unknown",
+                extra=self._account | {"error": str(error)},
+            )
+        self.readable = False
+        self._off_until = self._clock() + OFF_FOR

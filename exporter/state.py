@@ -1,0 +1,464 @@
+"""
+What is known of a campaign and of an account, and every number that is worked out of it.
+
+Nothing here waits, sends or reads a clock: `now` is an argument, in seconds of the monotonic clock, and decides
+everything; `wall` is Unix time and only ever becomes a time stamp.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from exporter.labels import LabelBudget, clean
+from exporter.snapshot import CALL_OUTCOMES, CALLS_IN_PROGRESS, CONTACT_BUCKETS, Snapshot
+from exporter.windows import Schedule
+
+NOTHING = Snapshot()
+"""What is shown of a campaign without fresh values: no sample at all."""
+
+_COUNTED_BUCKETS = ("completed", "exhausted")
+_KNOWN_CALLS = (*CALL_OUTCOMES, CALLS_IN_PROGRESS)
+_NEVER = float("inf")
+
+
+class Lifecycle(Protocol):
+    """A provider's words for where a campaign stands."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def statuses(self) -> tuple[str, ...]: ...
+    @property
+    def active_status(self) -> str: ...
+    @property
+    def final_status(self) -> str | None: ...
+
+
+class Hours:
+    """
+    When a campaign may dial, and whether it may now; shared by all campaigns of one schedule.
+
+    Without a schedule it stands for "round the clock". Hours that are not known are None in place of an object.
+    """
+
+    __slots__ = ("__weakref__", "all_open", "open", "schedule")
+
+    def __init__(self, schedule: Schedule | None, wall: float) -> None:
+        self.schedule = schedule
+        self.open: Mapping[str, float] = {}
+        self.all_open = True
+        self.refresh(wall)
+
+    def refresh(self, wall: float) -> bool:
+        """Look at the clock again; True when any timezone has opened or closed since."""
+        if self.schedule is None:
+            return False
+        before = self.open
+        self.open = {zone: float(is_open) for zone, is_open in self.schedule.open_at(wall).items()}
+        self.all_open = self.schedule.all_open(wall)
+        return self.open != before
+
+    @property
+    def windows(self) -> int | None:
+        """Number of windows in all; None for round the clock, which has none to count."""
+        return None if self.schedule is None else self.schedule.window_count
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """What the configuration, or the discovery, says of a campaign; its labels are its identity in the exposition."""
+
+    account: str
+    name: str
+    id: str
+    labels: tuple[tuple[str, str], ...] = ()
+    stall_after: float | None = None
+    """Seconds of silence that mean a stall while dialing is expected; None for never."""
+    stall_follows_retry_delay: bool = False
+    """Whether twice the retry delay counts where it is longer than `stall_after`."""
+
+
+class CampaignState:
+    """
+    One campaign: its last snapshot, its health, and the sums over all its polls.
+
+    Between two successful polls that are not further apart than `stale_after`, the numbers of the earlier one are
+    taken to hold; time that is not covered so is left out of every integral. Rises of counters are taken over gaps too.
+    """
+
+    __slots__ = (
+        "_budgets",
+        "_calls",
+        "_contacts",
+        "_last_attempts",
+        "_last_calls_made",
+        "_on_overflow",
+        "active_call_seconds",
+        "calls_in_flight",
+        "campaign",
+        "display_name",
+        "error",
+        "expected_since",
+        "fresh",
+        "hours",
+        "interval",
+        "last_progress",
+        "last_success",
+        "last_success_wall",
+        "lifecycle",
+        "message",
+        "observed_attempts",
+        "observed_calls",
+        "observed_contacts",
+        "observed_seconds",
+        "polled",
+        "retry_delay",
+        "saturated_seconds",
+        "slot",
+        "snapshot",
+        "stale_after",
+    )
+
+    def __init__(self, campaign: Campaign, lifecycle: Lifecycle, on_overflow: Callable[[], None]) -> None:
+        self.campaign = campaign
+        self.lifecycle = lifecycle
+        self.slot = -1
+        """Where its lines stand in the exposition; -1 while it has none."""
+        self.polled = False
+        self.error: str | None = None
+        """Reason of the last poll's failure; None when it succeeded."""
+        self.message = ""
+        """The last failure in words, for people; provider text may be in it."""
+        self.fresh = False
+        self.snapshot = NOTHING
+        """The last good one, its labels bounded; kept when it is no longer fresh."""
+        self.calls_in_flight = False
+        self.display_name = ""
+        self.hours: Hours | None = None
+        self.interval = 0.0
+        self.stale_after = 0.0
+        self.last_success: float | None = None
+        self.last_success_wall: float | None = None
+        self.last_progress: float | None = None
+        self.expected_since: float | None = None
+        self.retry_delay: float | None = None
+        self.observed_attempts: float | None = None
+        self.observed_contacts: Mapping[str, float] | None = None
+        self.observed_calls: Mapping[str, float] | None = None
+        self.observed_seconds: float | None = None
+        self.active_call_seconds: float | None = None
+        self.saturated_seconds: float | None = None
+        self._last_attempts: float | None = None
+        self._last_calls_made: float | None = None
+        self._contacts: Mapping[str, float] = {}
+        self._calls: Mapping[str, float] = {}
+        self._budgets: dict[str, LabelBudget] | None = None
+        self._on_overflow = on_overflow
+
+    # What polls and clocks do to it
+
+    def succeeded(self, snapshot: Snapshot, now: float, wall: float) -> None:
+        """Take in a successful poll that ended at `now`."""
+        self._integrate(now)
+        snapshot = self._bounded(snapshot)
+        progress = self._count_rises(snapshot)
+        if progress or self.last_progress is None:
+            self.last_progress = wall
+        if snapshot.name is not None:
+            self.display_name = clean(snapshot.name)
+        if snapshot.retry_delay_seconds is not None:
+            self.retry_delay = snapshot.retry_delay_seconds
+        self.polled = self.fresh = True
+        self.error, self.message = None, ""
+        self.snapshot = snapshot
+        self.calls_in_flight = snapshot.calls_in_flight
+        self.last_success, self.last_success_wall = now, wall
+        self.expect(wall)
+
+    def failed(self, reason: str, message: str) -> None:
+        """Take in a failed poll: the values stay until they are too old."""
+        self.polled = True
+        self.error, self.message = reason, message
+
+    def withdraw(self) -> None:
+        """Show no values any more: they are too old to be true."""
+        self.fresh = False
+        self.expected_since = None
+
+    def expect(self, wall: float) -> None:
+        """Work out anew whether it should be dialing, after a poll or a change of the hours."""
+        if self.expected != 1.0:
+            self.expected_since = None
+        elif self.expected_since is None:
+            self.expected_since = wall
+
+    @property
+    def stale_at(self) -> float:
+        """The moment (monotonic) at which its values become too old; never, when none are shown."""
+        if self.last_success is None or not self.fresh:
+            return _NEVER
+        return self.last_success + self.stale_after
+
+    # What is shown
+
+    @property
+    def shown(self) -> Snapshot:
+        return self.snapshot if self.fresh else NOTHING
+
+    @property
+    def is_final(self) -> bool:
+        final = self.lifecycle.final_status
+        return final is not None and self.snapshot.status == final
+
+    @property
+    def is_active(self) -> bool:
+        return self.snapshot.status == self.lifecycle.active_status
+
+    @property
+    def up(self) -> float | None:
+        return (0.0 if self.error else 1.0) if self.polled else None
+
+    @property
+    def statuses(self) -> Mapping[str, float] | None:
+        """1 for the current status, 0 for the documented others; a final one is shown for ever."""
+        status = self.snapshot.status
+        if status is None or not (self.fresh or self.is_final):
+            return None
+        shown = dict.fromkeys(self.lifecycle.statuses, 0.0)
+        shown[status] = 1.0
+        return shown
+
+    @property
+    def errors(self) -> Mapping[str, float] | None:
+        return {self.error: 1.0} if self.error else None
+
+    @property
+    def window_open(self) -> Mapping[str, float] | None:
+        return self.hours.open if self.fresh and self.hours else None
+
+    @property
+    def windows(self) -> float | None:
+        return self.hours.windows if self.fresh and self.hours else None
+
+    @property
+    def expected(self) -> float | None:
+        """Whether silence would be a sign: 1, 0, or None where that can't be known."""
+        hours, snapshot = self.hours, self.snapshot
+        if not self.fresh or hours is None:
+            return None
+        if hours.windows == 0 or not hours.all_open:
+            return 0.0
+        if (snapshot.status is not None and not self.is_active) or snapshot.work_remaining is False:
+            return 0.0
+        if snapshot.status is None or snapshot.work_remaining is None:
+            return None
+        return 1.0
+
+    @property
+    def stall_after(self) -> float | None:
+        floor = self.campaign.stall_after
+        if floor is None or not self.campaign.stall_follows_retry_delay or self.retry_delay is None:
+            return floor
+        return max(floor, 2 * self.retry_delay)
+
+    # How it is worked out
+
+    def _integrate(self, now: float) -> None:
+        """Add the time since the last success, if it is short enough to be covered by that one's numbers."""
+        before = self.snapshot
+        if self.observed_seconds is None or self.last_success is None:
+            self.observed_seconds = 0.0
+            return
+        elapsed = now - self.last_success
+        if elapsed > self.stale_after:
+            return
+        self.observed_seconds += elapsed
+        if before.active_calls is None:
+            return
+        if self.active_call_seconds is not None:
+            self.active_call_seconds += elapsed * before.active_calls
+        limit = before.concurrency_limit
+        if self.saturated_seconds is not None and limit is not None and before.active_calls >= limit > 0:
+            self.saturated_seconds += elapsed
+
+    def _count_rises(self, snapshot: Snapshot) -> bool:
+        """Add what rose since each number was last known; True when that, or a call in progress, is progress."""
+        progress = snapshot.contacts is not None and snapshot.contacts.get("in_progress", 0.0) > 0
+        if snapshot.active_calls is not None and self.active_call_seconds is None:
+            self.active_call_seconds = 0.0
+        if (
+            snapshot.concurrency_limit is not None
+            and snapshot.active_calls is not None
+            and self.saturated_seconds is None
+        ):
+            self.saturated_seconds = 0.0
+        if (attempts := snapshot.attempts) is not None:
+            if self._last_attempts is None or self.observed_attempts is None:
+                self.observed_attempts = 0.0
+            elif attempts > self._last_attempts:
+                # A fall means deleted contacts, not calls undone: it adds nothing.
+                self.observed_attempts += attempts - self._last_attempts
+                progress = True
+            self._last_attempts = attempts
+        if (made := snapshot.calls_made) is not None:
+            progress |= self._last_calls_made is not None and made > self._last_calls_made
+            self._last_calls_made = made
+        if snapshot.contacts is not None:
+            self._count_contacts(snapshot.contacts)
+        if snapshot.calls is not None:
+            progress |= self._count_calls(snapshot.calls)
+        return progress
+
+    def _count_contacts(self, contacts: Mapping[str, float]) -> None:
+        last, observed = self._contacts, self.observed_contacts
+        for bucket in _COUNTED_BUCKETS:
+            number = contacts.get(bucket)
+            if number is None:
+                continue
+            before = last.get(bucket)
+            if before is None:
+                observed = {**(observed or {}), bucket: 0.0}
+            elif number > before:
+                observed = {**(observed or {}), bucket: (observed or {}).get(bucket, 0.0) + number - before}
+        self.observed_contacts = observed
+        # A bucket that was left out this time is compared with what it was when it was last sent.
+        self._contacts = contacts if contacts.keys() >= last.keys() else {**last, **contacts}
+
+    def _count_calls(self, calls: Mapping[str, float]) -> bool:
+        last, observed = self._calls, self.observed_calls
+        progress = calls.get(CALLS_IN_PROGRESS, 0.0) > 0
+        first = observed is None
+        for status, number in calls.items():
+            if status == CALLS_IN_PROGRESS:
+                continue
+            rise = 0.0 if first else max(0.0, number - last.get(status, 0.0))
+            if rise or observed is None or status not in observed:
+                observed = {**(observed or {}), status: (observed or {}).get(status, 0.0) + rise}
+                progress |= rise > 0
+        self.observed_calls = observed
+        self._calls = calls if calls.keys() >= last.keys() else {**last, **calls}
+        return progress
+
+    # Bounded labels
+
+    def _bounded(self, snapshot: Snapshot) -> Snapshot:
+        """Bound what becomes a label: documented values pass as they are, invented ones within their budget."""
+        if snapshot.status is not None and snapshot.status not in self.lifecycle.statuses:
+            snapshot = replace(snapshot, status=self._budget("status", self.lifecycle.statuses).admit(snapshot.status))
+        if snapshot.contacts is not None and tuple(snapshot.contacts) != CONTACT_BUCKETS:
+            snapshot = replace(snapshot, contacts=self._budget("bucket", CONTACT_BUCKETS).fold(snapshot.contacts))
+        if snapshot.calls is not None and tuple(snapshot.calls) != CALL_OUTCOMES:
+            snapshot = replace(snapshot, calls=self._budget("calls", _KNOWN_CALLS).fold(snapshot.calls))
+        if snapshot.queues:
+            snapshot = replace(snapshot, queues=self._bounded_agents("queues", snapshot.queues))
+        if snapshot.queued_contacts:
+            snapshot = replace(
+                snapshot, queued_contacts=self._bounded_agents("queued_contacts", snapshot.queued_contacts)
+            )
+        return snapshot
+
+    def _bounded_agents(self, family: str, numbers: Mapping[tuple[str, str], float]) -> Mapping[tuple[str, str], float]:
+        budget = self._budget(family, ())
+        admitted = {agent: budget.admit(agent) for agent in dict.fromkeys(agent for agent, _ in numbers)}
+        folded: dict[tuple[str, str], float] = {}
+        for (agent, state), number in numbers.items():
+            key = (admitted[agent], state)
+            folded[key] = folded.get(key, 0.0) + number
+        return dict(sorted(folded.items(), key=lambda item: budget.rank(item[0][0])))
+
+    def _budget(self, family: str, known: tuple[str, ...]) -> LabelBudget:
+        if self._budgets is None:
+            self._budgets = {}
+        if (budget := self._budgets.get(family)) is None:
+            budget = self._budgets[family] = LabelBudget(known, self._on_overflow)
+        return budget
+
+
+class AccountState:
+    """
+    One account of a provider that tells of calls in flight: what its campaigns say of the organization together.
+
+    Integrals follow the rule of `CampaignState`, over the successful polls of any of its campaigns.
+    """
+
+    def __init__(self, provider: str, name: str, labels: tuple[tuple[str, str], ...] = ()) -> None:
+        self.provider, self.name, self.labels = provider, name, labels
+        self.horizon = 0.0
+        """Seconds for which a campaign's last answer counts: two active intervals."""
+        self.stale_after = 0.0
+        """Seconds after which time between two answers is not covered, and the limit is not shown any more."""
+        self.observed_seconds: float | None = None
+        self.saturated_seconds: float | None = None
+        self._limit: float | None = None
+        self._last_success = -_NEVER
+        self._saturated = False
+        # By age, oldest first: (moment of the answer, active calls, contacts in progress).
+        self._recent: dict[CampaignState, tuple[float, float, float]] = {}
+        self._in_progress = 0.0
+        self._campaigns_by_active_calls: dict[float, int] = {}
+        self._most_active_calls: float | None = None
+
+    def succeeded(self, campaign: CampaignState, now: float) -> None:
+        """Take in what one of its campaigns has just answered."""
+        snapshot = campaign.snapshot
+        if snapshot.active_calls is None and snapshot.contacts is None:
+            return
+        if self.observed_seconds is not None and now - self._last_success <= self.stale_after:
+            self.observed_seconds += now - self._last_success
+            if self._saturated and self.saturated_seconds is not None:
+                self.saturated_seconds += now - self._last_success
+        self.forget(campaign)
+        in_progress = (snapshot.contacts or {}).get("in_progress", 0.0)
+        self._remember(campaign, now, snapshot.active_calls or 0.0, in_progress)
+        self._last_success = now
+        if snapshot.concurrency_limit is not None:
+            self._limit = snapshot.concurrency_limit
+            if self.observed_seconds is None:
+                self.observed_seconds = self.saturated_seconds = 0.0
+        active = self.active_calls(now)
+        self._saturated = self._limit is not None and active is not None and active >= self._limit > 0
+
+    def forget(self, campaign: CampaignState) -> None:
+        """Leave a campaign out: it has gone, has answered anew, or its answer is too old."""
+        if (known := self._recent.pop(campaign, None)) is None:
+            return
+        _, active_calls, in_progress = known
+        self._in_progress -= in_progress
+        left = self._campaigns_by_active_calls[active_calls] - 1
+        if left:
+            self._campaigns_by_active_calls[active_calls] = left
+            return
+        del self._campaigns_by_active_calls[active_calls]
+        if active_calls == self._most_active_calls:
+            self._most_active_calls = None
+
+    def active_calls(self, now: float) -> float | None:
+        """
+        Estimate the organization's calls in flight from below; None without an answer that is recent enough.
+
+        It holds whether `active_calls` is a campaign's own number or the organization's: at least as many as any
+        one campaign says, and at least as many as its contacts in progress add up to.
+        """
+        oldest_allowed = now - self.horizon
+        while self._recent:
+            campaign = next(iter(self._recent))
+            if self._recent[campaign][0] >= oldest_allowed:
+                break
+            self.forget(campaign)
+        if not self._recent:
+            return None
+        if self._most_active_calls is None:
+            self._most_active_calls = max(self._campaigns_by_active_calls)
+        return max(self._most_active_calls, self._in_progress)
+
+    def concurrency_limit(self, now: float) -> float | None:
+        """The organization's cap by the newest answer; None when even that one is too old."""
+        return self._limit if now - self._last_success <= self.stale_after else None
+
+    def _remember(self, campaign: CampaignState, now: float, active_calls: float, in_progress: float) -> None:
+        self._recent[campaign] = (now, active_calls, in_progress)
+        self._in_progress += in_progress
+        counts = self._campaigns_by_active_calls
+        counts[active_calls] = counts.get(active_calls, 0) + 1
+        if self._most_active_calls is not None and active_calls > self._most_active_calls:
+            self._most_active_calls = active_calls
