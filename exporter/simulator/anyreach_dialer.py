@@ -221,6 +221,8 @@ class Campaign:
             scheduled_at: Unix time before which none of them is called.
         """
         self._catch_up()
+        if not contacts:
+            return
         self.pending += contacts
         lane = self.lane(timezone, scheduled=scheduled_at is not None)
         if scheduled_at is None:

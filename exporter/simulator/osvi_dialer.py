@@ -140,7 +140,8 @@ class OsviCampaign:
         if enqueue:
             agent = self.agents[agent_uuid]
             queue = Queue(agent, contacts)
-            queue.put(0, contacts)
+            if contacts:
+                queue.put(0, contacts)
             upload.queues.append(queue)
             agent.queues.append(queue)
             self._dial(agent)

@@ -89,14 +89,16 @@ def _acme_us(world: World, now: float) -> dict[str, Any]:
     organization = world.add_organization()
     world.grant("ak_acme.demo", organization)
     always = organization.add_configuration("Round the clock", Schedule("America/New_York", ROUND_THE_CLOCK))
-    open_now = organization.add_configuration("Day shift", Schedule(_timezone(now, opened=True), BUSINESS_HOURS))
-    shut_now = organization.add_configuration("Night shift", Schedule(_timezone(now, opened=False), BUSINESS_HOURS))
+    open_now = organization.add_configuration("Day shift", Schedule(timezone_where(now, opened=True), BUSINESS_HOURS))
+    shut_now = organization.add_configuration(
+        "Night shift", Schedule(timezone_where(now, opened=False), BUSINESS_HOURS)
+    )
     unscheduled = organization.add_configuration("New configuration", Schedule())
     pattern = CallPattern(retry_delay=600)
 
     june = organization.add_campaign("June policy renewals", always, external_id="crm:june/renewals", pattern=pattern)
     june.add_contacts(240)
-    _keep_loading(world, june, contacts=8, period=300)
+    _keep_loading(world, june, contacts=2, period=60)
     welcome = organization.add_campaign("Welcome calls", always, pattern=pattern)
     welcome.add_contacts(160)
     survey = organization.add_campaign("Claims satisfaction survey", always, pattern=pattern)
@@ -110,9 +112,9 @@ def _acme_us(world: World, now: float) -> dict[str, Any]:
     world.timeline.at(world.now + HOUR, storm.stall)
     enrollment = organization.add_campaign("Autumn enrollment", always, pattern=pattern)
     reminders = organization.add_campaign("Appointment reminders", open_now, pattern=pattern)
-    _keep_loading(world, reminders, contacts=3, period=300)
+    _keep_loading(world, reminders, contacts=1, period=90)
     callbacks = organization.add_campaign("Evening callbacks", shut_now, pattern=pattern)
-    _keep_loading(world, callbacks, contacts=3, period=300)
+    _keep_loading(world, callbacks, contacts=1, period=90)
     loyalty = organization.add_campaign("Loyalty upgrade", unscheduled, pattern=pattern)
     loyalty.add_contacts(250)
 
@@ -153,11 +155,11 @@ def _initech(world: World) -> dict[str, Any]:
     world.grant("ak_initech.demo", organization)
     always = organization.add_configuration("Round the clock", Schedule("Europe/London", ROUND_THE_CLOCK))
     checkup = organization.add_campaign("Printer service checkup", always, pattern=CallPattern(retry_delay=600))
-    _keep_loading(world, checkup, contacts=5, period=300)
+    _keep_loading(world, checkup, contacts=1, period=60)
     leads = organization.add_campaign(
         "Old leads revival", always, pattern=CallPattern(answer_rate=0.08, retry_delay=600)
     )
-    _keep_loading(world, leads, contacts=4, period=300)
+    _keep_loading(world, leads, contacts=1, period=75)
     deleted = organization.add_campaign("Spring clearance", always)
     organization.remove_campaign(deleted)
     return {
@@ -194,7 +196,7 @@ def _acme_in(world: World, now: float) -> dict[str, Any]:
     world.timeline.at(world.now + 2 * HOUR, festive.deactivate)
     loans = _uploaded(account, 10, "Loan offers", contacts=500)
     world.timeline.at(world.now + HOUR, loans.stall)
-    zone = _timezone(now, opened=False)
+    zone = timezone_where(now, opened=False)
     premium = _uploaded(account, 11, "Premium due reminders", contacts=2000, windows=BUSINESS_HOURS, timezone=zone)
     _keep_uploading(world, premium, "agent_meera", contacts=300, period=12 * HOUR)
     missed = account.add_campaign(12, "Missed payment follow-up", retry_threshold=None, retry_delay=None)
@@ -334,7 +336,7 @@ def _calling_hours(windows: Iterable[Window], timezone: str) -> dict[str, Any]:
     }
 
 
-def _timezone(now: float, *, opened: bool) -> str:
+def timezone_where(now: float, *, opened: bool) -> str:
     """Return a timezone whose business hours are open, or shut, at `now` and for two hours to come."""
     return next(
         zone
