@@ -57,7 +57,7 @@ MAX_LABEL_LENGTH = 128
 RESERVED_LABELS = frozenset(
     {
         *("provider", "account", "campaign", "campaign_id", "campaign_name", "status", "bucket", "agent", "state"),
-        *("reason", "timezone", "result", "level", "le", "quantile", "job", "instance", "pod", "severity", "alertname"),
+        *("reason", "timezone", "result", "le", "quantile", "job", "instance", "pod", "severity", "alertname"),
     }
 )
 """Labels that the exporter, Prometheus or the shipped rules put on series themselves."""
@@ -182,13 +182,15 @@ def _short(value: str) -> str:
 def _campaign_id(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
+    if isinstance(value, _Unquoted | int | float):
+        raise _refusal("expected a string: quote it (for OSVI: a positive whole number)")
     text = _printable(_text(value))
     if text in (".", ".."):
         raise _refusal("expected a campaign id, which is neither . nor ..")
     return text
 
 
-def _web_url(value: str) -> SplitResult:
+def _web_url(value: str, like: str) -> SplitResult:
     if not _VISIBLE_ASCII.fullmatch(value):
         raise _refusal("expected a URL of visible ASCII characters")
     try:
@@ -197,12 +199,12 @@ def _web_url(value: str) -> SplitResult:
     except ValueError:
         usable = False
     if not usable:
-        raise _refusal("expected a URL such as https://api.example.com/prefix")
+        raise _refusal(f"expected a URL such as {like}")
     return url
 
 
 def _base_url(value: str) -> str:
-    url = _web_url(value)
+    url = _web_url(value, "https://api.example.com/prefix")
     if url.username is not None or url.password is not None:
         raise _refusal("expected a URL without user name and password")
     if "?" in value or "#" in value:
@@ -211,9 +213,9 @@ def _base_url(value: str) -> str:
 
 
 def _proxy_url(value: SecretStr) -> SecretStr:
-    url = _web_url(value.get_secret_value())
+    url = _web_url(value.get_secret_value(), "http://user:password@proxy.example.com:3128")
     if url.path not in ("", "/") or url.query or url.fragment:
-        raise _refusal("expected the URL of a proxy, such as http://user:password@proxy.example.com:3128")
+        raise _refusal("expected a proxy's URL without path, query and fragment")
     return value
 
 
@@ -243,7 +245,10 @@ def _minutes(value: Any) -> int:
 def _stall_after(value: Any) -> Any:
     if value == "never":
         return value
-    return _above_zero(parse_duration(value))
+    try:
+        return _above_zero(parse_duration(value))
+    except PydanticCustomError as exc:
+        raise _refusal(f"{exc.message()}, or never") from None
 
 
 def _labels(value: Any) -> Any:
@@ -269,8 +274,10 @@ def _one_line(value: str) -> str:
 
 
 def _shard_index(value: Any) -> Any:
-    if value != "hostname":
+    if not isinstance(value, str):
         return value
+    if value != "hostname":
+        raise _refusal("expected a whole number, or hostname")
     match = re.search(r"-([0-9]{1,9})$", socket.gethostname().partition(".")[0])
     if match is None:
         raise _refusal(
@@ -401,8 +408,8 @@ def _own_words(error: ErrorDetails, section: "type[_Section]") -> str:
     }
     bounds = {
         "literal_error": ("one of {}", "expected"),
-        "greater_than": ("more than {}", "gt"),
-        "greater_than_equal": ("at least {}", "ge"),
+        "greater_than": ("more than {:g}", "gt"),
+        "greater_than_equal": ("at least {:g}", "ge"),
     }
     if kind in fixed:
         return fixed[kind]
@@ -411,7 +418,7 @@ def _own_words(error: ErrorDetails, section: "type[_Section]") -> str:
 
 
 def _get(item: Any, key: str) -> Any:
-    return item.get(key) if isinstance(item, Mapping) else getattr(item, key, None)
+    return item.get(key) if isinstance(item, dict) else getattr(item, key, None)
 
 
 def _items(value: Any) -> Sequence[Any]:
@@ -442,7 +449,7 @@ class _Section(BaseModel):
     @classmethod
     def _report_all_faults(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         faults: list[Fault] = []
-        if isinstance(data, Mapping):
+        if isinstance(data, dict):
             for key, value in data.items():
                 field = cls.model_fields.get(key)
                 if value is None and field and field.default is None and _section_of(field):
@@ -453,7 +460,12 @@ class _Section(BaseModel):
             section = handler(data)
         except ValidationError as exc:
             written = exc.errors(include_url=False, include_input=False)
-            faults = [(error["loc"], _own_words(error, cls)) for error in written] + faults
+            # A default that hangs on a key at fault is no fault of its own.
+            faults = [
+                (error["loc"], _own_words(error, cls))
+                for error in written
+                if error["type"] != "default_factory_not_called"
+            ] + faults
         if faults:
             # Anew, since the original one holds the input, in which a token may stand.
             raise ValidationError.from_exception_data(
@@ -515,7 +527,7 @@ class CampaignSettings(_Section):
 
     id: Annotated[int | str, BeforeValidator(_campaign_id)]
     """Anyreach: the UUID or external_id, a string. OSVI: the number, a positive integer."""
-    name: Name = ""
+    name: Name = Field(default_factory=lambda given: str(given["id"]), validate_default=True)
     """Label `campaign`, unique within the account, at most 128 characters; default: the id."""
     labels: Labels = Field(default_factory=lambda: MappingProxyType({}))
     """Labels put on every series of the campaign, at most 5; they win over the account's."""
@@ -523,13 +535,6 @@ class CampaignSettings(_Section):
     """Silence that means a stall while dialing is expected, or never; default: the account's."""
     calling_hours: CallingHours | None = None
     """Hours in which this campaign calls; they win over the account's."""
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _name_it(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        if isinstance(data, Mapping) and data.get("name") is None and isinstance(data.get("id"), int | str):
-            data = {**data, "name": str(data["id"])}
-        return handler(data)
 
 
 class DiscoverySettings(_Section):
@@ -583,13 +588,17 @@ class AccountSettings(_Section):
     """Name of the environment variable that holds the token."""
     organization: Annotated[Text, AfterValidator(_organization)] | None = None
     """Anyreach organization, sent as X-Anyreach-Org; required with a pat_ token, refused with an ak_ key."""
-    base_url: Annotated[Text, AfterValidator(_base_url)] = ""
+    base_url: Annotated[Text, AfterValidator(_base_url)] = Field(
+        default_factory=lambda given: BASE_URLS[given["provider"]]
+    )
     """URL of the API, with a path prefix where there is one; default: https://api.anyreach.ai or https://api.osvi.ai."""
     max_requests_per_second: Annotated[Number, Field(gt=0)] = 20.0
     """Requests a second with this token; above 0. Intervals are stretched where it does not suffice."""
     max_in_flight: Annotated[Integer, Field(ge=1)] = 16
     """Requests at once with this token; at least 1."""
-    calling_windows: Literal["auto", "always", "unknown"] = "unknown"
+    calling_windows: Literal["auto", "always", "unknown"] = Field(
+        default_factory=lambda given: "auto" if given["provider"] == "anyreach" else "unknown"
+    )
     """Calling windows: auto (read from Anyreach; its default), always (round the clock) or unknown (OSVI's default)."""
     stall_after: StallAfter | None = None
     """
@@ -607,18 +616,6 @@ class AccountSettings(_Section):
     """Proxy and TLS of this account's requests."""
     calling_hours: CallingHours | None = None
     """Hours in which the account's campaigns call; they win over calling_windows."""
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _fill_in_defaults(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        if isinstance(data, Mapping) and data.get("provider") in BASE_URLS:
-            provider = data["provider"]
-            defaults = {
-                "base_url": BASE_URLS[provider],
-                "calling_windows": "auto" if provider == "anyreach" else "unknown",
-            }
-            data = defaults | {key: value for key, value in data.items() if value is not None or key not in defaults}
-        return handler(data)
 
     @classmethod
     def cross_check(cls, data: Mapping[str, Any]) -> Iterator[Fault]:
@@ -1119,7 +1116,7 @@ def _fault_line(place: str, key: Key, expected: str) -> str:
 
 def _can_be_shown(key: str) -> bool:
     looks_like_a_token = key.startswith(("pat_", "ak_")) or (len(key) >= 16 and any(c.isdigit() for c in key))
-    return bool(re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", key)) and not looks_like_a_token
+    return bool(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,31}", key)) and not looks_like_a_token
 
 
 def _put(values: dict[str, Any], key: tuple[str, ...], value: Any) -> None:
@@ -1195,12 +1192,12 @@ def read_token(
         except UnicodeDecodeError:
             raise ValueError("expected a file that holds a token and nothing else") from None
         except OSError as exc:
-            raise ValueError(f"expected a file that can be read: {token_file}: {exc.strerror}") from None
+            raise ValueError(f"expected a file that can be read: {exc.strerror}") from None
         except ValueError:
             raise ValueError("expected the path of a file") from None
     elif token_env is not None:
         if token_env not in environ:
-            raise ValueError(f"expected the name of a variable that is set: {token_env} is not")
+            raise ValueError("expected the name of a variable that is set: this one is not")
         text = environ[token_env]
     else:
         text = token.get_secret_value() if isinstance(token, SecretStr) else token or ""
@@ -1270,7 +1267,8 @@ def load(
     Args:
         arguments: What a parser with `add_flags` made of the command line.
         environ: The environment; the process's own by default.
-        base: Values that stand in place of the file; its accounts then stand in place of the environment's too.
+        base: Values, plain dicts and lists, that stand in place of the file; its accounts (even none) then stand in
+            place of the environment's too.
 
     Raises:
         ConfigurationError: With all faults of all sources.
