@@ -1,0 +1,136 @@
+"""What the three dashboards share: variables, links to each other, annotations, and how they behave."""
+
+from collections.abc import Sequence
+
+from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models import dashboard as models
+
+from grafana import palette
+from grafana.panels import DATASOURCE
+from grafana.queries import ACCOUNT, EXPORTER
+
+# What Grafana 11.0 writes. A later Grafana migrates an older schema, an earlier one refuses to migrate a newer.
+SCHEMA_VERSION = 39
+
+TITLES = {
+    "campaign-exporter-campaigns": "Campaigns",
+    "campaign-exporter-campaign": "Campaign",
+    "campaign-exporter-exporter": "Campaign exporter",
+}
+"""Titles of the dashboards by their uid."""
+
+VARIABLES = ("datasource", "job", "instance", "provider", "account", "campaign")
+
+
+class PrometheusAnnotation(models.AnnotationQuery):
+    """
+    An annotation with the fields that the Prometheus data source reads and the SDK's type lacks.
+
+    See https://grafana.com/docs/grafana/latest/datasources/prometheus/annotations/.
+    """
+
+    def __init__(self, name: str, colour: str, expr: str, *, title: str, text: str, at_value: bool) -> None:
+        super().__init__(name=name, datasource=DATASOURCE, icon_color=colour, expr=expr)
+        self.title = title
+        self.text = text
+        self.at_value = at_value
+
+    def to_json(self) -> dict[str, object]:
+        return super().to_json() | {
+            # Newer versions read the query from here, older ones from `expr`.
+            "target": {"datasource": self.datasource, "expr": self.expr, "refId": "Annotation"},
+            "titleFormat": self.title,
+            "textFormat": self.text,
+            "useValueForTime": self.at_value,
+        }
+
+
+# An alert on an account or on the exporter has no campaign: a missing label equals the empty alternative.
+_ALERTS = (
+    'ALERTS{alertname=~"Campaign.+", alertstate="firing", job=~"$job|", provider=~"$provider|", account=~"$account|",'
+    ' campaign=~"$campaign|"}'
+)
+_RELOADS = f"campaign_exporter_config_last_reload_success_timestamp_seconds{{{EXPORTER}}} * 1000"
+
+
+def _annotations() -> list[models.AnnotationQuery]:
+    return [
+        PrometheusAnnotation(
+            "Firing alerts",
+            palette.BAD,
+            _ALERTS,
+            title="{{alertname}}",
+            text="{{severity}} {{account}} {{campaign}}",
+            at_value=False,
+        ),
+        PrometheusAnnotation(
+            "Reloads", palette.SET_BY_PEOPLE, _RELOADS, title="Configuration loaded", text="{{instance}}", at_value=True
+        ),
+    ]
+
+
+def _choice(name: str, query: str) -> dashboard.QueryVariable:
+    return (
+        dashboard.QueryVariable(name)
+        .label(name.capitalize())
+        .datasource(DATASOURCE)
+        .query({"qryType": 1, "query": query, "refId": "PrometheusVariableQueryEditor-VariableQuery"})
+        .multi(True)
+        .include_all(True)
+        .all_value(".+")
+        .current(models.VariableOption(selected=True, text=["All"], value=["$__all"]))
+        .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(models.VariableSort.ALPHABETICAL_CASE_INSENSITIVE_ASC)
+    )
+
+
+def _variables() -> list[Builder[models.VariableModel]]:
+    accounts = "campaign_exporter_campaigns"
+    return [
+        dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"),
+        _choice("job", "label_values(campaign_exporter_build_info, job)"),
+        _choice("instance", 'label_values(campaign_exporter_build_info{job=~"$job"}, instance)'),
+        _choice("provider", f"label_values({accounts}{{{EXPORTER}}}, provider)"),
+        _choice("account", f'label_values({accounts}{{{EXPORTER}, provider=~"$provider"}}, account)'),
+        _choice("campaign", f"label_values(campaign_up{{{ACCOUNT}}}, campaign)"),
+    ]
+
+
+def _links(uid: str) -> list[Builder[models.DashboardLink]]:
+    return [
+        dashboard.DashboardLink(title)
+        .type(models.DashboardLinkType.LINK)
+        .url(f"/d/{other}")
+        .icon("dashboard")
+        .tooltip(f"{title}, with the same time and choices")
+        .include_vars(True)
+        .keep_time(True)
+        for other, title in TITLES.items()
+        if other != uid
+    ]
+
+
+def assembled(uid: str, description: str, panels: Sequence[Builder[models.Panel]]) -> models.Dashboard:
+    """A whole dashboard: the panels in reading order, inside what all dashboards share."""
+    builder = (
+        dashboard.Dashboard(TITLES[uid])
+        .uid(uid)
+        .description(description)
+        .tags(["campaign-exporter"])
+        .readonly()
+        .tooltip(models.DashboardCursorSync.CROSSHAIR)
+        .time("now-6h", "now")
+        .refresh("30s")
+        .timezone("browser")
+        .variables(_variables())
+        .links(_links(uid))
+    )
+    for panel in panels:
+        builder = builder.with_panel(panel)
+    whole = builder.build()
+    whole.schema_version = SCHEMA_VERSION
+    whole.annotations = models.AnnotationContainer(list_val=_annotations())
+    for number, placed in enumerate(whole.panels or [], start=1):
+        placed.id_val = number
+    return whole
