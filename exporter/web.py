@@ -7,7 +7,6 @@ piece takes, and no second copy of the page is made.
 
 import asyncio
 import html
-import re
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,8 +16,6 @@ from aiohttp import web
 from exporter.negotiation import Format, accepts_gzip, choose_format
 
 _PIECE = 256 * 1024
-_WRITE_TIMEOUT = 60.0
-_PATIENCE = 1.0
 
 _HTML_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
@@ -44,6 +41,8 @@ def create_app(
     version: str,
     telemetry_path: str = "/metrics",
     max_scrapes: int = 64,
+    write_timeout: float = 60.0,
+    patience: float = 1.0,
 ) -> web.Application:
     """
     Build the application.
@@ -53,11 +52,13 @@ def create_app(
         reload: Reads the configuration again and returns what is wrong with it; None refuses to (403).
         runbooks: Markdown by the name of the alert.
         max_scrapes: Scrapes at once, making and sending the page; past it 503.
+        write_timeout: Seconds for a client to take in the whole page.
+        patience: Seconds without progress after which a scrape may lose its place to a new one.
     """
     app = web.Application()
     app.on_response_prepare.append(_name_server)
     routes = app.router
-    routes.add_get(telemetry_path, _Metrics(page, max_scrapes).scrape)
+    routes.add_get(telemetry_path, _Metrics(page, max_scrapes, write_timeout, patience).scrape)
     if telemetry_path != "/":
         routes.add_get("/", _landing(telemetry_path, version))
     routes.add_get("/-/healthy", _healthy)
@@ -69,24 +70,22 @@ def create_app(
     return app
 
 
-def read_runbooks() -> dict[str, str]:
-    """Read the runbooks that came with the package, or those of the checkout that this is."""
-    package = Path(__file__).parent
-    folders = (package / "runbooks", package.parent / "docs" / "runbooks")
-    return {
-        file.stem: file.read_text(encoding="utf-8")
-        for folder in folders[::-1]
-        for file in folder.glob("*.md")
-        if re.fullmatch(r"[A-Za-z]+", file.stem)
-    }
+def read_runbooks(package: Path = Path(__file__).parent) -> dict[str, str]:
+    """Read the runbooks that came with the package, or else those of the checkout that it is part of."""
+    folder = package / "runbooks"
+    if not folder.is_dir():
+        folder = package.parent / "docs" / "runbooks"
+    return {file.stem: file.read_text(encoding="utf-8") for file in folder.glob("*.md")}
 
 
 class _Metrics:
     """The page of metrics, for so many scrapes at once."""
 
-    def __init__(self, page: Page, limit: int) -> None:
+    def __init__(self, page: Page, limit: int, write_timeout: float, patience: float) -> None:
         self._page = page
         self._limit = limit
+        self._write_timeout = write_timeout
+        self._patience = patience
         self._scrapes: set[_Scrape] = set()
 
     async def scrape(self, request: web.Request) -> web.StreamResponse:
@@ -111,7 +110,7 @@ class _Metrics:
             response.headers["Content-Encoding"] = "gzip"
         response.content_length = sum(map(len, chunks))
         try:
-            async with asyncio.timeout(_WRITE_TIMEOUT):
+            async with asyncio.timeout(self._write_timeout):
                 await response.prepare(request)
                 if request.method != "HEAD":
                     await scrape.send(chunks, response)
@@ -124,7 +123,7 @@ class _Metrics:
     def _displace(self) -> bool:
         """Give up the scrape whose client has taken in nothing for longest, if that is worth a word."""
         slowest = min(self._scrapes, key=lambda scrape: scrape.progress, default=None)
-        if slowest is None or slowest.progress > time.monotonic() - _PATIENCE:
+        if slowest is None or slowest.progress > time.monotonic() - self._patience:
             return False
         self._scrapes.discard(slowest)
         slowest.abort()
@@ -157,7 +156,7 @@ def pieces(chunks: Sequence[bytes], size: int = _PIECE) -> Iterator[bytes | memo
     length = 0
     for chunk in chunks:
         if length + len(chunk) > size:
-            if waiting:
+            if length:
                 yield b"".join(waiting)
                 waiting, length = [], 0
             if len(chunk) > size:
@@ -166,7 +165,7 @@ def pieces(chunks: Sequence[bytes], size: int = _PIECE) -> Iterator[bytes | memo
                 continue
         waiting.append(chunk)
         length += len(chunk)
-    if waiting:
+    if length:
         yield b"".join(waiting)
 
 
