@@ -1143,8 +1143,10 @@ def _read_environment(environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[
             continue
         option = known.get(variable)
         if option is None:
-            close = difflib.get_close_matches(variable, known, n=1, cutoff=0.85)
-            hint = f": did you mean {close[0]}?" if close else ""
+            # The prefix is left out: it would make all of them alike.
+            names = [name.removeprefix(ENVIRONMENT_PREFIX) for name in known]
+            close = difflib.get_close_matches(variable.removeprefix(ENVIRONMENT_PREFIX), names, n=1, cutoff=0.85)
+            hint = f": did you mean {ENVIRONMENT_PREFIX}{close[0]}?" if close else ""
             faults.append(f"{variable}: no option has this variable{hint}")
             continue
         if not text:
