@@ -6,8 +6,11 @@ import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 from exporter.providers.transport import Transport
+
+DATA = Path(__file__).parents[1] / "data"
 
 Answer = bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]
 
@@ -56,7 +59,7 @@ class Loopback:
         self._tasks.add(task)
         self.connections += 1
         try:
-            with suppress(asyncio.IncompleteReadError, OSError):
+            with suppress(asyncio.IncompleteReadError, asyncio.CancelledError, OSError):
                 while not writer.is_closing():
                     self.requests.append((await reader.readuntil(b"\r\n\r\n")).decode("latin-1"))
                     answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
@@ -165,3 +168,13 @@ async def tunneling(port: int) -> AsyncIterator[str]:
         proxy.close()
         await asyncio.gather(*tasks)
         await proxy.wait_closed()
+
+
+def recorded(case: str, status: int = 200) -> bytes:
+    """The whole answer that is recorded under `tests/data/<provider>/<case>/<status>.json`."""
+    return http(body_of(case, status), status)
+
+
+def body_of(case: str, status: int = 200) -> bytes:
+    """The body alone of a recorded answer."""
+    return (DATA / case / f"{status}.json").read_bytes()

@@ -1,4 +1,5 @@
 import asyncio
+import os
 import socket
 import ssl
 import threading
@@ -60,8 +61,14 @@ def alerting(context: ssl.SSLContext) -> Iterator[int]:
         with suppress(OSError):
             while True:
                 connection, _ = listener.accept()
-                with connection, suppress(OSError):
-                    context.wrap_socket(connection, server_side=True).recv(1)
+                tls = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+                with tls, socket.socket(fileno=os.dup(tls.fileno())) as raw, suppress(OSError):
+                    with suppress(ssl.SSLError):
+                        tls.do_handshake()
+                    # Closing before the client has sent all would reset the connection and lose the alert.
+                    raw.shutdown(socket.SHUT_WR)
+                    while raw.recv(1000):
+                        pass
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve)

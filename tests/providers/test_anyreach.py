@@ -1,0 +1,528 @@
+import base64
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.errors import (
+    ClientFaultError,
+    CredentialsError,
+    ForbiddenError,
+    InvalidResponseError,
+    PollError,
+    ServerFaultError,
+)
+from exporter.providers import Provider
+from exporter.providers.anyreach import (
+    PAGE_SIZE,
+    Anyreach,
+    CampaignRecord,
+    Listing,
+    read_campaign,
+    read_schedule,
+    read_stats,
+)
+from exporter.providers.transport import read_object
+from exporter.snapshot import Snapshot
+from exporter.windows import Schedule, Window
+from tests.providers.loopback import body_of, http, recorded, serving, transport
+from tests.providers.payloads import json_values, numbers_of, shuffled
+
+CONFIGURATION = "c0000000-0000-4000-8000-000000000001"
+WEEKDAYS = frozenset(range(5))
+
+
+def stats(**fields: object) -> Snapshot:
+    return read_stats({"status": "active", **fields})
+
+
+class TestReadStats:
+    def test_the_documented_answer_is_read_in_full(self) -> None:
+        assert read_stats(read_object(body_of("anyreach/stats_documented"))) == Snapshot(
+            status="active",
+            contacts={"pending": 310, "in_progress": 8, "completed": 902, "exhausted": 20},
+            contacts_loaded=1240,
+            attempts=1730,
+            attempts_per_contact=1.39,
+            active_calls=8,
+            concurrency_limit=10,
+            work_remaining=True,
+            calls_in_flight=True,
+        )
+
+    def test_a_campaign_without_contacts_has_zeros_and_no_work(self) -> None:
+        assert read_stats(read_object(body_of("anyreach/stats_empty"))) == Snapshot(
+            status="active",
+            contacts={"pending": 0, "in_progress": 0, "completed": 0, "exhausted": 0},
+            contacts_loaded=0,
+            attempts=0,
+            attempts_per_contact=0,
+            active_calls=0,
+            concurrency_limit=10,
+            work_remaining=False,
+        )
+
+    def test_odd_values_cost_their_own_samples_and_new_words_are_kept(self) -> None:
+        assert read_stats(read_object(body_of("anyreach/stats_odd"))) == Snapshot(
+            status="archived",
+            contacts={"pending": 3, "dnc": 4},
+            contacts_loaded=12,
+            attempts_per_contact=1.25,
+            concurrency_limit=123456789012345678901234567890.0,
+            work_remaining=True,
+        )
+
+    def test_what_was_not_sent_is_unknown(self) -> None:
+        assert read_stats(read_object(body_of("anyreach/stats_status_only"))) == Snapshot(status="paused")
+
+    @pytest.mark.parametrize("payload", [{}, {"status": None, "contacts": None}, {"active_calls": 8}])
+    def test_an_answer_about_nothing_is_invalid(self, payload: dict[str, object]) -> None:
+        with pytest.raises(InvalidResponseError, match="neither"):
+            read_stats(payload)
+
+    @pytest.mark.parametrize("payload", [{"contacts": {}}, {"attempts": {}}, {"status": "active"}])
+    def test_one_of_the_three_is_enough(self, payload: dict[str, object]) -> None:
+        assert isinstance(read_stats(payload), Snapshot)
+
+    @pytest.mark.parametrize("key", ["contacts", "attempts"])
+    @pytest.mark.parametrize("value", [[], "x", 8, True])
+    def test_another_kind_where_an_object_must_stand_is_invalid(self, key: str, value: object) -> None:
+        with pytest.raises(InvalidResponseError, match=key):
+            stats(**{key: value})
+
+    def test_a_status_that_is_no_text_is_unknown(self) -> None:
+        assert stats(status=5, contacts={}).status is None
+
+    @pytest.mark.parametrize(
+        ("contacts", "remaining"),
+        [
+            ({"pending": 1, "in_progress": 0}, True),
+            ({"pending": 0, "in_progress": 1}, True),
+            ({"pending": 1}, True),
+            ({"in_progress": 1}, True),
+            ({"pending": 0, "in_progress": 0}, False),
+            ({"pending": 0}, None),
+            ({"in_progress": 0}, None),
+            ({"completed": 5}, None),
+            (None, None),
+        ],
+    )
+    def test_work_remains_when_some_is_known_to(self, contacts: object, remaining: bool | None) -> None:
+        assert stats(contacts=contacts).work_remaining is remaining
+
+    @pytest.mark.parametrize(
+        ("fields", "in_flight"),
+        [
+            ({"active_calls": 1}, True),
+            ({"contacts": {"in_progress": 1}}, True),
+            ({"active_calls": 0, "contacts": {"in_progress": 0}}, False),
+            ({"active_calls": "many"}, False),
+        ],
+    )
+    def test_calls_are_in_flight_by_either_number(self, fields: dict[str, object], in_flight: bool) -> None:
+        assert stats(**fields).calls_in_flight is in_flight
+
+    @given(json_values)
+    def test_any_json_gives_a_snapshot_or_an_invalid_response(self, payload: Any) -> None:
+        try:
+            snapshot = read_stats(read_object(json.dumps(payload).encode()))
+        except InvalidResponseError:
+            return
+        assert all(math.isfinite(value) and value >= 0 for value in numbers_of(snapshot))
+
+    @given(shuffled(read_object(body_of("anyreach/stats_documented"))))
+    def test_any_value_anywhere_gives_a_snapshot_or_an_invalid_response(self, payload: Any) -> None:
+        try:
+            snapshot = read_stats(read_object(json.dumps(payload).encode()))
+        except InvalidResponseError:
+            return
+        assert all(math.isfinite(value) and value >= 0 for value in numbers_of(snapshot))
+
+    @given(st.binary())
+    def test_any_bytes_give_a_snapshot_or_an_invalid_response(self, body: bytes) -> None:
+        try:
+            snapshot = read_stats(read_object(body))
+        except InvalidResponseError:
+            return
+        assert all(math.isfinite(value) and value >= 0 for value in numbers_of(snapshot))
+
+
+class TestPolling:
+    async def test_it_asks_for_the_stats_with_the_key_alone(self) -> None:
+        async with serving(recorded("anyreach/stats_documented")) as server, transport(server.url) as sender:
+            provider: Provider = Anyreach(sender, lambda: "ak_id.secret")
+            snapshot = await provider.poll("crm:june/renewals")
+
+        assert snapshot.contacts_loaded == 1240
+        assert server.paths() == ["/campaign/campaigns/crm%3Ajune%2Frenewals/stats"]
+        assert server.header("Authorization") == "Bearer ak_id.secret"
+        assert server.header("X-Anyreach-Org") is None
+
+    async def test_a_personal_token_names_its_organization(self) -> None:
+        async with serving(recorded("anyreach/stats_documented")) as server, transport(server.url) as sender:
+            await Anyreach(sender, lambda: "pat_secret", organization="0b7c").poll("june")
+
+        assert server.header("Authorization") == "Bearer pat_secret"
+        assert server.header("X-Anyreach-Org") == "0b7c"
+
+    async def test_a_token_that_cannot_be_read_sends_nothing(self) -> None:
+        def unreadable() -> str:
+            raise CredentialsError("no such file")
+
+        async with serving(recorded("anyreach/stats_documented")) as server, transport(server.url) as sender:
+            with pytest.raises(CredentialsError):
+                await Anyreach(sender, unreadable).poll("june")
+
+        assert server.connections == 0
+
+    async def test_a_missing_scope_is_forbidden(self) -> None:
+        async with serving(recorded("anyreach/forbidden", 403)) as server, transport(server.url) as sender:
+            with pytest.raises(ForbiddenError):
+                await Anyreach(sender, lambda: "ak_id.secret").poll("june")
+
+
+class TestCampaign:
+    async def test_one_campaign_is_asked_for_by_its_own_path(self) -> None:
+        async with serving(recorded("anyreach/campaign")) as server, transport(server.url) as sender:
+            record = await Anyreach(sender, lambda: "ak_id.secret").campaign("crm:june/renewals")
+
+        assert server.paths() == ["/campaign/campaigns/crm%3Ajune%2Frenewals"]
+        assert record == CampaignRecord(
+            id="6c6f7b0e-0000-4000-8000-000000000001",
+            external_id="crm:june/renewals",
+            name="June renewals",
+            status="active",
+            configuration_id=CONFIGURATION,
+        )
+
+    @pytest.mark.parametrize(
+        "reference",
+        [
+            {"configuration_id": "c1"},
+            {"config_id": "c1"},
+            {"configuration": "c1"},
+            {"configuration": {"id": "c1", "name": "Weekdays"}},
+            {"configuration_id": None, "config": {"id": "c1"}},
+        ],
+    )
+    def test_the_configuration_is_found_under_any_likely_key(self, reference: dict[str, object]) -> None:
+        assert read_campaign({"id": "a", **reference}).configuration_id == "c1"
+
+    @pytest.mark.parametrize("reference", [{}, {"configuration_id": None}, {"configuration": []}, {"config_id": ""}])
+    def test_without_one_it_is_unknown(self, reference: dict[str, object]) -> None:
+        assert read_campaign({"id": "a", **reference}).configuration_id is None
+
+    @pytest.mark.parametrize("key", ["campaign", "data"])
+    def test_the_campaign_may_stand_under_a_key_of_its_own(self, key: str) -> None:
+        assert read_campaign({key: {"id": "a"}}).id == "a"
+
+    @pytest.mark.parametrize("payload", [{}, {"id": None}, {"id": ""}, {"campaign": []}, {"data": {"name": "x"}}])
+    def test_an_answer_without_a_campaign_is_invalid(self, payload: dict[str, object]) -> None:
+        with pytest.raises(InvalidResponseError):
+            read_campaign(payload)
+
+
+NIGHT = {"days": ["fri"], "start": "22:30", "end": "03:30"}
+NIGHT_WINDOW = Window(frozenset({4}), 22 * 60 + 30, 3 * 60 + 30)
+
+
+class TestSchedule:
+    async def test_a_configuration_is_asked_for_and_read(self) -> None:
+        async with serving(recorded("anyreach/configuration_nested")) as server, transport(server.url) as sender:
+            schedule = await Anyreach(sender, lambda: "ak_id.secret").schedule(CONFIGURATION)
+
+        assert server.paths() == [f"/campaign/configurations/{CONFIGURATION}"]
+        assert schedule == Schedule(
+            default_timezone="America/Chicago",
+            default_windows=(Window(WEEKDAYS, 9 * 60, 17 * 60 + 30), NIGHT_WINDOW),
+            overrides={"Europe/Berlin": (Window(frozenset({5}), 600, 1440),), "Asia/Tokyo": ()},
+            scheduled_windows=None,
+            scheduled_overrides={},
+        )
+
+    def test_the_fields_may_stand_at_the_top(self) -> None:
+        assert read_schedule(read_object(body_of("anyreach/configuration_flat"))) == Schedule(
+            default_timezone="America/New_York", default_windows=(), scheduled_windows=()
+        )
+
+    @pytest.mark.parametrize("key", ["configuration", "data"])
+    def test_the_configuration_may_stand_under_a_key_of_its_own(self, key: str) -> None:
+        inner = {"id": "c1", "schedule": {"default_windows": []}}
+
+        assert read_schedule({key: inner}) == Schedule(default_timezone="America/New_York", default_windows=())
+
+    @pytest.mark.parametrize(
+        "overrides",
+        [
+            [{"timezone": "Europe/Berlin", "windows": [NIGHT]}],
+            [{"tz": "Europe/Berlin", "time_windows": [NIGHT]}],
+            [{"time_zone": "Europe/Berlin", "windows": [NIGHT], "label": "x"}],
+            {"Europe/Berlin": [NIGHT]},
+        ],
+    )
+    def test_an_override_is_understood_in_several_spellings(self, overrides: object) -> None:
+        schedule = read_schedule({"default_windows": [], "overrides": overrides})
+
+        assert schedule is not None
+        assert schedule.overrides == {"Europe/Berlin": (NIGHT_WINDOW,)}
+
+    @pytest.mark.parametrize(
+        "schedule",
+        [
+            {},
+            {"default_windows": None},
+            {"default_windows": {}},
+            {"default_windows": "always"},
+            {"default_windows": [None]},
+            {"default_windows": [{"days": ["fri"], "start": "09:00"}]},
+            {"default_windows": [{"days": "fri", "start": "09:00", "end": "17:00"}]},
+            {"default_windows": [{"days": [5], "start": "09:00", "end": "17:00"}]},
+            {"default_windows": [{"days": [], "start": "09:00", "end": "17:00"}]},
+            {"default_windows": [{"days": ["friday"], "start": "09:00", "end": "17:00"}]},
+            {"default_windows": [{"days": ["fri"], "start": "9 am", "end": "17:00"}]},
+            {"default_windows": [{"days": ["fri"], "start": 540, "end": 1020}]},
+            {"default_windows": [{"days": ["fri"], "start": "09:00", "end": "09:00"}]},
+            {"default_windows": [], "default_timezone": "Mars/Olympus"},
+            {"default_windows": [], "default_timezone": 5},
+            {"default_windows": [], "overrides": "none"},
+            {"default_windows": [], "overrides": [[]]},
+            {"default_windows": [], "overrides": [{"windows": []}]},
+            {"default_windows": [], "overrides": [{"timezone": "Europe/Berlin"}]},
+            {"default_windows": [], "overrides": [{"timezone": "Europe/Berlin", "windows": None}]},
+            {"default_windows": [], "overrides": [{"timezone": "Asia/Tokyo", "windows": []}] * 2},
+            {"default_windows": [], "scheduled_windows": "none"},
+            {"default_windows": [], "scheduled_overrides": [5]},
+        ],
+    )
+    def test_what_is_not_understood_is_unknown_and_never_closed(self, schedule: object) -> None:
+        assert read_schedule({"id": "c1", "schedule": schedule}) is None
+
+    @given(shuffled(read_object(body_of("anyreach/configuration_nested"))))
+    def test_any_json_gives_a_schedule_or_none(self, payload: Any) -> None:
+        if isinstance(payload, dict):
+            assert isinstance(read_schedule(payload), Schedule | None)
+
+
+def campaigns(first: int, last: int) -> list[dict[str, object]]:
+    return [
+        {"id": f"c{i}", "name": f"June {i}", "created_at": f"2026-06-01T00:00:00.{i:06d}Z"} for i in range(first, last)
+    ]
+
+
+def made_cursor(page: list[dict[str, object]]) -> str:
+    return base64.b64encode(str(page[-1]["created_at"]).encode()).decode()
+
+
+def walk(*pages: object, max_campaigns: int = 10_000) -> Listing:
+    """Let a listing take the pages; it must want all of them."""
+    listing = Listing(max_campaigns=max_campaigns)
+    for page in pages:
+        assert not listing.ended
+        listing.take(page)
+    return listing
+
+
+class TestListing:
+    def test_the_first_query_has_the_filters(self) -> None:
+        listing = Listing(statuses=["active", "paused"], name_contains="june & july", max_campaigns=10)
+
+        assert listing.query() == f"status=active&status=paused&name=june+%26+july&limit={PAGE_SIZE}"
+
+    def test_a_short_array_is_the_whole_list(self) -> None:
+        listing = walk(campaigns(0, 3))
+
+        assert listing.ended
+        assert listing.complete
+        assert [record.id for record in listing.campaigns] == ["c0", "c1", "c2"]
+
+    def test_after_a_full_array_the_cursor_is_the_base64_of_the_last_creation_time(self) -> None:
+        page = campaigns(0, PAGE_SIZE)
+        listing = walk(page)
+
+        cursor = made_cursor(page).replace("=", "%3D")
+        assert not listing.ended
+        assert listing.query() == f"limit={PAGE_SIZE}&cursor={cursor}"
+
+        listing.take(campaigns(PAGE_SIZE, PAGE_SIZE + 5))
+
+        assert listing.complete
+        assert len(listing.campaigns) == PAGE_SIZE + 5
+
+    def test_an_array_of_a_round_number_may_be_the_servers_largest_page(self) -> None:
+        listing = walk(campaigns(0, 50), campaigns(50, 100), campaigns(100, 103))
+
+        assert listing.complete
+        assert len(listing.campaigns) == 103
+
+    def test_it_is_not_held_against_a_server_that_there_was_no_such_page(self) -> None:
+        assert walk(campaigns(0, 50), campaigns(0, 50)).complete
+        refused = walk(campaigns(0, 50))
+        assert refused.refused()
+        assert refused.complete
+
+    def test_an_empty_page_ends_the_list(self) -> None:
+        assert walk([]).complete
+        assert walk(campaigns(0, PAGE_SIZE), []).complete
+        assert walk({"campaigns": []}).complete
+
+    @pytest.mark.parametrize("key", ["campaigns", "items", "data", "results", "whatever"])
+    def test_an_object_may_hold_the_array_under_any_likely_key(self, key: str) -> None:
+        assert len(walk({key: campaigns(0, 3), "count": 3}).campaigns) == 3
+
+    @pytest.mark.parametrize("key", ["next_cursor", "nextCursor", "next_page_token"])
+    @pytest.mark.parametrize("place", [None, "meta", "pagination"])
+    def test_a_named_cursor_is_followed_until_there_is_none(self, key: str, place: str | None) -> None:
+        def page(first: int, last: int, cursor: str | None) -> dict[str, object]:
+            named = {key: cursor}
+            return {"campaigns": campaigns(first, last), **({place: named} if place else named)}
+
+        listing = walk(page(0, 2, "a/b"))
+        assert listing.query() == f"limit={PAGE_SIZE}&cursor=a%2Fb"
+        listing.take(page(2, 3, None))
+
+        assert listing.complete
+        assert len(listing.campaigns) == 3
+
+    def test_a_full_page_with_a_named_end_is_the_last(self) -> None:
+        assert walk({"items": campaigns(0, PAGE_SIZE), "next_cursor": None}).complete
+
+    @pytest.mark.parametrize(
+        "pages",
+        [
+            [{"items": campaigns(0, 2), "next_cursor": "a"}, {"items": campaigns(2, 4), "next_cursor": "a"}],
+            [{"items": campaigns(0, 2), "next_cursor": "a"}, {"items": campaigns(0, 2), "next_cursor": "b"}],
+            [campaigns(0, PAGE_SIZE), campaigns(0, PAGE_SIZE)],
+            [[{"id": f"c{i}"} for i in range(PAGE_SIZE)]],
+            [[{"name": "no id"}]],
+            [{"items": [{"id": "a"}], "has_more": True}],
+            [{"items": [{"id": "a"}], "next_cursor": None, "next": "/campaign/campaigns?page=2"}],
+        ],
+        ids=["repeated cursor", "nothing new", "cursor ignored", "no creation time", "no ids", "more", "next"],
+    )
+    def test_a_walk_that_cannot_be_finished_is_incomplete_and_says_why(self, pages: list[object]) -> None:
+        listing = walk(*pages)
+
+        assert listing.ended
+        assert not listing.complete
+        assert listing.problem
+
+    def test_more_campaigns_than_wanted_make_it_incomplete(self) -> None:
+        listing = walk(campaigns(0, 5), max_campaigns=3)
+
+        assert not listing.complete
+        assert len(listing.campaigns) == 3
+        assert walk(campaigns(0, 3), max_campaigns=3).complete
+
+    def test_pages_without_end_are_cut_off(self) -> None:
+        listing = Listing(max_campaigns=1_000_000)
+        page = 0
+        while not listing.ended:
+            listing.take({"items": [{"id": f"c{page}"}], "next_cursor": f"after-{page}"})
+            page += 1
+
+        assert page == 1_000
+        assert not listing.complete
+
+    def test_a_campaign_on_two_pages_is_found_once(self) -> None:
+        listing = walk({"items": campaigns(0, 3), "next_cursor": "a"}, {"items": campaigns(2, 5), "next_cursor": None})
+
+        assert [record.id for record in listing.campaigns] == ["c0", "c1", "c2", "c3", "c4"]
+
+    def test_the_filters_hold_even_where_the_server_ignores_them(self) -> None:
+        listing = Listing(statuses=["active"], name_contains="JUNE", max_campaigns=10)
+        listing.take(
+            [
+                {"id": "a", "status": "active", "name": "june renewals"},
+                {"id": "b", "status": "closed", "name": "june sales"},
+                {"id": "c", "status": "active", "name": "july"},
+                {"id": "d"},
+            ]
+        )
+
+        assert [record.id for record in listing.campaigns] == ["a", "d"]
+        assert listing.complete
+
+    @pytest.mark.parametrize("payload", [None, 5, "x", {}, {"campaigns": None}, {"detail": "no"}])
+    def test_what_holds_no_list_is_invalid_and_leaves_the_walk_as_it_was(self, payload: object) -> None:
+        listing = Listing(max_campaigns=10)
+
+        with pytest.raises(InvalidResponseError):
+            listing.take(payload)
+
+        assert not listing.ended
+        assert listing.campaigns == ()
+
+    @given(st.lists(json_values, max_size=4))
+    def test_no_pages_make_it_fail_otherwise(self, pages: list[Any]) -> None:
+        listing = Listing(statuses=["active"], name_contains="a", max_campaigns=5)
+        for page in pages:
+            if listing.ended:
+                break
+            try:
+                listing.take(page)
+            except InvalidResponseError:
+                continue
+            assert isinstance(listing.query(), str)
+
+
+async def walked(provider: Anyreach, listing: Listing) -> Listing:
+    while not listing.ended:
+        await provider.list_page(listing)
+    return listing
+
+
+class TestListPage:
+    async def test_pages_are_asked_for_one_by_one(self) -> None:
+        answers = recorded("anyreach/list_envelope"), recorded("anyreach/list_envelope_last")
+        async with serving(*answers) as server, transport(server.url) as sender:
+            listing = await walked(Anyreach(sender, lambda: "ak_id.secret"), Listing(max_campaigns=10))
+
+        assert listing.complete
+        assert len(listing.campaigns) == 3
+        assert listing.campaigns[0] == CampaignRecord(
+            id="6c6f7b0e-0000-4000-8000-000000000001",
+            external_id="crm-1",
+            name="Campaign 1",
+            status="active",
+            configuration_id=CONFIGURATION,
+        )
+        assert server.paths() == ["/campaign/campaigns?limit=100", "/campaign/campaigns?limit=100&cursor=bmV4dA%3D%3D"]
+
+    async def test_a_page_that_failed_can_be_asked_for_again(self) -> None:
+        answers = recorded("anyreach/list_envelope"), http("", 503), recorded("anyreach/list_envelope_last")
+        async with serving(*answers) as server, transport(server.url) as sender:
+            provider, listing = Anyreach(sender, lambda: "ak_id.secret"), Listing(max_campaigns=10)
+            await provider.list_page(listing)
+            with pytest.raises(ServerFaultError):
+                await provider.list_page(listing)
+            await walked(provider, listing)
+
+        assert listing.complete
+        assert len(listing.campaigns) == 3
+
+    async def test_a_server_that_refuses_the_page_size_is_asked_without(self) -> None:
+        answers = http("", 422), recorded("anyreach/list_array")
+        async with serving(*answers) as server, transport(server.url) as sender:
+            listing = await walked(Anyreach(sender, lambda: "ak_id.secret"), Listing(max_campaigns=10))
+
+        assert listing.complete
+        assert len(listing.campaigns) == 3
+        assert server.paths() == ["/campaign/campaigns?limit=100", "/campaign/campaigns"]
+
+    @pytest.mark.parametrize("status", [401, 403, 404, 500])
+    async def test_another_error_is_no_guess_gone_wrong(self, status: int) -> None:
+        async with serving(http("", status)) as server, transport(server.url) as sender:
+            with pytest.raises(PollError):
+                await walked(Anyreach(sender, lambda: "ak_id.secret"), Listing(max_campaigns=10))
+
+        assert len(server.requests) == 1
+
+    async def test_a_server_that_refuses_everything_is_asked_twice(self) -> None:
+        async with serving(http("", 400)) as server, transport(server.url) as sender:
+            with pytest.raises(ClientFaultError):
+                await walked(Anyreach(sender, lambda: "ak_id.secret"), Listing(max_campaigns=10))
+
+        assert len(server.requests) == 2
