@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 import exporter
+from exporter.settings import FlagParser, add_flags, load
 
 Manifest = dict[str, Any]
 Render = Callable[..., list[Manifest]]
@@ -444,20 +445,40 @@ def test_the_readmes_table_is_the_values_file(chart: Path) -> None:
     )
 
 
-def test_the_readmes_example_asks_for_tokens_where_their_secrets_are_mounted(chart: Path, render: Render) -> None:
+@pytest.mark.parametrize("shards", [1, 3])
+def test_the_exporter_takes_what_the_readmes_example_gives_it(
+    chart: Path, render: Render, tmp_path: Path, shards: int
+) -> None:
     (example,) = re.findall(r"^```yaml\n(.*?)^```", (chart / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    rendered = render(example)
-    (workload,) = workloads(rendered)
+    rendered = render({**yaml.safe_load(example), "shards": shards})
     (config,) = (
-        yaml.safe_load(manifest["data"]["campaign-exporter.yml"])
+        manifest["data"]["campaign-exporter.yml"]
         for manifest in of_kind(rendered, "ConfigMap")
         if "campaign-exporter.yml" in manifest["data"]
     )
+    (workload,) = workloads(rendered)
+    given = environment(workload)
+    if shards > 1:
+        given["CAMPAIGN_EXPORTER_SHARD__INDEX"] = "2"  # as the name of a pod ends, and of this host need not
+    # The pod's folders, here: the tokens' are where their Secrets are mounted, and nowhere else.
+    for mount in container(workload)["volumeMounts"]:
+        folder = tmp_path / mount["mountPath"].lstrip("/")
+        folder.mkdir(parents=True)
+        config = config.replace(mount["mountPath"], str(folder))
+    for account in yaml.safe_load(config)["accounts"]:
+        Path(account["token_file"]).write_text("token")
+    (tmp_path / "etc/campaign-exporter/campaign-exporter.yml").write_text(config)
 
-    mounted = [mount["mountPath"] for mount in container(workload)["volumeMounts"]]
-    assert config["accounts"]
-    for account in config["accounts"]:
-        assert str(Path(account["token_file"]).parent) in mounted
+    parser = FlagParser()
+    add_flags(parser)
+    command, *flags = container(workload)["args"]
+    flags = [flag.replace("=/etc/", f"={tmp_path}/etc/") for flag in flags]
+    settings = load(parser.parse_args(flags), environ=given)
+
+    assert command == "serve"
+    assert [account.name for account in settings.accounts] == ["acme-us", "acme-in"]
+    assert settings.reload.auto_interval == 30
+    assert (settings.shard.index, settings.shard.count) == ((2, 3) if shards > 1 else (0, 1))
 
 
 def test_the_chart_has_the_exporters_version(chart: Path) -> None:
