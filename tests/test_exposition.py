@@ -1,0 +1,403 @@
+import asyncio
+import gzip
+import math
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
+
+from exporter.exposition import Board, Exposition
+from exporter.health import AccountHealth
+from exporter.labels import clean
+from exporter.metrics import ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, HealthCollector, Instruments
+from exporter.negotiation import Format
+from exporter.snapshot import CALL_OUTCOMES, Snapshot
+from exporter.state import AccountState, Campaign, CampaignState
+
+ANYREACH = SimpleNamespace(
+    name="anyreach", statuses=("active", "paused", "closed"), active_status="active", final_status="closed"
+)
+OSVI = SimpleNamespace(name="osvi", statuses=("active", "inactive"), active_status="active", final_status=None)
+WALL = 1_780_000_000.0
+EVERYTHING = frozenset[str]()
+
+
+def campaign(
+    snapshot: Snapshot | None = None,
+    lifecycle: SimpleNamespace = ANYREACH,
+    *,
+    account: str = "acme",
+    name: str = "june",
+    labels: Mapping[str, str] | None = None,
+) -> CampaignState:
+    labels = labels or {}
+    state = CampaignState(
+        Campaign(account=account, name=name, id="6c6f", labels=tuple(labels.items()), stall_after=3600.0),
+        lifecycle,
+        lambda: None,
+    )
+    state.interval, state.stale_after = 15.0, 60.0
+    if snapshot is not None:
+        state.succeeded(snapshot, 1000.0, WALL)
+    return state
+
+
+def exposition(
+    *states: CampaignState, accounts: Iterable[AccountState] = (), registry: CollectorRegistry | None = None
+) -> Exposition:
+    board = Board()
+    for state in states:
+        board.add(state)
+    return Exposition(board, lambda: accounts, registry or CollectorRegistry(), lambda: 1000.0)
+
+
+async def text_of(page: Exposition, names: frozenset[str] = EVERYTHING) -> str:
+    return b"".join(await page.page(Format.TEXT, False, names)).decode()
+
+
+def own(text: str) -> str:
+    """The page without the exporter's metrics about itself."""
+    return text.partition("# HELP campaign_exporter_")[0]
+
+
+async def test_the_anyreach_documentations_answer_makes_exactly_these_lines() -> None:
+    snapshot = Snapshot(
+        status="active",
+        contacts={"pending": 310.0, "in_progress": 8.0, "completed": 902.0, "exhausted": 20.0},
+        contacts_loaded=1240.0,
+        attempts=1730.0,
+        attempts_per_contact=1.39,
+        active_calls=8.0,
+        concurrency_limit=10.0,
+        work_remaining=True,
+        calls_in_flight=True,
+    )
+
+    lines = own(await text_of(exposition(campaign(snapshot, labels={"team": "renewals"}))))
+
+    samples = [line for line in lines.splitlines() if not line.startswith("#")]
+    common = 'account="acme",campaign="june",provider="anyreach",team="renewals"'
+    assert samples == [
+        f'campaign_info{{{common},campaign_id="6c6f",campaign_name=""}} 1.0',
+        f'campaign_status{{{common},status="active"}} 1.0',
+        f'campaign_status{{{common},status="paused"}} 0.0',
+        f'campaign_status{{{common},status="closed"}} 0.0',
+        f'campaign_contacts{{{common},bucket="pending"}} 310.0',
+        f'campaign_contacts{{{common},bucket="in_progress"}} 8.0',
+        f'campaign_contacts{{{common},bucket="completed"}} 902.0',
+        f'campaign_contacts{{{common},bucket="exhausted"}} 20.0',
+        f"campaign_contacts_loaded{{{common}}} 1240.0",
+        f"campaign_attempts{{{common}}} 1730.0",
+        f"campaign_attempts_per_contact{{{common}}} 1.39",
+        f"campaign_active_calls{{{common}}} 8.0",
+        f"campaign_concurrency_limit{{{common}}} 10.0",
+        f"campaign_up{{{common}}} 1.0",
+        f"campaign_last_success_timestamp_seconds{{{common}}} 1.78e+09",
+        f"campaign_poll_interval_seconds{{{common}}} 15.0",
+        f"campaign_stale_after_seconds{{{common}}} 60.0",
+        f"campaign_work_remaining{{{common}}} 1.0",
+        f"campaign_last_progress_timestamp_seconds{{{common}}} 1.78e+09",
+        f"campaign_stall_after_seconds{{{common}}} 3600.0",
+        f"campaign_observed_attempts_total{{{common}}} 0.0",
+        f'campaign_observed_contacts_total{{{common},bucket="completed"}} 0.0',
+        f'campaign_observed_contacts_total{{{common},bucket="exhausted"}} 0.0',
+        f"campaign_observed_seconds_total{{{common}}} 0.0",
+        f"campaign_active_call_seconds_total{{{common}}} 0.0",
+        f"campaign_saturated_seconds_total{{{common}}} 0.0",
+    ]
+
+
+async def test_the_osvi_documentations_answer_makes_exactly_these_lines() -> None:
+    snapshot = Snapshot(
+        status="active",
+        name="June Renewals",
+        calls={"picked": 88.0, "not_picked": 25.0, "failed": 7.0, "busy": 0.0, "voicemail": 0.0},
+        calls_made=120.0,
+        uploads=1.0,
+        queues={("agent_x", "open"): 1.0, ("agent_x", "completed"): 0.0},
+        queued_contacts={("agent_x", "open"): 50.0, ("agent_x", "completed"): 0.0},
+        retry_enabled=1.0,
+        retry_threshold=2.0,
+        retry_delay_seconds=1800.0,
+        created_timestamp_seconds=1780288200.0,
+        work_remaining=True,
+    )
+
+    lines = own(await text_of(exposition(campaign(snapshot, OSVI))))
+
+    common = 'account="acme",campaign="june",provider="osvi"'
+    assert lines.startswith(f"""\
+# HELP campaign_info {CAMPAIGN_FAMILIES[0].help}
+# TYPE campaign_info gauge
+campaign_info{{{common},campaign_id="6c6f",campaign_name="June Renewals"}} 1.0
+""")
+    samples = [line for line in lines.splitlines() if not line.startswith("#")]
+    assert samples[1:] == [
+        f'campaign_status{{{common},status="active"}} 1.0',
+        f'campaign_status{{{common},status="inactive"}} 0.0',
+        *(f'campaign_calls{{{common},status="{status}"}} {n:.1f}' for status, n in (snapshot.calls or {}).items()),
+        f"campaign_calls_made{{{common}}} 120.0",
+        f"campaign_uploads{{{common}}} 1.0",
+        f'campaign_queues{{{common},agent="agent_x",state="open"}} 1.0',
+        f'campaign_queues{{{common},agent="agent_x",state="completed"}} 0.0',
+        f'campaign_queued_contacts{{{common},agent="agent_x",state="open"}} 50.0',
+        f'campaign_queued_contacts{{{common},agent="agent_x",state="completed"}} 0.0',
+        f"campaign_retry_enabled{{{common}}} 1.0",
+        f"campaign_retry_threshold{{{common}}} 2.0",
+        f"campaign_retry_delay_seconds{{{common}}} 1800.0",
+        f"campaign_created_timestamp_seconds{{{common}}} 1.7802882e+09",
+        f"campaign_up{{{common}}} 1.0",
+        f"campaign_last_success_timestamp_seconds{{{common}}} 1.78e+09",
+        f"campaign_poll_interval_seconds{{{common}}} 15.0",
+        f"campaign_stale_after_seconds{{{common}}} 60.0",
+        f"campaign_work_remaining{{{common}}} 1.0",
+        f"campaign_last_progress_timestamp_seconds{{{common}}} 1.78e+09",
+        f"campaign_stall_after_seconds{{{common}}} 3600.0",
+        *(f'campaign_observed_calls_total{{{common},status="{status}"}} 0.0' for status in CALL_OUTCOMES),
+        f"campaign_observed_seconds_total{{{common}}} 0.0",
+    ]
+
+
+async def test_a_campaign_without_fresh_values_shows_its_health_its_counters_and_no_values() -> None:
+    june = campaign(Snapshot(status="active", attempts=5.0, work_remaining=True))
+    page = exposition(june)
+    june.failed("timeout", "")
+    june.withdraw()
+    page._board.update(june)
+
+    lines = own(await text_of(page)).splitlines()
+
+    assert [line.partition("{")[0] for line in lines if not line.startswith("#")] == [
+        "campaign_info",
+        "campaign_up",
+        "campaign_last_success_timestamp_seconds",
+        "campaign_poll_interval_seconds",
+        "campaign_stale_after_seconds",
+        "campaign_poll_error",
+        "campaign_stall_after_seconds",
+        "campaign_observed_attempts_total",
+        "campaign_observed_seconds_total",
+    ]
+
+
+class TestBoard:
+    async def test_a_removed_campaign_takes_every_line_along(self) -> None:
+        june, july = campaign(Snapshot(status="active"), name="june"), campaign(Snapshot(attempts=1.0), name="july")
+        page = exposition(june, july)
+
+        page._board.remove(june)
+
+        text = await text_of(page)
+        assert "june" not in text
+        assert "july" in text
+
+    async def test_the_order_stays_when_campaigns_come_and_go(self) -> None:
+        states = [campaign(name=name) for name in ("june", "july", "august")]
+        page = exposition(*states)
+        page._board.remove(states[0])
+        page._board.add(campaign(name="september"))
+        page._board.add(campaign(name="october"))
+
+        infos = [line for line in (await text_of(page)).splitlines() if line.startswith("campaign_info{")]
+
+        assert [line.split('"')[3] for line in infos] == ["september", "july", "august", "october"]
+
+    async def test_other_labels_appear_on_every_line(self) -> None:
+        june = campaign(Snapshot(status="active", attempts=5.0))
+        page = exposition(june)
+        june.campaign = Campaign(account="acme", name="june", id="6c6f", labels=(("team", "renewals"),))
+
+        page._board.relabel(june)
+
+        samples = [line for line in own(await text_of(page)).splitlines() if not line.startswith("#")]
+        assert all('team="renewals"' in line for line in samples)
+
+
+class TestPage:
+    async def test_names_leave_only_samples_of_these_names(self) -> None:
+        registry = CollectorRegistry()
+        Gauge("mine", "Mine.", registry=registry).set(1)
+        Gauge("other", "Other.", registry=registry).set(1)
+        page = exposition(campaign(Snapshot(attempts=5.0)), registry=registry)
+
+        text = await text_of(page, frozenset({"campaign_attempts", "mine"}))
+
+        samples = [line.partition("{")[0] for line in text.splitlines() if not line.startswith("#")]
+        assert samples == ["campaign_attempts", "mine 1.0"]
+
+    async def test_scrapes_at_once_share_one_page(self) -> None:
+        page = exposition(campaign())
+
+        one, other = await asyncio.gather(
+            page.page(Format.TEXT, False, EVERYTHING), page.page(Format.TEXT, False, EVERYTHING)
+        )
+
+        assert one is other
+
+    async def test_a_client_that_goes_away_leaves_the_page_to_the_others(self) -> None:
+        page = exposition(campaign())
+        gone = asyncio.ensure_future(page.page(Format.TEXT, False, EVERYTHING))
+        stays = asyncio.ensure_future(page.page(Format.TEXT, False, EVERYTHING))
+        await asyncio.sleep(0)
+        gone.cancel()
+
+        assert b"campaign_info" in b"".join(await stays)
+
+    async def test_a_page_of_many_slices_is_whole_in_every_encoding(self) -> None:
+        page = exposition(*(campaign(Snapshot(attempts=float(n)), name=f"campaign-{n}") for n in range(2500)))
+
+        plain = await page.page(Format.TEXT, False, frozenset({"campaign_attempts"}))
+        compressed = await page.page(Format.TEXT, True, frozenset({"campaign_attempts"}))
+
+        assert gzip.decompress(b"".join(compressed)) == b"".join(plain)
+        assert b"".join(plain).count(b"\n") == 2500 + 2
+
+    async def test_openmetrics_ends_with_its_mark_and_names_counters_without_suffix(self) -> None:
+        text = b"".join(
+            await exposition(campaign(Snapshot(attempts=1.0))).page(Format.OPENMETRICS, False, EVERYTHING)
+        ).decode()
+
+        assert text.endswith("# EOF\n")
+        assert "# TYPE campaign_observed_attempts counter\ncampaign_observed_attempts_total{" in text
+
+
+# The page against prometheus-client's own writers and parsers
+
+numbers = st.one_of(st.floats(0, allow_nan=False, allow_infinity=False), st.integers(0, 10**7).map(float))
+hostile = st.text(st.characters(codec=None, categories=None), max_size=140) | st.sampled_from(
+    ['quo"te', "new\nline", "back\\slash", "\\n", "\ud800", "😀", "\x85\u2028\x1b[31m", "<script>", "", "other"]
+)
+agents = st.dictionaries(st.tuples(hostile, st.sampled_from(["open", "completed"])), numbers, max_size=4)
+snapshots = st.builds(
+    Snapshot,
+    status=st.none() | hostile,
+    name=st.none() | hostile,
+    contacts=st.none() | st.dictionaries(hostile, numbers, max_size=5),
+    contacts_loaded=st.none() | numbers,
+    attempts=st.none() | numbers,
+    attempts_per_contact=st.none() | numbers,
+    active_calls=st.none() | numbers,
+    concurrency_limit=st.none() | numbers,
+    calls=st.none() | st.dictionaries(hostile, numbers, max_size=5),
+    queues=st.none() | agents,
+    queued_contacts=st.none() | agents,
+    work_remaining=st.none() | st.booleans(),
+)
+
+
+class Plain(Collector):
+    """The same samples, by way of the client library."""
+
+    def __init__(self, states: list[CampaignState]) -> None:
+        self._states = states
+
+    def collect(self) -> Iterator[Metric]:
+        for row in CAMPAIGN_FAMILIES:
+            kind = CounterMetricFamily if row.type == "counter" else GaugeMetricFamily
+            family = kind(row.name, row.help)
+            for state in self._states:
+                common = {
+                    "provider": state.lifecycle.name,
+                    "account": state.campaign.account,
+                    "campaign": state.campaign.name,
+                    **dict(state.campaign.labels),
+                }
+                reading = row.read(state)
+                by_key = {(): reading} if isinstance(reading, float | int) else reading or {}
+                for key, value in by_key.items():
+                    keys = (key,) if isinstance(key, str) else key
+                    family.samples.append(Sample(row.name, common | dict(zip(row.labels, keys, strict=True)), value))
+            if family.samples:
+                yield family
+
+
+def sorted_samples(families: Iterable[Metric]) -> list[tuple[str, tuple[tuple[str, str], ...], float]]:
+    return sorted((s.name, tuple(sorted(s.labels.items())), s.value) for family in families for s in family.samples)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(snapshots, snapshots, hostile.map(clean), hostile.map(clean)), max_size=3),
+    st.sampled_from([Format.TEXT, Format.OPENMETRICS]),
+)
+def test_the_page_is_sample_for_sample_what_the_client_library_writes(
+    campaigns: list[tuple[Snapshot, Snapshot, str, str]], format: Format
+) -> None:
+    states = []
+    for place, (before, after, name, team) in enumerate(campaigns):
+        lifecycle = ANYREACH if place % 2 else OSVI
+        state = campaign(before, lifecycle, name=f"{place}{name}"[:128], labels={"team": team})
+        state.succeeded(after, 1010.0, WALL + 10)
+        states.append(state)
+    registry = CollectorRegistry()
+    registry.register(Plain(states))
+
+    async def make() -> str:
+        names = frozenset(family.name for family in CAMPAIGN_FAMILIES)
+        return b"".join(await exposition(*states).page(format, False, names)).decode()
+
+    ours = asyncio.run(make())
+    if format is Format.TEXT:
+        theirs, parse = generate_latest(registry).decode(), parse_text
+    else:
+        theirs, parse = generate_openmetrics(registry).decode(), parse_openmetrics  # type: ignore[no-untyped-call]
+
+    assert sorted_samples(parse(ours)) == sorted_samples(parse(theirs))
+
+
+def full_page() -> Exposition:
+    """A page with every instrument on it."""
+    registry = CollectorRegistry()
+    Instruments(registry, "1.0", "abc")
+    health = AccountHealth("anyreach", "acme")
+    health.discovery_success, health.discovery_last_success, health.windows_readable = True, WALL, True
+    registry.register(HealthCollector(lambda: [health]))
+    june = campaign(Snapshot(status="active", attempts=5.0, active_calls=1.0, concurrency_limit=2.0))
+    account = AccountState("anyreach", "acme")
+    account.horizon = account.stale_after = 60.0
+    account.succeeded(june, 1000.0)
+    return exposition(june, accounts=[account], registry=registry)
+
+
+class TestTable:
+    def test_names_are_unique_and_counters_end_in_total(self) -> None:
+        rows = [(row.name, row.type) for row in CAMPAIGN_FAMILIES] + [(row.name, row.type) for row in ACCOUNT_FAMILIES]
+
+        assert len({name for name, _ in rows}) == len(rows)
+        assert all(name.endswith("_total") == (kind == "counter") for name, kind in rows)
+
+    def test_help_needs_no_escaping_in_either_format(self) -> None:
+        texts = [row.help for row in CAMPAIGN_FAMILIES] + [row.help for row in ACCOUNT_FAMILIES]
+
+        assert not [text for text in texts if set(text) & set('\\\n"')]
+
+    def test_promtool_has_no_complaint(self) -> None:
+        page = asyncio.run(text_of(full_page())).encode()
+
+        check = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, check=False)
+
+        assert (check.returncode, check.stdout, check.stderr) == (0, b"", b"")
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 0.1, 1e-7, 999999.0, 1e6, 1234567.5, 1.78e9, 1e16, 1e300])
+async def test_numbers_are_written_as_the_client_library_writes_them(value: float) -> None:
+    registry = CollectorRegistry()
+    Gauge("campaign_attempts", "x", registry=registry).set(value)
+    written = generate_latest(registry).decode().splitlines()[-1].split()[1]
+
+    text = await text_of(exposition(campaign(Snapshot(attempts=value))))
+
+    line = next(line for line in text.splitlines() if line.startswith("campaign_attempts{"))
+    assert line.split()[-1] == written
+    assert math.isclose(float(written), value)
