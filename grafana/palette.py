@@ -19,7 +19,7 @@ BAD = "#D55E00"
 """Past a threshold that pages, or lost: failed, exhausted."""
 SET_BY_PEOPLE = "#CC79A7"
 """Set by people or answered by a machine of theirs: limits, reloads, voicemail."""
-AT_REST = "#999999"
+AT_REST = "#6B6B6B"
 """Off, closed, paused, unknown: nothing is expected of it."""
 
 BY_STATE: dict[str, str] = {

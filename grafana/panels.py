@@ -272,7 +272,7 @@ def grid(
         source = f"Value #{column.source}" if column.source in {query.name for query in queries} else column.source
         order[source] = index
         names[source] = column.title
-    hidden: dict[str, object] = {"Time": True}
+    hidden: dict[str, object] = {name: True for name in ("Time", "provider") if name not in order}
     hidden |= {f"Value #{query.name}": True for query in queries if f"Value #{query.name}" not in order}
     panel = dressed(table.Panel(), about, unit="none", width=width, height=height).show_header(True)
     panel = (
