@@ -809,12 +809,13 @@ def config_hash(settings: Settings) -> int:
 
     Tokens, the proxy's user and password, the shard's index and the listen addresses are left out.
     """
+    # Tokens are dumped masked.
     canonical = settings.model_dump(
         mode="json",
         exclude={
             "shard": {"index"},
             "web": {"listen_address"},
-            "accounts": {"__all__": {"token": True, "http": {"proxy_url"}}},
+            "accounts": {"__all__": {"http": {"proxy_url"}}},
         },
     )
     for account, dumped in zip(settings.accounts, canonical["accounts"], strict=True):
@@ -922,14 +923,14 @@ def add_flags(parser: argparse.ArgumentParser, *, config_file: bool = True) -> N
             default=argparse.SUPPRESS,
             help=f"The configuration file (default: {DEFAULT_CONFIG_FILE}).",
         )
-    groups: dict[str, Any] = {}
+    groups = {
+        name: parser.add_argument_group(name, field.description)
+        for name, field in Settings.model_fields.items()
+        if name != "accounts"
+    }
     for option in options():
-        if option.key == ("accounts",):
+        if option.key[0] not in groups:
             continue
-        group = groups.setdefault(option.key[0], None) or parser.add_argument_group(
-            option.key[0], Settings.model_fields[option.key[0]].description
-        )
-        groups[option.key[0]] = group
         words = (option.field.description or "").replace("%", "%%")
         arguments: dict[str, Any] = {
             "dest": ".".join(option.key),
@@ -945,7 +946,7 @@ def add_flags(parser: argparse.ArgumentParser, *, config_file: bool = True) -> N
                 arguments["help"] += " May be repeated."
         if option.default:
             arguments["help"] += f" (default: {option.default})"
-        group.add_argument(option.flag, **arguments)
+        groups[option.key[0]].add_argument(option.flag, **arguments)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1074,7 +1075,7 @@ def _read_file(path: Path, *, required: bool) -> _Document | None:
             return None
         raise ConfigurationError([f"{path}: expected a file that can be read: {exc.strerror}"]) from None
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode("utf-8")
     except UnicodeDecodeError as exc:
         line = content.count(b"\n", 0, exc.start) + 1
         raise ConfigurationError([f"{path}:{line}: expected UTF-8"]) from None

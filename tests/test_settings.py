@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+import hypothesis
 import pytest
 import yaml
-from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
@@ -37,6 +37,7 @@ from exporter.settings import (
 
 DATA = Path(__file__).parent / "data" / "settings"
 EXAMPLE = Path(__file__).parent.parent / "deploy" / "campaign-exporter.example.yml"
+UNHURRIED = hypothesis.settings(deadline=None)  # the machine may be busy
 OSVI = {"name": "acme", "provider": "osvi", "token": "t"}
 
 
@@ -577,7 +578,8 @@ def test_anything_else_is_no_duration(text: object) -> None:
         parse_duration(text)
 
 
-@given(st.integers(min_value=0, max_value=100 * 365 * 86_400_000))
+@UNHURRIED
+@hypothesis.given(st.integers(min_value=0, max_value=100 * 365 * 86_400_000))
 def test_a_duration_is_written_as_it_is_read(milliseconds: int) -> None:
     assert parse_duration(format_duration(milliseconds / 1000)) == milliseconds / 1000
 
@@ -767,7 +769,8 @@ JSON = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(sorted(Settings.model_fields)), JSON))
+@UNHURRIED
+@hypothesis.given(st.dictionaries(st.sampled_from(sorted(Settings.model_fields)), JSON))
 def test_any_values_load_or_are_refused_with_key_paths(base: dict[str, Any]) -> None:
     found: tuple[str, ...] = ()
     try:
@@ -778,7 +781,8 @@ def test_any_values_load_or_are_refused_with_key_paths(base: dict[str, Any]) -> 
     assert all(re.fullmatch(r"configuration: [a-z]+.*: .+", fault) for fault in found)
 
 
-@given(st.text())
+@UNHURRIED
+@hypothesis.given(st.text())
 def test_any_text_loads_or_is_refused_with_its_line(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     path = tmp_path_factory.getbasetemp() / "any.yml"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
