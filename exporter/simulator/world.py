@@ -98,7 +98,8 @@ class World:
     def grant(
         self,
         token: str,
-        *organizations: Organization,
+        organization: Organization,
+        *others: Organization,
         scopes: Iterable[str] = ("campaigns:read",),
         refused: Iterable[str] = (),
     ) -> None:
@@ -107,11 +108,12 @@ class World:
 
         Args:
             token: `ak_<id>.<secret>` or `pat_...`.
-            organizations: What it reaches.
+            organization: What it reaches.
+            others: What a `pat_` token reaches besides.
             scopes: What it may do.
             refused: Routes answered with 403 all the same: `campaigns`, `configurations` or `concurrency`.
         """
-        self._credentials[token] = Credential(organizations, frozenset(scopes), frozenset(refused))
+        self._credentials[token] = Credential((organization, *others), frozenset(scopes), frozenset(refused))
 
     def add_osvi_account(self, token: str) -> OsviAccount:
         """Make an OSVI account with no campaigns."""

@@ -133,12 +133,14 @@ async def test_a_missing_wrong_or_revoked_token_is_unauthorized(client: Client, 
 
 async def test_a_personal_token_needs_its_organization(client: Client, organization: Organization) -> None:
     other = client.world.add_organization()
-    client.world.grant(PERSONAL, organization)
+    third = client.world.add_organization()
+    client.world.grant(PERSONAL, organization, third)
     campaign = organization.add_campaign("June", always(organization))
     path = f"/campaign/campaigns/{campaign.id}/stats"
 
     assert await client.get(path, token=PERSONAL) == (401, {"detail": "Token lacks an organization claim"})
     assert (await client.get(path, token=PERSONAL, **{"X-Anyreach-Org": organization.id}))[0] == 200
+    assert (await client.get(path, token=PERSONAL, **{"X-Anyreach-Org": third.id}))[0] == 404
     assert (await client.get(path, token=PERSONAL, **{"X-Anyreach-Org": other.id}))[0] == 403
 
 

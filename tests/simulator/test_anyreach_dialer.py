@@ -111,6 +111,19 @@ def test_the_global_cap_holds_over_all_organizations() -> None:
     assert (small.active_calls, large.active_calls) == (4, 8)
 
 
+def test_global_slots_that_one_organization_has_no_room_for_go_to_the_others_a_second_later() -> None:
+    world = new_world(global_limit=50)
+    wanting, full = world.add_organization(limit=10), world.add_organization(limit=30)
+    full.hold_ad_hoc(29)
+    new_campaign(wanting, 500)
+    new_campaign(full, 500)
+    world.advance_to(START + 1)
+    assert (wanting.active_calls, full.active_calls) == (5, 30)
+
+    world.advance_to(START + 2)
+    assert (wanting.active_calls, full.active_calls) == (10, 30)
+
+
 def test_calls_of_other_customers_and_ad_hoc_calls_take_slots_away() -> None:
     world = new_world()
     organization = world.add_organization(limit=10)
@@ -136,6 +149,17 @@ def test_a_lowered_cap_lets_calls_run_to_their_end() -> None:
 
     world.advance_to(START + 70)
     assert campaign.active_calls == 4
+
+
+def test_a_raised_cap_is_used_within_a_second() -> None:
+    world = new_world()
+    organization = world.add_organization(limit=2)
+    campaign = new_campaign(organization, 500)
+    world.advance_to(START + 10)
+    organization.set_limit(8)
+    world.advance_to(START + 11)
+
+    assert campaign.active_calls == 8
 
 
 def test_a_retry_waits_for_its_delay_and_the_last_one_exhausts_the_contact() -> None:

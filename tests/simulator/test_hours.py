@@ -101,5 +101,9 @@ def test_opening_is_told_once_each_day_and_a_new_schedule_counts_at_once() -> No
     assert openings == [at("2026-06-01 09:00"), at("2026-06-02 09:00")]
     hours.change((), "UTC")
     assert not hours.open
-    timeline.advance_to(at("2026-06-05 12:00"))
+    timeline.advance_to(at("2026-06-04 20:00"))
     assert len(openings) == 2
+    hours.change((DAY, NIGHT), "UTC")
+    hours.change((DAY,), "UTC")
+    timeline.advance_to(at("2026-06-05 12:00"))
+    assert openings[2:] == [at("2026-06-05 09:00")]
