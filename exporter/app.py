@@ -83,6 +83,7 @@ class Exporter:
             registry,
             asyncio.get_running_loop().time,
         )
+        self._started = False
         self._ready = False
         self._reloading = asyncio.Lock()
         self._hours_task: asyncio.Task[None] | None = None
@@ -90,7 +91,7 @@ class Exporter:
     @property
     def ready(self) -> bool:
         """Whether every campaign was polled once; a reload never takes that back."""
-        self._ready = self._ready or all(account.ready for account in self.accounts.values())
+        self._ready = self._ready or (self._started and all(account.ready for account in self.accounts.values()))
         return self._ready
 
     async def start(self) -> None:
@@ -104,6 +105,7 @@ class Exporter:
         for account in self._make_accounts(self._served(settings), settings):
             self.accounts[account.settings.name] = account
             await account.start()
+        self._started = True
         self._loaded(settings)
         self._hours_task = asyncio.get_running_loop().create_task(self._watch_hours())
         self._hours_task.add_done_callback(self._ended)
@@ -148,6 +150,7 @@ class Exporter:
             for name, account in self.accounts.items()
             if name in wanted and same_upstream(account.settings, wanted[name])
         }
+        self._ready = self.ready
         # Whatever can fail comes first, so that a fault leaves everything as it was.
         new = self._make_accounts((account for name, account in wanted.items() if name not in stays), settings)
         transports = {
@@ -156,25 +159,26 @@ class Exporter:
             if _needs_other_connections(account, wanted[name], settings)
         }
         changes = Changes()
-        for name in [name for name in self.accounts if name not in stays]:
-            account = self.accounts.pop(name)
+        # None of this gives up its turn on the event loop, so that no scrape sees a part of it.
+        gone = [account for name, account in self.accounts.items() if name not in stays]
+        for account in gone:
             changes.removed += account.remove_all()
-            await account.stop()
         for name, account in stays.items():
             done = await account.change(wanted[name], settings.poll, transports.get(name))
             changes.added += done.added
             changes.removed += done.removed
             changes.changed += done.changed
         for account in new:
-            self.accounts[account.settings.name] = account
             await account.start()
             changes.added += len(account.poller.targets)
         self._surroundings.slots.limit = settings.poll.max_in_flight
-        self.accounts = {name: self.accounts[name] for name in wanted}
+        at_work = stays | {account.settings.name: account for account in new}
+        self.accounts = {name: at_work[name] for name in wanted}
         if settings.web != self.settings.web:
             log.warning("changes of web.* take effect at the next start")
         self.settings = settings
         self._loaded(settings)
+        await asyncio.gather(*(account.stop() for account in gone))
         return changes
 
     def _loaded(self, settings: Settings) -> None:

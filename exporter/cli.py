@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import logging
-import os
 import socket
 import sys
 import time
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, disable_created_metrics
 
-from exporter import __version__, logs
+from exporter import __revision__, __version__, logs
 from exporter.app import Exporter, serve
 from exporter.listening import ListenError, listening, location
 from exporter.metrics import Instruments
@@ -93,7 +92,7 @@ async def _exporter(
     hours_wall: Callable[[], float] = time.time,
 ) -> int:
     registry = CollectorRegistry()
-    instruments = Instruments(registry, __version__, os.environ.get("CAMPAIGN_EXPORTER_REVISION", ""))
+    instruments = Instruments(registry, __version__, __revision__)
     redactor = logs.Redactor()
 
     def configure_log(settings: Settings) -> None:
