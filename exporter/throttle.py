@@ -46,14 +46,16 @@ class Throttle:
     """
 
     _KEPT_BACK = 0.01
+    _SHARE_OF_OTHERS = 0.25
 
     def __init__(self, rate: float, max_in_flight: int, slots: Slots) -> None:
         self.max_in_flight = max_in_flight
         self.in_flight = 0
         self._slots = slots
-        self._waiting: list[Callable[[], None]] = []
+        self._waiting: deque[Callable[[], None]] = deque()
         self._held_until = 0.0
         self._next = 0.0
+        self._next_other = 0.0
         self.rate = rate
 
     @property
@@ -70,6 +72,8 @@ class Throttle:
     def hold(self, until: float) -> None:
         """Send nothing before this moment (monotonic): the server asked for it."""
         self._held_until = max(self._held_until, until)
+        # Places that are taken meanwhile begin then, one after the other: they would all be used at that moment.
+        self._next = max(self._next, until)
 
     @property
     def full(self) -> bool:
@@ -88,9 +92,8 @@ class Throttle:
     def release(self) -> None:
         self.in_flight -= 1
         self._slots.release()
-        waiting, self._waiting = self._waiting, []
-        for wake in waiting:
-            wake()
+        while self._waiting and self.in_flight < self.max_in_flight:
+            self._waiting.popleft()()
 
     def when_free(self, wake: Callable[[], None]) -> None:
         """Call once, when a request has ended and another one may begin."""
@@ -102,18 +105,53 @@ class Throttle:
 
     @asynccontextmanager
     async def one_more(self) -> AsyncIterator[None]:
-        """Wait for the turn of a request that is no poll, and keep its place in the budget until it ends."""
+        """
+        Wait for the turn of a request that is no poll, and keep its place in the budget until it ends.
+
+        Such requests get a quarter of the rate together: a listing of many pages must not make polls late.
+        """
+        clock = asyncio.get_running_loop().time
+        soonest = max(clock(), self._next_other)
+        self._next_other = soonest + self._spacing / self._SHARE_OF_OTHERS
+        await asyncio.sleep(soonest - clock())
+        while True:
+            if (held := self._held_until - clock()) > 0:
+                await asyncio.sleep(held)
+                continue
+            turn = await self._next_turn()
+            try:
+                await asyncio.sleep(turn - clock())
+                if clock() >= self._held_until:
+                    yield
+                    return
+            finally:
+                self.release()
+
+    async def _next_turn(self) -> float:
+        """
+        Take the place of a request as soon as one is free, and tell the moment at which it may go out.
+
+        The place is taken before that moment, and by whoever frees it: polls that are always due would never leave
+        one to somebody who has to be woken first.
+        """
         loop = asyncio.get_running_loop()
-        while self.full:
-            freed = asyncio.Event()
-            self.when_free(freed.set)
-            await freed.wait()
-        delay = self.delay(loop.time())
-        # The place is taken before the wait: polls that are always due would never leave it one.
-        self.take(loop.time())
+        granted: asyncio.Future[float] = loop.create_future()
+
+        def grant() -> None:
+            if granted.done():
+                return
+            if self.full:
+                self.when_free(grant)
+                return
+            now = loop.time()
+            turn = now + self.delay(now)
+            self.take(now)
+            granted.set_result(turn)
+
+        grant()
         try:
-            if delay:
-                await asyncio.sleep(delay)
-            yield
-        finally:
-            self.release()
+            return await granted
+        except asyncio.CancelledError:
+            if not granted.cancelled():
+                self.release()
+            raise
