@@ -8,6 +8,7 @@ the sockets and its protocol, so that they hold during TLS handshakes too.
 
 import asyncio
 import errno
+import itertools
 import logging
 import os
 import socket
@@ -310,6 +311,7 @@ class _Connections:
         self._loop = asyncio.get_running_loop()
         self._open: set[_Connection] = set()
         self._by_handler: dict[object, _Connection] = {}
+        self._turns = itertools.count()
         self._requests = 0
         self._at_rest = asyncio.Event()
         self._at_rest.set()
@@ -362,7 +364,7 @@ class _Connections:
         waiting = [connection for connection in self._open if connection.waiting_since is not None]
         if not waiting:
             return False
-        min(waiting, key=lambda c: (c.used, c.waiting_since or 0.0)).drop("displaced")
+        min(waiting, key=lambda c: (c.used, c.waiting_since)).drop("displaced")
         return True
 
     def handler_for(self, connection: "_Connection") -> web.RequestHandler:
@@ -371,6 +373,10 @@ class _Connections:
         handler = server()
         self._by_handler[handler] = connection
         return handler
+
+    def turn(self) -> int:
+        """Number the waiting connections; the time would be the same for all that come in one turn of the loop."""
+        return next(self._turns)
 
     def forget(self, connection: "_Connection") -> None:
         self._open.discard(connection)
@@ -426,7 +432,7 @@ class _Connection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.handler: web.RequestHandler | None = None
         self.used = False
-        self.waiting_since: float | None = self._loop.time()
+        self.waiting_since: int | None = connections.turn()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's are no subclasses of it
@@ -480,7 +486,7 @@ class _Connection(asyncio.Protocol):
     def request_ended(self) -> None:
         if self._lost:
             return
-        self.waiting_since = self._loop.time()
+        self.waiting_since = self._connections.turn()
         self._expect("idle", self._limits.idle)
 
     def drop(self, reason: str) -> None:

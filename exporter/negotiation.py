@@ -31,9 +31,11 @@ _NAMES = {Format.TEXT: ("text", "plain", "0.0.4"), Format.OPENMETRICS: ("applica
 # them. `dots` would double every underscore, so it is not among them.
 _HARMLESS_SCHEMES = frozenset({"allow-utf-8", "underscores", "values"})
 
-# A quoted string is one piece, whatever separators are in it; one that is never closed ends at the first of them.
-_ELEMENTS = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"|")+')
-_PIECES = re.compile(r'(?:[^;"]|"(?:[^"\\]|\\.)*"|")+')
+# A quoted string is one piece, whatever separators are in it; one that is never closed goes on to the end. It always
+# matches where a quote is, so that no header, however odd, is looked through more than once.
+_QUOTED = r'"(?:[^"\\]|\\.)*\\?(?:"|\Z)'
+_ELEMENTS = re.compile(rf'(?:[^,"]|{_QUOTED})+', re.DOTALL)
+_PIECES = re.compile(rf'(?:[^;"]|{_QUOTED})+', re.DOTALL)
 _WEIGHT = re.compile(r"0(?:\.\d*)?|1(?:\.0*)?")
 
 

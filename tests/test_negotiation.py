@@ -172,10 +172,10 @@ def test_any_header_gets_an_answer(header: str) -> None:
 
 
 @pytest.mark.parametrize("piece", ['"', '"\\', '\\"', ",", ";", "a;q=0.1,", '";,', '"a'])
-def test_a_header_of_full_length_is_read_in_no_time(piece: str) -> None:
-    header = (piece * 8190)[:8190]
+def test_the_time_for_a_header_grows_with_its_length_only(piece: str) -> None:
     started = time.perf_counter()
 
-    choose_format(header)
+    choose_format(piece * 100_000)
 
-    assert time.perf_counter() - started < 0.5
+    # A fraction of a second; if every quote had to look for its end, it would be minutes.
+    assert time.perf_counter() - started < 10

@@ -253,6 +253,22 @@ class TestScrapesAtOnce:
             for _, writer in slow:
                 writer.close()
 
+    async def test_one_whose_page_is_still_being_made_is_not_to_blame(self, exporter: Exporter) -> None:
+        exporter.chunks = [bytes(LARGE)]
+        async with exporter.running(max_scrapes=2, patience=0.0):
+            _, writer = await exporter.slow_reader()
+            await exporter.entered.acquire()
+            exporter.let_go.clear()
+            waiting = asyncio.create_task(exporter.get(method="HEAD"))
+            await exporter.entered.acquire()
+
+            new = asyncio.create_task(exporter.get(method="HEAD"))
+            await asyncio.wait_for(exporter.entered.acquire(), 10)
+            exporter.let_go.set()
+
+            assert [(await waiting).status, (await new).status] == [200, 200]
+            writer.close()
+
     async def test_those_who_read_are_not_displaced(self, exporter: Exporter) -> None:
         exporter.chunks = [bytes(LARGE)]
         async with exporter.running(max_scrapes=1, patience=1000.0):
