@@ -14,8 +14,10 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 from exporter import __revision__, __version__, logs
 from exporter.app import Exporter, serve
 from exporter.listening import ListenError, listening, location
+from exporter.loading import config_file, load
 from exporter.metrics import Instruments
-from exporter.settings import ConfigurationError, FlagParser, Settings, add_flags, config_file, load
+from exporter.options import FlagParser, add_flags
+from exporter.settings import ConfigurationError, Settings
 from exporter.simulator import SimulatedClock, demo, serving
 
 log = logging.getLogger(__name__)

@@ -1,30 +1,24 @@
 """
-Every option of the exporter: the file, the environment variables and the flags are all made from `Settings`.
+Every option of the exporter, its bounds and its default: `Settings` is the only definition.
 
-A flag wins over a variable, a variable over the file, the file over the default. Lists are replaced, never merged.
-A null (or a key with nothing behind it) counts as left out, and so does a variable that is set to nothing.
-Durations are written as Prometheus writes them and are seconds once loaded.
-Relative paths in the file are relative to its directory.
+The keys of the file, the environment variables and the flags are made from it (see `exporter.options`), and it is
+filled by `exporter.loading`. Durations are written as Prometheus writes them and are seconds once loaded.
 """
 
-import argparse
 import difflib
 import hashlib
 import ipaddress
 import json
-import os
 import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, NoReturn, Self, TypeAlias, cast, get_args
+from typing import Annotated, Any, Literal, Self, TypeAlias, cast, get_args
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -43,10 +37,9 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
-from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 ENVIRONMENT_PREFIX = "CAMPAIGN_EXPORTER_"
-DEFAULT_CONFIG_FILE = "campaign-exporter.yml"
 
 BASE_URLS = MappingProxyType({"anyreach": "https://api.anyreach.ai", "osvi": "https://api.osvi.ai"})
 STALL_AFTER = MappingProxyType({"anyreach": 3600.0, "osvi": 900.0})
@@ -62,8 +55,6 @@ RESERVED_LABELS = frozenset(
 )
 """Labels that the exporter, Prometheus or the shipped rules put on series themselves."""
 
-# Kubernetes injects these into every pod of a namespace that has a Service called campaign-exporter.
-_OF_A_SERVICE = re.compile(r"(PORT|PORT_.*|SERVICE_HOST|SERVICE_PORT.*)", re.DOTALL)
 
 _UNITS = (
     ("y", 31_536_000_000),
@@ -78,7 +69,7 @@ _DURATION = re.compile("".join(rf"(?:([0-9]{{1,15}}){unit})?" for unit, _ in _UN
 _LONGEST_MS = 100 * 31_536_000_000
 
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-_VISIBLE_ASCII = re.compile(r"[!-~]+")
+VISIBLE_ASCII = re.compile(r"[!-~]+")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])|24:00")
 _TELEMETRY_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
@@ -98,7 +89,7 @@ class ConfigurationError(Exception):
         super().__init__("\n".join(self.faults))
 
 
-class _Unquoted(str):
+class Unquoted(str):
     """Text that YAML 1.1 reads as a number, a truth value or a date, and YAML 1.2 perhaps not."""
 
     __slots__ = ()
@@ -158,7 +149,7 @@ def format_duration(seconds: float) -> str:
 
 
 def _text(value: Any) -> Any:
-    if isinstance(value, _Unquoted | int | float):
+    if isinstance(value, Unquoted | int | float):
         raise _refusal("expected a string: quote it")
     if not isinstance(value, str | SecretStr | Path):
         raise _refusal("expected a string")
@@ -182,7 +173,7 @@ def _short(value: str) -> str:
 def _campaign_id(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    if isinstance(value, _Unquoted | int | float):
+    if isinstance(value, Unquoted | int | float):
         raise _refusal("expected a string: quote it (for OSVI: a positive whole number)")
     text = _printable(_text(value))
     if text in (".", ".."):
@@ -191,7 +182,7 @@ def _campaign_id(value: Any) -> Any:
 
 
 def _web_url(value: str, like: str) -> SplitResult:
-    if not _VISIBLE_ASCII.fullmatch(value):
+    if not VISIBLE_ASCII.fullmatch(value):
         raise _refusal("expected a URL of visible ASCII characters")
     try:
         url = urlsplit(value)
@@ -220,7 +211,7 @@ def _proxy_url(value: SecretStr) -> SecretStr:
 
 
 def _organization(value: str) -> str:
-    if not _VISIBLE_ASCII.fullmatch(value):
+    if not VISIBLE_ASCII.fullmatch(value):
         raise _refusal("expected an organization's id: visible ASCII characters, no spaces or line breaks")
     return value
 
@@ -338,7 +329,7 @@ def _listen_address(value: Any) -> Any:
         return value
     try:
         # An unquoted 127:80 has only one meaning here.
-        return ListenAddress.parse(value if isinstance(value, _Unquoted) else _text(value))
+        return ListenAddress.parse(value if isinstance(value, Unquoted) else _text(value))
     except ValueError:
         raise _refusal("expected host:port, :port, [::1]:port or unix:/path") from None
 
@@ -386,7 +377,7 @@ Fault: TypeAlias = tuple[Key, str]
 """A key's path, relative to the section that reports it, and what was expected there."""
 
 
-def _own_words(error: ErrorDetails, section: "type[_Section]") -> str:
+def _own_words(error: ErrorDetails, section: "type[Section]") -> str:
     kind, context = error["type"], error.get("ctx", {})
     if kind == "setting":
         return str(error["msg"])
@@ -417,15 +408,17 @@ def _own_words(error: ErrorDetails, section: "type[_Section]") -> str:
     return f"expected {words.format(context.get(bound))}"
 
 
-def _get(item: Any, key: str) -> Any:
+def value_of(item: Any, key: str) -> Any:
+    """What stands under a key of a section, written or loaded; None where nothing does, or where it is no section."""
     return item.get(key) if isinstance(item, dict) else getattr(item, key, None)
 
 
-def _items(value: Any) -> Sequence[Any]:
+def items_of(value: Any) -> Sequence[Any]:
+    """The items of a list; none where it is no list."""
     return value if isinstance(value, list | tuple) else ()
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
     """A frozen part of the configuration that reports all its faults at once, in its own words."""
 
     model_config = ConfigDict(
@@ -452,7 +445,7 @@ class _Section(BaseModel):
         if isinstance(data, dict):
             for key, value in data.items():
                 field = cls.model_fields.get(key)
-                if value is None and field and field.default is None and _section_of(field):
+                if value is None and field and field.default is None and section_of(field):
                     faults.append(((key,), "expected a mapping of keys to values: leave the key out, or write some"))
             data = {key: value for key, value in data.items() if value is not None}
             faults += cls.cross_check(data)
@@ -476,7 +469,15 @@ class _Section(BaseModel):
         return section
 
 
-class PollSettings(_Section):
+def section_of(field: FieldInfo) -> type[Section] | None:
+    """The section that stands under a key, None where a plain value does."""
+    for kind in (field.annotation, *get_args(field.annotation)):
+        if isinstance(kind, type) and issubclass(kind, Section):
+            return kind
+    return None
+
+
+class PollSettings(Section):
     """How often and how patiently the providers are asked."""
 
     active_interval: Interval = 15.0
@@ -495,7 +496,7 @@ class PollSettings(_Section):
     """Largest answer in bytes after decompression; a larger one is an error and is not read to its end."""
 
 
-class CallingWindow(_Section):
+class CallingWindow(Section):
     """A span of time on some days of the week, in which calls are placed."""
 
     days: Annotated[tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...], AfterValidator(_not_empty)]
@@ -513,7 +514,7 @@ class CallingWindow(_Section):
             yield ("end",), "expected an end that differs from the start: the whole day is 00:00 to 24:00"
 
 
-class CallingHours(_Section):
+class CallingHours(Section):
     """When a campaign may call, where the provider does not say it or says it wrongly."""
 
     timezone: Annotated[str, AfterValidator(_timezone), BeforeValidator(_text)]
@@ -522,7 +523,7 @@ class CallingHours(_Section):
     """The windows; at least one."""
 
 
-class CampaignSettings(_Section):
+class CampaignSettings(Section):
     """One campaign of an account."""
 
     id: Annotated[int | str, BeforeValidator(_campaign_id)]
@@ -537,7 +538,7 @@ class CampaignSettings(_Section):
     """Hours in which this campaign calls; they win over the account's."""
 
 
-class DiscoverySettings(_Section):
+class DiscoverySettings(Section):
     """Which campaigns of an Anyreach organization are found by listing them."""
 
     statuses: Annotated[tuple[Literal["active", "paused", "closed"], ...], AfterValidator(_not_empty)] = (
@@ -553,7 +554,7 @@ class DiscoverySettings(_Section):
     """Most campaigns to take from the listing; at least 1."""
 
 
-class HttpSettings(_Section):
+class HttpSettings(Section):
     """How an account's requests travel."""
 
     proxy_url: Annotated[Secret, AfterValidator(_proxy_url)] | None = None
@@ -573,7 +574,7 @@ class HttpSettings(_Section):
             yield (), "expected both of cert_file and key_file, or neither"
 
 
-class AccountSettings(_Section):
+class AccountSettings(Section):
     """One token of one provider, and the campaigns that are polled with it."""
 
     name: Name
@@ -638,9 +639,9 @@ class AccountSettings(_Section):
     def _check_campaigns(data: Mapping[str, Any]) -> Iterator[Fault]:
         ids: dict[str, int] = {}
         names: dict[str, int] = {}
-        for index, campaign in enumerate(_items(data.get("campaigns"))):
-            campaign_id = _get(campaign, "id")
-            if not isinstance(campaign_id, int | str) or isinstance(campaign_id, bool | _Unquoted):
+        for index, campaign in enumerate(items_of(data.get("campaigns"))):
+            campaign_id = value_of(campaign, "id")
+            if not isinstance(campaign_id, int | str) or isinstance(campaign_id, bool | Unquoted):
                 continue
             if data.get("provider") == "anyreach" and isinstance(campaign_id, int):
                 yield ("campaigns", index, "id"), "expected a string: quote it"
@@ -653,7 +654,7 @@ class AccountSettings(_Section):
                     f"expected an id that is unique within the account: campaigns[{first}] has it",
                 )
                 continue
-            name = _get(campaign, "name") or campaign_id
+            name = value_of(campaign, "name") or campaign_id
             if isinstance(name, int | str):
                 first = names.setdefault(str(name), index)
                 if first != index:
@@ -684,14 +685,14 @@ class AccountSettings(_Section):
         return None if configured == "never" else configured
 
 
-class WebConfigSettings(_Section):
+class WebConfigSettings(Section):
     """TLS and users of the web server."""
 
     file: FilePath | None = None
     """File with TLS, users and headers, in the format of Prometheus' exporter toolkit; none by default."""
 
 
-class WebSettings(_Section):
+class WebSettings(Section):
     """The web server."""
 
     listen_address: Annotated[
@@ -711,7 +712,7 @@ class WebSettings(_Section):
     """TLS and users."""
 
 
-class LogSettings(_Section):
+class LogSettings(Section):
     """The log, on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -720,7 +721,7 @@ class LogSettings(_Section):
     """Form of a line: logfmt or json."""
 
 
-class ShardSettings(_Section):
+class ShardSettings(Section):
     """Which part of the accounts this process serves."""
 
     count: Annotated[Integer, Field(ge=1)] = 1
@@ -737,14 +738,14 @@ class ShardSettings(_Section):
         return index
 
 
-class ReloadSettings(_Section):
+class ReloadSettings(Section):
     """Reloading without being told to."""
 
     auto_interval: Duration = 0.0
     """Time between two looks at the file's content, which is reloaded when it has changed; 0s for never."""
 
 
-class Settings(_Section, BaseSettings):
+class Settings(Section, BaseSettings):
     """The whole configuration."""
 
     model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter="__")
@@ -772,8 +773,8 @@ class Settings(_Section, BaseSettings):
     @classmethod
     def cross_check(cls, data: Mapping[str, Any]) -> Iterator[Fault]:
         names: dict[str, int] = {}
-        for index, account in enumerate(_items(data.get("accounts"))):
-            name = _get(account, "name")
+        for index, account in enumerate(items_of(data.get("accounts"))):
+            name = value_of(account, "name")
             if isinstance(name, str) and (first := names.setdefault(name, index)) != index:
                 yield ("accounts", index, "name"), f"expected a name that is unique: accounts[{first}] has it"
 
@@ -824,510 +825,3 @@ def config_hash(settings: Settings) -> int:
             dumped["http"]["proxy_url"] = [url.scheme, url.hostname, url.port]
     text = json.dumps(canonical, sort_keys=True, separators=(",", ":"))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6])
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Options: the keys that are also flags and variables
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """A key outside of the accounts (or the accounts as a whole), as a flag and as a variable."""
-
-    key: tuple[str, ...]
-    field: FieldInfo
-
-    @property
-    def flag(self) -> str:
-        return "--" + ".".join(self.key).replace("_", "-")
-
-    @property
-    def variable(self) -> str:
-        return ENVIRONMENT_PREFIX + "__".join(self.key).upper()
-
-    @property
-    def is_list(self) -> bool:
-        return isinstance(self.field.default, tuple)
-
-    @property
-    def default(self) -> str:
-        """The default as it would be written, empty where there is none."""
-        value = self.field.default
-        if value is None:
-            return ""
-        if isinstance(value, float):
-            return format_duration(value)
-        if isinstance(value, bool):
-            return str(value).lower()
-        return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-    @property
-    def metavar(self) -> str:
-        if isinstance(self.field.default, float):
-            return "DURATION"
-        if choices := get_args(self.field.annotation):
-            return "{" + ",".join(choices) + "}" if isinstance(choices[0], str) else self.key[-1].upper()
-        return self.key[-1].upper()
-
-    def from_text(self, text: str) -> Any:
-        """What a flag or variable holds, as the file would hold it."""
-        return _plain(text) if isinstance(self.field.default, int) else text
-
-
-def _section_of(field: FieldInfo) -> type[_Section] | None:
-    for kind in (field.annotation, *get_args(field.annotation)):
-        if isinstance(kind, type) and issubclass(kind, _Section):
-            return kind
-    return None
-
-
-def options(section: type[_Section] = Settings, prefix: tuple[str, ...] = ()) -> Iterator[Option]:
-    """Every key that has a variable; all but `accounts` have a flag too."""
-    for name, field in section.model_fields.items():
-        inner = _section_of(field)
-        if inner and not isinstance(field.default, tuple):
-            yield from options(inner, (*prefix, name))
-        else:
-            yield Option((*prefix, name), field)
-
-
-# The quoted values in argparse's messages; the list of choices that follows is kept.
-_ECHO = re.compile(r"(ignored explicit argument|invalid choice:|invalid \w+ value:) (?:'[^']*'|\"[^\"]*\")")
-
-
-class FlagParser(argparse.ArgumentParser):
-    """A parser that takes no abbreviations and whose complaints repeat no values, since one may be a token."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
-
-    def error(self, message: str) -> NoReturn:
-        _, _, rest = message.partition("unrecognized arguments: ")
-        if rest:
-            flags = [word.partition("=")[0] for word in rest.split() if word.startswith("--")]
-            message = f"unknown flag: {', '.join(flags)}" if flags else "unexpected argument"
-        super().error(_ECHO.sub(r"\1", message))
-
-
-def add_flags(parser: argparse.ArgumentParser, *, config_file: bool = True) -> None:
-    """
-    Add a flag for every option, and `--config.file` where the command reads one.
-
-    No flag has a default in the parser: one that is not given is not in the namespace, which is what `load` wants,
-    and a flag before a subcommand survives it.
-    """
-    if config_file:
-        parser.add_argument(
-            "--config.file",
-            metavar="FILE",
-            default=argparse.SUPPRESS,
-            help=f"The configuration file (default: {DEFAULT_CONFIG_FILE}).",
-        )
-    groups = {
-        name: parser.add_argument_group(name, field.description)
-        for name, field in Settings.model_fields.items()
-        if name != "accounts"
-    }
-    for option in options():
-        if option.key[0] not in groups:
-            continue
-        words = (option.field.description or "").replace("%", "%%")
-        arguments: dict[str, Any] = {
-            "dest": ".".join(option.key),
-            "default": argparse.SUPPRESS,
-            "help": words,
-        }
-        if isinstance(option.field.default, bool):
-            arguments["action"] = argparse.BooleanOptionalAction
-        else:
-            arguments["metavar"] = option.metavar
-            if option.is_list:
-                arguments["action"] = "append"
-                arguments["help"] += " May be repeated."
-        if option.default:
-            arguments["help"] += f" (default: {option.default})"
-        groups[option.key[0]].add_argument(option.flag, **arguments)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The file
-
-
-_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
-_BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})")
-_FLOAT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)?\.?[0-9]+(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+\.")
-_DOUBTFUL = re.compile(
-    r"""
-    [yY]es|YES|[nN]o|NO|[oO]n|ON|[oO]ff|OFF                             # truth values of YAML 1.1
-    | [-+]?0[0-9_]+ | [-+]?0[xX][0-9a-fA-F_]+ | [-+]?0[bB][01_]+ | [-+]?0[oO][0-7_]+
-    | [-+]?[0-9][0-9_]* | [-+]?[0-9][0-9_]*\.[0-9_]*                      # 1_000, and more digits than a number has
-    | [-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?                  # 12:30 is 750 in base 60
-    | [-+]?\.(?:inf|Inf|INF) | \.(?:nan|NaN|NAN) | =
-    | [0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:(?:[Tt]|[ \t]+)[0-9].*)?          # dates and times
-    """,
-    re.VERBOSE,
-)
-_PLAIN_TAG, _STRING_TAG = "plain", "tag:yaml.org,2002:str"
-
-
-def _plain(text: str) -> Any:
-    """What an unquoted scalar means; where the versions of YAML disagree it is kept as `_Unquoted`."""
-    if text in _NULLS:
-        return None
-    if text[0].isalpha() and text not in _BOOLEANS and len(text) > 3:
-        return text
-    if text in _BOOLEANS:
-        return _BOOLEANS[text]
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    if _DOUBTFUL.fullmatch(text) and not (_FLOAT.fullmatch(text) and "." in text and "_" not in text):
-        return _Unquoted(text)
-    return float(text) if _FLOAT.fullmatch(text) else text
-
-
-class _Composer(yaml.CSafeLoader):
-    """libyaml's parser (ten times as fast as the one in Python) without YAML 1.1's guesses at unquoted scalars."""
-
-    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
-        if kind is yaml.ScalarNode:
-            return _PLAIN_TAG if implicit[0] else _STRING_TAG
-        return "tag:yaml.org,2002:" + ("seq" if kind is yaml.SequenceNode else "map")
-
-
-class _Document:
-    """A YAML file as plain values, with the line of each key and the keys that stand in it twice."""
-
-    def __init__(self, path: Path, text: str) -> None:
-        self.path = path
-        self.faults: list[str] = []
-        try:
-            composer = _Composer(text)
-            try:
-                self._root = composer.get_single_node()
-            finally:
-                composer.dispose()
-            self.values = self._value(self._root, ()) if self._root else {}
-        except yaml.MarkedYAMLError as exc:
-            mark = exc.problem_mark or exc.context_mark
-            problem = ", ".join(filter(None, (exc.context, exc.problem)))
-            raise ConfigurationError([f"{path}:{mark.line + 1 if mark else 1}: expected YAML: {problem}"]) from None
-        except yaml.reader.ReaderError as exc:
-            line = text.count("\n", 0, exc.position) + 1
-            raise ConfigurationError([f"{path}:{line}: expected YAML: a character that it does not allow"]) from None
-        except RecursionError:
-            raise ConfigurationError([f"{path}: expected YAML that is not nested so deeply"]) from None
-        if self.values is None:
-            self.values = {}
-        if not isinstance(self.values, dict):
-            raise ConfigurationError([f"{path}:1: expected a mapping of keys to values, such as accounts: [...]"])
-
-    def _value(self, node: yaml.Node, key: Key) -> Any:
-        if isinstance(node, yaml.ScalarNode):
-            if node.tag == _PLAIN_TAG:
-                return _plain(node.value)
-            if node.tag == _STRING_TAG:
-                return node.value
-        elif node.tag == "tag:yaml.org,2002:seq":
-            return [self._value(item, (*key, index)) for index, item in enumerate(node.value)]
-        elif node.tag == "tag:yaml.org,2002:map":
-            values: dict[str, Any] = {}
-            merged: list[Any] = []
-            for name, value in node.value:
-                if not isinstance(name, yaml.ScalarNode):
-                    self._refuse(name, key, "expected keys that are strings")
-                elif name.tag == _PLAIN_TAG and name.value == "<<":
-                    merge = self._value(value, key)
-                    merged += merge if isinstance(merge, list) else [merge]
-                elif name.value in values:
-                    self._refuse(name, (*key, name.value), "expected this key once: it is here twice")
-                else:
-                    values[name.value] = self._value(value, (*key, name.value))
-            for mapping in merged:
-                values = {**mapping, **values} if isinstance(mapping, dict) else values
-            return values
-        self._refuse(node, key, "expected a value without a tag")
-        return None
-
-    def _refuse(self, node: yaml.Node, key: Key, expected: str) -> None:
-        self.faults.append(_fault_line(f"{self.path}:{node.start_mark.line + 1}", key, expected))
-
-    def line(self, key: Key) -> int:
-        """The line of a key, or of the innermost part of its path that is there."""
-        node, line = self._root, 0
-        for part in key:
-            found = None
-            if isinstance(node, yaml.MappingNode):
-                found = next(((name, value) for name, value in node.value if name.value == part), None)
-            elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-                found = (node.value[part], node.value[part])
-            if found is None:
-                break
-            line, node = found[0].start_mark.line, found[1]
-        return line + 1
-
-
-def _read_file(path: Path, *, required: bool) -> _Document | None:
-    try:
-        content = path.read_bytes()
-    except OSError as exc:
-        if isinstance(exc, FileNotFoundError) and not required:
-            return None
-        raise ConfigurationError([f"{path}: expected a file that can be read: {exc.strerror}"]) from None
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as exc:
-        line = content.count(b"\n", 0, exc.start) + 1
-        raise ConfigurationError([f"{path}:{line}: expected UTF-8"]) from None
-    document = _Document(path, text)
-    _anchor_paths(document.values, path.parent)
-    return document
-
-
-def _anchor_paths(values: dict[str, Any], directory: Path) -> None:
-    def anchor(section: Any, *keys: str) -> None:
-        for key in keys:
-            if isinstance(section, dict) and isinstance(section.get(key), str) and section[key]:
-                section[key] = str(directory / section[key])
-
-    anchor(_get(values.get("web"), "config"), "file")
-    for account in _items(values.get("accounts")):
-        anchor(account, "token_file")
-        anchor(_get(account, "http"), "ca_file", "cert_file", "key_file")
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Loading
-
-
-def key_path(key: Iterable[str | int]) -> str:
-    """A key's path as in `accounts[1].campaigns[0].id`; a part that could be a token is not shown."""
-    path = ""
-    for part in key:
-        if isinstance(part, int):
-            path += f"[{part}]"
-        else:
-            path += ("." if path else "") + (part if _can_be_shown(part) else "<not shown>")
-    return path
-
-
-def _fault_line(place: str, key: Key, expected: str) -> str:
-    return ": ".join(filter(None, (place, key_path(key), expected)))
-
-
-def _can_be_shown(key: str) -> bool:
-    looks_like_a_token = key.startswith(("pat_", "ak_")) or (len(key) >= 16 and any(c.isdigit() for c in key))
-    return bool(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,31}", key)) and not looks_like_a_token
-
-
-def _put(values: dict[str, Any], key: tuple[str, ...], value: Any) -> None:
-    for part in key[:-1]:
-        values = values.setdefault(part, {})
-    values[key[-1]] = value
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        raise ValueError("a key stands twice in one object")
-    return values
-
-
-def _read_environment(environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[tuple[str, ...], str], list[str]]:
-    """Values, the variable of each key, and faults."""
-    values: dict[str, Any] = {}
-    variables: dict[tuple[str, ...], str] = {}
-    faults = []
-    known = {option.variable: option for option in options()}
-    for variable, text in sorted(environ.items()):
-        if not variable.startswith(ENVIRONMENT_PREFIX) or _OF_A_SERVICE.fullmatch(variable, len(ENVIRONMENT_PREFIX)):
-            continue
-        option = known.get(variable)
-        if option is None:
-            # The prefix is left out: it would make all of them alike.
-            names = [name.removeprefix(ENVIRONMENT_PREFIX) for name in known]
-            close = difflib.get_close_matches(variable.removeprefix(ENVIRONMENT_PREFIX), names, n=1, cutoff=0.85)
-            hint = f": did you mean {ENVIRONMENT_PREFIX}{close[0]}?" if close else ""
-            faults.append(f"{variable}: no option has this variable{hint}")
-            continue
-        if not text:
-            continue
-        value = option.from_text(text)
-        if option.is_list:
-            try:
-                value = json.loads(text, object_pairs_hook=_unique_keys)
-            except (ValueError, RecursionError) as exc:
-                # One address may stand there as it is.
-                if option.key == ("accounts",):
-                    where = f" (character {exc.pos + 1})" if isinstance(exc, json.JSONDecodeError) else ""
-                    faults.append(f"{variable}: {key_path(option.key)}: expected a list as JSON, each key once{where}")
-                    continue
-        _put(values, option.key, value)
-        variables[option.key] = variable
-    return values, variables, faults
-
-
-def _read_flags(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[tuple[str, ...], str]]:
-    """Values, and the flag of each key."""
-    values: dict[str, Any] = {}
-    flags: dict[tuple[str, ...], str] = {}
-    for option in options():
-        given = getattr(arguments, ".".join(option.key), None)
-        if given is not None:
-            _put(values, option.key, option.from_text(given) if isinstance(given, str) else given)
-            flags[option.key] = option.flag
-    return values, flags
-
-
-def read_token(
-    *, token: SecretStr | str | None, token_file: Path | str | None, token_env: str | None, environ: Mapping[str, str]
-) -> str:
-    """
-    Fetch a token from where it stands, which is one of the first three arguments.
-
-    Raises:
-        ValueError: It is not there or could not stand in a header; the message says so without repeating it.
-    """
-    if token_file is not None:
-        try:
-            # An editor ends a file with a line break, which is no part of the token.
-            text = Path(token_file).read_text(encoding="utf-8").strip()
-        except UnicodeDecodeError:
-            raise ValueError("expected a file that holds a token and nothing else") from None
-        except OSError as exc:
-            raise ValueError(f"expected a file that can be read: {exc.strerror}") from None
-        except ValueError:
-            raise ValueError("expected the path of a file") from None
-    elif token_env is not None:
-        if token_env not in environ:
-            raise ValueError("expected the name of a variable that is set: this one is not")
-        text = environ[token_env]
-    else:
-        text = token.get_secret_value() if isinstance(token, SecretStr) else token or ""
-    if not text:
-        raise ValueError("expected a token: there is nothing")
-    if not _VISIBLE_ASCII.fullmatch(text):
-        raise ValueError("expected a token of visible ASCII characters: no spaces, line breaks or other letters")
-    return text
-
-
-def check_organization(token: str, organization: object) -> None:
-    """
-    Hold an Anyreach token against the organization that goes with it.
-
-    See https://docs.anyreach.ai/organizations/api-keys-and-tokens.
-
-    Raises:
-        ValueError: One of the two is one too many or missing; the message says what to do.
-    """
-    if token.startswith("pat_") and organization is None:
-        raise ValueError(
-            "a personal access token (pat_) needs `organization`: the id of the organization that owns the campaigns"
-        )
-    if token.startswith("ak_") and organization is not None:
-        raise ValueError("an API key (ak_) belongs to one organization already: remove `organization`")
-
-
-def _check_surroundings(values: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[Fault]:
-    """Look at the tokens and files that the accounts name."""
-    for index, account in enumerate(_items(values.get("accounts"))):
-        named = [key for key in ("token", "token_file", "token_env") if _get(account, key) is not None]
-        if len(named) == 1 and isinstance(_get(account, named[0]), str | Path | SecretStr):
-            sources = {key: _get(account, key) for key in ("token", "token_file", "token_env")}
-            try:
-                token = read_token(**sources, environ=environ)
-            except ValueError as exc:
-                yield ("accounts", index, named[0]), str(exc)
-            else:
-                try:
-                    if _get(account, "provider") == "anyreach":
-                        check_organization(token, _get(account, "organization"))
-                except ValueError as exc:
-                    yield ("accounts", index, "organization"), str(exc)
-        for key in ("ca_file", "cert_file", "key_file"):
-            file = _get(_get(account, "http"), key)
-            if isinstance(file, str) and file and "\0" not in file:
-                try:
-                    Path(file).open("rb").close()
-                except OSError as exc:
-                    yield ("accounts", index, "http", key), f"expected a file that can be read: {exc.strerror}"
-
-
-def config_file(arguments: argparse.Namespace) -> Path:
-    """The configuration file that was asked for, or the default one, which need not exist."""
-    return Path(getattr(arguments, "config.file", DEFAULT_CONFIG_FILE))
-
-
-def load(
-    arguments: argparse.Namespace,
-    *,
-    environ: Mapping[str, str] | None = None,
-    base: Mapping[str, Any] | None = None,
-) -> Settings:
-    """
-    Read the configuration from all its sources.
-
-    Args:
-        arguments: What a parser with `add_flags` made of the command line.
-        environ: The environment; the process's own by default.
-        base: Values, plain dicts and lists, that stand in place of the file; its accounts (even none) then stand in
-            place of the environment's too.
-
-    Raises:
-        ConfigurationError: With all faults of all sources.
-    """
-    environ = os.environ if environ is None else environ
-    flag_values, flags = _read_flags(arguments)
-    variable_values, variables, faults = _read_environment(environ)
-    document = None
-    file_values: Mapping[str, Any] = {}
-    if base is not None:
-        file_values = base
-        variable_values.pop("accounts", None)
-        variables.pop(("accounts",), None)
-    else:
-        path = config_file(arguments)
-        try:
-            document = _read_file(path, required=hasattr(arguments, "config.file"))
-        except ConfigurationError as exc:
-            raise ConfigurationError([*exc.faults, *faults]) from None
-        if document:
-            file_values, faults = document.values, [*document.faults, *faults]
-        elif "accounts" not in variable_values and not faults:
-            raise ConfigurationError(
-                [
-                    f"{path}: expected this file, another one by --config.file, or accounts in "
-                    f"{ENVIRONMENT_PREFIX}ACCOUNTS; to look around with none of them run `campaign-exporter demo`"
-                ]
-            )
-
-    def place(key: Key) -> tuple[int, str]:
-        for given in (flags, variables):
-            for option, source in given.items():
-                if key[: len(option)] == option:
-                    return 0, source
-        if document is None:
-            return 0, "configuration"
-        line = document.line(key)
-        return line, f"{document.path}:{line}"
-
-    sources = tuple(
-        InitSettingsSource(Settings, dict(values)) for values in (flag_values, variable_values, file_values)
-    )
-    found: list[Fault] = []
-    settings = None
-    try:
-        settings = Settings(_build_sources=(sources, {}))
-    except ValidationError as exc:
-        # The key of a mapping that is at fault itself is followed by the mark [key].
-        found += [
-            (tuple(part for part in error["loc"] if part != "[key]"), error["msg"])
-            for error in exc.errors(include_url=False, include_input=False)
-        ]
-    accounts = variable_values.get("accounts", file_values.get("accounts"))
-    found += _check_surroundings({"accounts": accounts}, environ)
-    if found or faults or settings is None:
-        # Each stands once and in the order of the file.
-        placed = sorted({(*place(key), key, expected): None for key, expected in found}, key=itemgetter(0))
-        raise ConfigurationError([*faults, *(_fault_line(source, key, text) for _, source, key, text in placed)])
-    return settings

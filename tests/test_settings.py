@@ -16,22 +16,19 @@ import yaml
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
+from exporter.configuration_file import plain
+from exporter.loading import config_file, load
+from exporter.options import FlagParser, add_flags, options
 from exporter.settings import (
     AccountSettings,
     CampaignSettings,
     ConfigurationError,
-    FlagParser,
     ListenAddress,
+    Section,
     Settings,
-    _plain,
-    _Section,
-    _Unquoted,
-    add_flags,
-    config_file,
+    Unquoted,
     config_hash,
     format_duration,
-    load,
-    options,
     parse_duration,
 )
 
@@ -90,11 +87,11 @@ def test_the_example_loads_without_a_fault_or_a_warning(tmp_path: Path) -> None:
     assert settings.warnings() == []
 
 
-def sections(section: type[_Section]) -> Iterator[type[_Section]]:
+def sections(section: type[Section]) -> Iterator[type[Section]]:
     yield section
     for field in section.model_fields.values():
         for kind in (field.annotation, *get_args(field.annotation)):
-            if isinstance(kind, type) and issubclass(kind, _Section):
+            if isinstance(kind, type) and issubclass(kind, Section):
                 yield from sections(kind)
 
 
@@ -178,13 +175,13 @@ accounts:
         ("1.2.3", "1.2.3"),
         ("none", "none"),
         ("yesterday", "yesterday"),
-        *((text, _Unquoted(text)) for text in ("0123", "0x10", "0o17", "0b1", "1_000", "12:30", "1:2:3.4", "+012")),
-        *((text, _Unquoted(text)) for text in ("yes", "No", "ON", "off", "2024-06-01", "2024-06-01 10:00:00", ".inf")),
-        *((text, _Unquoted(text)) for text in ("-.INF", ".NaN", "9" * 5000, "1_0.5", "1:30", "9" * 19)),
+        *((text, Unquoted(text)) for text in ("0123", "0x10", "0o17", "0b1", "1_000", "12:30", "1:2:3.4", "+012")),
+        *((text, Unquoted(text)) for text in ("yes", "No", "ON", "off", "2024-06-01", "2024-06-01 10:00:00", ".inf")),
+        *((text, Unquoted(text)) for text in ("-.INF", ".NaN", "9" * 5000, "1_0.5", "1:30", "9" * 19)),
     ],
 )
 def test_what_versions_of_yaml_read_differently_is_told_from_text(text: str, value: object) -> None:
-    found = _plain(text)
+    found = plain(text)
 
     assert found == value
     assert type(found) is type(value)

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import exporter
-from exporter.settings import load
+from exporter.loading import load
 
 Service = dict[str, Any]
 

@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 import exporter
-from exporter.settings import FlagParser, add_flags, load
+from exporter.loading import load
+from exporter.options import FlagParser, add_flags
 
 Manifest = dict[str, Any]
 Render = Callable[..., list[Manifest]]

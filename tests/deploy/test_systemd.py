@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.settings import load
+from exporter.loading import load
 
 INSTALLED = "/opt/campaign-exporter/bin/campaign-exporter"
 
