@@ -125,6 +125,7 @@ async def test_a_missing_wrong_or_revoked_token_is_unauthorized(client: Client, 
     assert await client.get(path, token=None) == refused
     assert await client.get(path, token="ak_other.secret") == refused
     assert await client.get(path, token=None, Authorization=KEY) == refused
+    assert await client.get(path, token=None, Authorization=f"Token {KEY}") == refused
     client.world.revoke(KEY)
     assert await client.get(path) == refused
     client.world.restore(KEY)

@@ -112,16 +112,16 @@ def test_the_global_cap_holds_over_all_organizations() -> None:
 
 
 def test_global_slots_that_one_organization_has_no_room_for_go_to_the_others_a_second_later() -> None:
-    world = new_world(global_limit=50)
-    wanting, full = world.add_organization(limit=10), world.add_organization(limit=30)
-    full.hold_ad_hoc(29)
-    new_campaign(wanting, 500)
-    new_campaign(full, 500)
+    world = new_world(global_limit=31)
+    small, nearly_full = world.add_organization(limit=1), world.add_organization(limit=30)
+    nearly_full.hold_ad_hoc(29)
+    new_campaign(small, 500)
+    new_campaign(nearly_full, 500)
     world.advance_to(START + 1)
-    assert (wanting.active_calls, full.active_calls) == (5, 30)
+    assert (small.active_calls, nearly_full.active_calls) == (0, 30)
 
     world.advance_to(START + 2)
-    assert (wanting.active_calls, full.active_calls) == (10, 30)
+    assert (small.active_calls, nearly_full.active_calls) == (1, 30)
 
 
 def test_calls_of_other_customers_and_ad_hoc_calls_take_slots_away() -> None:
