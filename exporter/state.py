@@ -5,6 +5,7 @@ Nothing here waits, sends or reads a clock: `now` is an argument, in seconds of 
 everything; `wall` is Unix time and only ever becomes a time stamp.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -392,8 +393,9 @@ class AccountState:
         self._limit: float | None = None
         self._last_success = -_NEVER
         self._saturated = False
-        # By age, oldest first: (moment of the answer, active calls, contacts in progress).
-        self._recent: dict[CampaignState, tuple[float, float, float]] = {}
+        # By age, oldest first: (moment of the answer, active calls, contacts in progress). An ordinary dict would do
+        # but for its first key: finding it means walking over all that were taken away before it.
+        self._recent: OrderedDict[CampaignState, tuple[float, float, float]] = OrderedDict()
         self._in_progress = 0.0
         self._campaigns_by_active_calls: dict[float, int] = {}
         self._most_active_calls: float | None = None
