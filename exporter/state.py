@@ -60,9 +60,9 @@ class Hours:
         return self.open != before
 
     @property
-    def windows(self) -> int | None:
+    def windows(self) -> float | None:
         """Number of windows in all; None for round the clock, which has none to count."""
-        return None if self.schedule is None else self.schedule.window_count
+        return None if self.schedule is None else float(self.schedule.window_count)
 
 
 @dataclass(frozen=True, slots=True)
