@@ -130,12 +130,16 @@ class Account:
         )
         self._loop = asyncio.get_running_loop()
         self._log_as: dict[str, object] = {"provider": settings.provider, "account": settings.name}
-        self._windows = WindowReader(throttle, surroundings.watch, self._name, self._log_as, self._loop.time)
+        self._windows = WindowReader(
+            throttle, surroundings.watch, self._name, self.poller.request_failed, self._log_as, self._loop.time
+        )
         self._discovered: dict[str, CampaignRecord] = {}
         self._listed = settings.discovery is None
         self._listing_now = asyncio.Event()
         self._windows_now = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._loops: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        """The loops, those that have been told to end, and what closes retired connections."""
 
     @property
     def ready(self) -> bool:
@@ -150,7 +154,10 @@ class Account:
 
     async def stop(self) -> None:
         """Stop polling, and close the connections."""
-        await self._stop_loops()
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self.poller.stop()
         await self._transport.__aexit__(None, None, None)
 
@@ -165,13 +172,15 @@ class Account:
         """
         Go on with other settings of the same upstream, keeping all that is known of the campaigns that stay.
 
+        It never gives up its turn on the event loop, so that nobody sees a reload half done.
+
         Args:
             transport: New connections, where the old ones don't fit any more.
         """
         before = self.settings
         if settings == before and poll == self.poll:
             return Changes()
-        await self._stop_loops()
+        self._stop_loops()
         self.settings, self.poll = settings, poll
         self.state.labels = tuple(sorted(settings.labels.items()))
         credentials = (settings.token, settings.token_file, settings.token_env)
@@ -184,11 +193,16 @@ class Account:
             if transport is not None:
                 await transport.__aenter__()
                 self._retire(retired)
-            self.poller.provider_changed(self._provider)
+            self.poller.provider = self._provider
+            if token_is_elsewhere:
+                self.poller.token_changed()
+                self._windows.allow()
         self.poller.set_pace(_pace(poll), settings.max_requests_per_second, settings.max_in_flight)
         if settings.discovery is None:
             self._discovered.clear()
             self.health.discovery_success = self.health.discovery_last_success = None
+        if settings.calling_windows != "auto":
+            self.health.windows_readable = None
         changes = self._settle_campaigns()
         self._start_loops()
         return changes
@@ -208,8 +222,10 @@ class Account:
         """Close connections that are not used any more, once the polls that still use them must have ended."""
 
         async def close_later() -> None:
-            await asyncio.sleep(self.poll.timeout)
-            await transport.__aexit__(None, None, None)
+            try:
+                await asyncio.sleep(self.poll.timeout)
+            finally:
+                await transport.__aexit__(None, None, None)
 
         self._run(close_later())
 
@@ -304,25 +320,26 @@ class Account:
 
     def _start_loops(self) -> None:
         if self.settings.token_file is not None:
-            self._run(self._watch_token())
+            self._loops.append(self._run(self._watch_token()))
         if isinstance(self._provider, Anyreach):
             if self.settings.discovery is not None:
-                self._run(self._discover(self._provider))
+                self._loops.append(self._run(self._discover(self._provider)))
             if self.settings.calling_windows == "auto":
-                self._run(self._read_windows(self._provider))
+                self._loops.append(self._run(self._read_windows(self._provider)))
 
-    async def _stop_loops(self) -> None:
-        for task in self._tasks:
+    def _stop_loops(self) -> None:
+        for task in self._loops:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks.clear()
+        self._loops.clear()
 
-    def _run(self, loop: Coroutine[None, None, None]) -> None:
-        task = self._loop.create_task(loop)
-        self._tasks.append(task)
+    def _run(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._in.fatal(error)
 
@@ -339,9 +356,10 @@ class Account:
 
     async def _discover(self, directory: Directory) -> None:
         assert self.settings.discovery is not None  # noqa: S101 -- for mypy: only started with it
-        wait = self.settings.discovery.refresh_interval
         while True:
-            if not self.health.breaker_open:
+            wait = RETRY
+            # Without campaigns there is nothing else that could try whether the credentials are good again.
+            if not self.health.breaker_open or not self.poller.targets:
                 error = await self._list(directory)
                 wait = self._wait_after(error, self.settings.discovery.refresh_interval)
             self._listed = True
@@ -364,10 +382,14 @@ class Account:
             statuses=options.statuses, name_contains=options.name_contains, max_campaigns=options.max_campaigns
         )
         error = None
+        sent = self._loop.time()
         try:
             await walk(directory, self.poller.throttle, listing)
         except PollError as exc:
             error = exc
+            self.poller.request_failed(error, sent)
+        else:
+            self.poller.request_succeeded()
         if problem := str(error) if error else listing.problem:
             if self.health.discovery_success is not False:
                 log.warning("campaigns can't be listed completely", extra=self._log_as | {"error": problem})
@@ -379,7 +401,9 @@ class Account:
             self.health.discovery_last_success = self._in.wall()
             self._discovered = found
         else:
-            self._discovered |= found
+            for campaign_id, record in found.items():
+                if campaign_id in self._discovered or len(self._discovered) < options.max_campaigns:
+                    self._discovered[campaign_id] = record
         changes = self._settle_campaigns()
         if changes.added or changes.removed:
             log.info(
@@ -400,6 +424,7 @@ class Account:
                 ]
                 async for campaign_id in self._windows.read(directory, unknown):
                     self.poller.set_hours(campaign_id, self._windows.hours(campaign_id))
+                    self.health.windows_readable = self._windows.readable
                 self.health.windows_readable = self._windows.readable
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(WINDOWS_LOOK):

@@ -20,8 +20,6 @@ RETRY = 60.0
 OFF_FOR = 3600.0
 """How long a feature that the token may not use is left alone; a changed token ends it at once."""
 
-_SHARE = 0.2
-"""The part of the account's budget that goes into asking about single campaigns, at most."""
 _SLICE = 250
 
 
@@ -61,6 +59,7 @@ class WindowReader:
 
     Args:
         found: Called with a campaign's id and record when one was asked for.
+        failed: Called with the error of a request, and the moment at which it was sent.
         account: What a log line says of the account.
         clock: Monotonic seconds.
     """
@@ -70,6 +69,7 @@ class WindowReader:
         throttle: Throttle,
         watch: HoursWatch,
         found: Callable[[str, CampaignRecord], None],
+        failed: Callable[[PollError, float], None],
         account: dict[str, object],
         clock: Callable[[], float],
     ) -> None:
@@ -78,12 +78,14 @@ class WindowReader:
         self._throttle = throttle
         self._watch = watch
         self._found = found
+        self._failed = failed
         self._account = account
         self._clock = clock
         self._configuration_of: dict[str, str | None] = {}
         self._ask_again: dict[str, float] = {}
         self._configurations: dict[str, _Configuration] = {}
         self._off_until = 0.0
+        self._forbidden_campaign: str | None = None
 
     def learned(self, campaign_id: str, configuration_id: str | None) -> None:
         """Take in what a listing says of a campaign's configuration."""
@@ -98,6 +100,7 @@ class WindowReader:
     def allow(self) -> None:
         """Try again what was forbidden: the token has changed."""
         self._off_until = 0.0
+        self._forbidden_campaign = None
         self._ask_again.clear()
         for configuration in self._configurations.values():
             configuration.due = 0.0
@@ -129,28 +132,33 @@ class WindowReader:
 
     async def _read_campaign(self, directory: Directory, campaign_id: str) -> None:
         self._ask_again[campaign_id] = self._clock() + CONFIGURATION_REFRESH
+        sent = self._clock()
         try:
             async with self._throttle.one_more():
                 record = await directory.campaign(campaign_id)
         except PollError as exc:
-            self._went_wrong(exc)
+            self._failed(exc, sent)
+            if isinstance(exc, ForbiddenError):
+                self._campaign_is_forbidden(campaign_id, exc)
             # A campaign that is not there is told of by its polls.
-            if not isinstance(exc, NotFoundError):
+            elif not isinstance(exc, NotFoundError):
                 self._ask_again[campaign_id] = self._clock() + RETRY
             return
+        self._forbidden_campaign = None
         self._found(campaign_id, record)
         self.learned(campaign_id, record.configuration_id)
-        # There is one such request for each campaign that no listing has shown: polls come first.
-        await asyncio.sleep((1 / _SHARE - 1) / self._throttle.rate)
 
     async def _read_configuration(
         self, directory: Directory, configuration_id: str, configuration: _Configuration
     ) -> None:
+        sent = self._clock()
         try:
             async with self._throttle.one_more():
                 schedule = await directory.schedule(configuration_id)
         except PollError as exc:
-            self._went_wrong(exc)
+            self._failed(exc, sent)
+            if isinstance(exc, ForbiddenError):
+                self._turn_off(exc)
             configuration.due = self._clock() + RETRY
             return
         if self.readable is False:
@@ -161,9 +169,13 @@ class WindowReader:
         configuration.hours = None if schedule is None else self._watch.of(schedule)
         configuration.due = self._clock() + CONFIGURATION_REFRESH
 
-    def _went_wrong(self, error: PollError) -> None:
-        if not isinstance(error, ForbiddenError):
-            return
+    def _campaign_is_forbidden(self, campaign_id: str, error: ForbiddenError) -> None:
+        # One campaign may be somebody else's; two of them, with no success between, are the token's fault.
+        first, self._forbidden_campaign = self._forbidden_campaign, campaign_id
+        if first is not None and first != campaign_id:
+            self._turn_off(error)
+
+    def _turn_off(self, error: ForbiddenError) -> None:
         if self.readable is not False:
             log.warning(
                 "the token may not read campaigns or configurations: calling windows stay unknown",

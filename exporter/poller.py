@@ -8,8 +8,8 @@ not grow with the number of campaigns.
 
 import asyncio
 import heapq
-import logging
 import random
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from itertools import count
@@ -22,8 +22,6 @@ from exporter.snapshot import Snapshot
 from exporter.state import AccountState, Campaign, CampaignState, Hours
 from exporter.throttle import Throttle
 from exporter.transitions import Transitions
-
-log = logging.getLogger(__name__)
 
 JITTER = 0.1
 BACKOFF_CEILING = 300.0
@@ -105,13 +103,14 @@ class AccountPoller:
         self._timer_at = inf
         self._blocked_since: float | None = None
         self._unpolled = 0
-        self._demand = 0.0
+        self._bases: Counter[float] = Counter()
         self._stretch_in_force = 1.0
         self._restretch_timer: asyncio.TimerHandle | None = None
         self._breaker: PollError | None = None
         self._probe: Target | None = None
         self._probes = 0
         self._forbidden_by: Target | None = None
+        self._token_since = -inf
         self._tasks: set[asyncio.Task[None]] = set()
         self._transitions = Transitions(account.provider, account.name)
         self._stopped = False
@@ -131,7 +130,7 @@ class AccountPoller:
             state = CampaignState(campaign, self.provider, self._on_overflow)
             state.hours = hours
             target = self.targets[campaign.id] = Target(state, self._pace.active)
-            self._demand += 1 / target.base
+            self._bases[target.base] += 1
             self._unpolled += 1
             added.append(target)
         self.health.campaigns = len(self.targets)
@@ -155,7 +154,7 @@ class AccountPoller:
             self._unpolled -= 1
         if self._forbidden_by is target:
             self._forbidden_by = None
-        self._demand -= 1 / target.base
+        self._bases[target.base] -= 1
         self.account.forget(target.state)
         self.health.campaigns = len(self.targets)
         self._restretch_soon()
@@ -172,7 +171,6 @@ class AccountPoller:
         self.throttle.max_in_flight = max_in_flight
         for target in self.targets.values():
             self._set_base(target)
-        self._demand = sum(1 / target.base for target in self.targets.values())
         self._restretch_now(force=True)
 
     def set_hours(self, campaign_id: str, hours: Hours | None) -> None:
@@ -185,20 +183,29 @@ class AccountPoller:
 
     def token_changed(self) -> None:
         """Try again at once whatever the old token was to blame for."""
+        self._token_since = self._loop.time()
         if self._breaker is not None:
             self._close_breaker("the token has changed")
             return
         self._forbidden_by = None
         self._heal([t for t in self.targets.values() if t.state.error in _CREDENTIAL_REASONS and not t.polling])
 
-    def provider_changed(self, provider: Provider) -> None:
-        """Use another way to the same account from the next poll on."""
-        self.provider = provider
-        self.token_changed()
+    def request_failed(self, error: PollError, sent: float) -> None:
+        """Heed what the failure of a request that was no poll, sent at that moment, says of the whole account."""
+        self._heed_hold(error)
+        if self._breaker is None and self._is_refusal(error, sent):
+            self._open_breaker(error)
+
+    def request_succeeded(self) -> None:
+        """Poll again, if the credentials were refused: a request that was no poll has succeeded."""
+        if self._breaker is not None:
+            self._close_breaker("a request has succeeded")
 
     async def stop(self) -> None:
         """Send nothing more, and end what is under way."""
         self._stopped = True
+        # A task that is cancelled before its first step would never give its place in the throttle back.
+        await asyncio.sleep(0)
         for timer in (self._timer, self._restretch_timer):
             if timer is not None:
                 timer.cancel()
@@ -307,10 +314,9 @@ class AccountPoller:
             snapshot = await self.provider.poll(state.campaign.id)
         except PollError as exc:
             error = exc
-        except Exception as exc:
-            # A defect in one provider must not silence the other one, nor this one's other campaigns.
-            log.exception("a poll broke", extra={"account": state.campaign.account, "campaign": state.campaign.name})
+        except Exception as exc:  # noqa: BLE001 -- a defect in one provider must not silence all other campaigns
             error = InternalError(f"a defect of the exporter: {type(exc).__name__}")
+            error.__cause__ = exc
         finally:
             health.in_flight -= 1
             self.throttle.release()
@@ -323,7 +329,7 @@ class AccountPoller:
                 self._succeeded(target, snapshot, now)
             elif error is not None:
                 health.polls[error.reason] += 1
-                self._failed(target, error, now)
+                self._failed(target, error)
             self._schedule(target, now)
 
     def _succeeded(self, target: Target, snapshot: Snapshot, now: float) -> None:
@@ -343,18 +349,21 @@ class AccountPoller:
         if self._breaker is not None:
             self._close_breaker("a request has succeeded")
 
-    def _failed(self, target: Target, error: PollError, now: float) -> None:
+    def _failed(self, target: Target, error: PollError) -> None:
         target.failures += 1
-        if error.retry_after is not None:
-            hold = min(error.retry_after, LONGEST_HOLD)
-            self.throttle.hold(now + hold)
-            self._transitions.held(hold)
+        self._heed_hold(error)
         if self._breaker is None and self._is_for_all(target, error):
             self._open_breaker(error)
             return
-        if self._breaker is None:
+        if self._breaker is None or isinstance(error, InternalError):
             self._transitions.failed(target.state, error)
         self._fail(target, error)
+
+    def _heed_hold(self, error: PollError) -> None:
+        if error.retry_after:
+            hold = min(error.retry_after, LONGEST_HOLD)
+            self.throttle.hold(self._loop.time() + hold)
+            self._transitions.held(hold)
 
     def _fail(self, target: Target, error: PollError) -> None:
         if not target.state.polled:
@@ -403,7 +412,8 @@ class AccountPoller:
         else:
             base = self._pace.idle
         if base != target.base:
-            self._demand += 1 / base - 1 / target.base
+            self._bases[target.base] -= 1
+            self._bases[base] += 1
             target.base = base
             self._restretch_soon()
 
@@ -413,16 +423,26 @@ class AccountPoller:
         state.stale_after = max(self._pace.stale_after, STALE_INTERVALS * state.interval)
 
     @property
+    def _demand(self) -> float:
+        """Requests a second that the campaigns want."""
+        return sum(number / base for base, number in self._bases.items())
+
+    @property
     def _stretch(self) -> float:
         return max(1.0, self._demand / self.throttle.rate)
 
     def _restretch_soon(self) -> None:
         """Look soon whether the budget asks for another factor: statuses change by the thousand at once."""
-        if self._restretch_timer is None and abs(self._stretch / self._stretch_in_force - 1) > _WORTHWHILE:
+        stretch, in_force = self._stretch, self._stretch_in_force
+        # A stretch that is not needed any more is an alert that would stay for ever.
+        worthwhile = abs(stretch / in_force - 1) > _WORTHWHILE or stretch == 1.0 != in_force
+        if worthwhile and self._restretch_timer is None:
             self._restretch_timer = self._loop.call_later(_RESTRETCH_DELAY, self._restretch_now)
 
     def _restretch_now(self, *, force: bool = False) -> None:
-        self._restretch_timer = None
+        if self._restretch_timer is not None:
+            self._restretch_timer.cancel()
+            self._restretch_timer = None
         before, stretch = self._stretch_in_force, self._stretch
         if stretch == before and not force:
             return
@@ -448,19 +468,28 @@ class AccountPoller:
             self._set_interval(target)
             self._watch_expiry(target)
             self._changed(target.state)
-            if target.state.polled and not target.polling and target.failures == 0 and self._breaker is None:
-                self._schedule(target, self._loop.time())
+            if target.polling or self._breaker is not None:
+                continue
+            now, interval = self._loop.time(), target.state.interval
+            if target.started > -inf:
+                self._schedule(target, now)
+            elif target.due > now + interval:
+                self._queue_at(target, now + self._rng.uniform(0, interval))
 
     # Credentials that fail for all campaigns at once
 
     def _is_for_all(self, target: Target, error: PollError) -> bool:
-        if isinstance(error, UnauthorizedError):
+        if self._is_refusal(error, target.started):
             return True
         if not isinstance(error, ForbiddenError):
             return False
         # One campaign may be somebody else's; two of them, with no success between, are the token's fault.
         first, self._forbidden_by = self._forbidden_by, target
         return first is not None and first is not target
+
+    def _is_refusal(self, error: PollError, sent: float) -> bool:
+        # The answer to a token that has been replaced meanwhile says nothing of the new one.
+        return isinstance(error, UnauthorizedError) and sent >= self._token_since
 
     def _open_breaker(self, error: PollError) -> None:
         self._breaker = error

@@ -8,8 +8,9 @@ within a minute, the others are counted and told in one line.
 import asyncio
 import logging
 from collections import Counter
+from math import inf
 
-from exporter.errors import PollError
+from exporter.errors import InternalError, PollError
 from exporter.state import CampaignState
 
 log = logging.getLogger(__name__)
@@ -27,16 +28,19 @@ class Transitions:
         self._lines = 0
         self._untold: Counter[str] = Counter()
         self._period: asyncio.TimerHandle | None = None
-        self._held_until = 0.0
+        self._held_until = -inf
 
     def failed(self, state: CampaignState, error: PollError) -> None:
-        """Tell of a failed poll, unless the one before failed for the same reason."""
+        """Tell of a failed poll, unless the one before failed for the same reason; of a defect with its trace."""
         if state.error == error.reason:
             return
         what = "campaign fails" if state.error is None else "campaign fails for another reason"
         if self._may_tell(f"fail: {error.reason}"):
             extra = {"campaign": state.campaign.name, "reason": error.reason, "error": str(error)}
-            log.warning(what, extra=self._account | extra)
+            if isinstance(error, InternalError):
+                log.error(what, exc_info=error.__cause__, extra=self._account | extra)
+            else:
+                log.warning(what, extra=self._account | extra)
 
     def recovered(self, state: CampaignState) -> None:
         if self._may_tell("recovered"):
@@ -44,9 +48,9 @@ class Transitions:
             log.info("campaign recovered", extra=self._account | extra)
 
     def held(self, seconds: float) -> None:
-        """Tell that the provider wants to be left alone; once, however many requests hear it."""
+        """Tell that the provider wants to be left alone; once, until it has not wanted it for a while."""
         now = self._loop.time()
-        if now >= self._held_until:
+        if now >= self._held_until + PERIOD:
             log.warning("the provider asks to wait", extra=self._account | {"seconds": round(seconds, 1)})
         self._held_until = max(self._held_until, now + seconds)
 
