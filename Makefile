@@ -42,6 +42,18 @@ lock: dev  ## write the lock files anew from pyproject.toml
 	    --output-file requirements.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    --group dev --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
+	grep -oE 'hatchling==[0-9.]+' pyproject.toml | head -1 | $(BIN)/uv pip compile --quiet --universal \
+	    --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --output-file deploy/requirements-build.txt -
+
+generated: dev  ## write the references and dashboards anew that are made from code
+	$(BIN)/python -m docs.reference
+	$(BIN)/python -m grafana.build
+
+sbom: dev  ## list what the exporter is made of, in dist/
+	rm -rf build/sbom && mkdir -p dist && $(BIN)/python -m venv --without-pip build/sbom
+	$(BIN)/pip --python build/sbom/bin/python install --quiet --require-hashes -r requirements.txt
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible \
+	    --validate --of JSON -o dist/campaign-exporter.cdx.json build/sbom/bin/python
 
 clean:  ## remove what the other targets have made
 	rm -rf $(VENV) build dist tests/*/node/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis

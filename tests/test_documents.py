@@ -1,0 +1,126 @@
+"""Documents, dashboards and rules against what is really exported."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+
+from docs.reference import documents
+from exporter.exposition import Board, Exposition
+from exporter.metrics import ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, HEALTH_FAMILIES, HEALTH_HISTOGRAMS, Instruments
+
+ROOT = Path(__file__).parent.parent
+RULES = ROOT / "deploy" / "prometheus" / "rules" / "campaign-exporter.rules.yml"
+TARGET_LABELS = {"job", "instance", "pod", "le", "alertname", "alertstate", "severity", "__name__"}
+
+
+def exported() -> dict[str, set[str]]:
+    """Every exported metric with the labels that it may carry, but for the configured ones."""
+    names: dict[str, set[str]] = {}
+    for row in CAMPAIGN_FAMILIES:
+        names[row.name] = {"provider", "account", "campaign", *row.labels}
+    for account_row in ACCOUNT_FAMILIES:
+        names[account_row.name] = {"provider", "account", *account_row.labels}
+    for health_row in HEALTH_FAMILIES:
+        names[health_row.name] = {"provider", "account", *health_row.labels}
+    histograms = {name: {"provider", "account"} for name, _, _ in HEALTH_HISTOGRAMS}
+    registry = CollectorRegistry()
+    Instruments(registry, "", "")
+    Exposition(Board(), tuple, registry, lambda: 0.0)
+    for family in registry.collect():
+        if family.type == "histogram":
+            histograms[family.name] = set()
+            continue
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        names[name] = {label for sample in family.samples for label in sample.labels}
+    for name, labels in histograms.items():
+        names |= {f"{name}_{part}": labels for part in ("bucket", "sum", "count")}
+    return names
+
+
+def recorded() -> set[str]:
+    rules = yaml.safe_load(RULES.read_text(encoding="utf-8"))
+    return {rule["record"] for group in rules["groups"] for rule in group["rules"] if "record" in rule}
+
+
+def expressions() -> Iterator[str]:
+    """Every PromQL expression of the rules and the dashboards."""
+    rules = yaml.safe_load(RULES.read_text(encoding="utf-8"))
+    yield from (rule["expr"] for group in rules["groups"] for rule in group["rules"])
+    for file in (ROOT / "grafana" / "dashboards").glob("*.json"):
+        yield from _expressions(json.loads(file.read_text(encoding="utf-8")))
+
+
+def _expressions(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key == "expr" and isinstance(inner, str):
+                yield inner
+            else:
+                yield from _expressions(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _expressions(inner)
+
+
+@pytest.mark.parametrize("file", documents(), ids=lambda file: str(file.name))
+def test_the_references_are_up_to_date(file: Path) -> None:
+    assert file.read_text(encoding="utf-8") == documents()[file], "run python -m docs.reference"
+
+
+def test_rules_and_dashboards_ask_only_for_metrics_that_are_exported() -> None:
+    asked = {
+        name
+        for expression in expressions()
+        for name in re.findall(r"(?<![\w:])campaign_\w+(?=\{|\[|\s|\)|$)", expression)
+    }
+    known = set(exported()) | {label for labels in exported().values() for label in labels}
+
+    assert asked
+    assert asked - known == set()
+
+
+def test_rules_and_dashboards_select_only_labels_that_are_exported() -> None:
+    unknown = {
+        f"{name}{{{label}}}"
+        for expression in expressions()
+        for name, selector in re.findall(r"(?<![\w:])(campaign_\w+)\{([^}]*)\}", expression)
+        if name in exported()
+        for label in re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", selector)
+        if label not in exported()[name] | TARGET_LABELS
+    }
+
+    assert unknown == set()
+
+
+def test_every_exported_metric_is_asked_for_by_a_document() -> None:
+    reference = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+
+    assert [name for name in exported() if re.sub("_(bucket|sum|count)$", "", name) not in reference] == []
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["README.md", "docs/alerts.md", *(f"docs/runbooks/{f.name}" for f in (ROOT / "docs" / "runbooks").glob("*.md"))],
+)
+def test_documents_name_only_metrics_that_are_exported(file: str) -> None:
+    text = (ROOT / file).read_text(encoding="utf-8")
+    named = set(re.findall(r"(?<![\w:/.-])campaign_[a-z_]+[a-z](?![\w:]|\*|_\*)", text))
+    known = set(exported()) | {re.sub("_(bucket|sum|count)$", "", name) for name in exported()}
+    labels = {"campaign_id", "campaign_name"}
+
+    assert named - known - labels == set()
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    broken = []
+    for file in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")):
+        for target in re.findall(r"\]\(([^)#\s]+)", file.read_text(encoding="utf-8")):
+            if not re.match(r"[a-z]+:", target) and not (file.parent / target).exists():
+                broken.append(f"{file.relative_to(ROOT)}: {target}")
+    assert broken == []
