@@ -70,11 +70,8 @@ def create_app(
     return app
 
 
-def read_runbooks(package: Path = Path(__file__).parent) -> dict[str, str]:
-    """Read the runbooks that came with the package, or else those of the checkout that it is part of."""
-    folder = package / "runbooks"
-    if not folder.is_dir():
-        folder = package.parent / "docs" / "runbooks"
+def read_runbooks(folder: Path = Path(__file__).parent / "runbooks") -> dict[str, str]:
+    """Read the runbooks that came with the package."""
     return {file.stem: file.read_text(encoding="utf-8") for file in folder.glob("*.md")}
 
 

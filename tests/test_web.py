@@ -395,16 +395,19 @@ class TestRunbooks:
         assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
         assert "script" not in answer.text
 
-    @pytest.mark.parametrize("folder", ["exporter/runbooks", "docs/runbooks"])
-    def test_they_are_read_from_the_package_and_from_a_checkout(self, tmp_path: Path, folder: str) -> None:
-        (tmp_path / folder).mkdir(parents=True)
-        (tmp_path / folder / "CampaignStalled.md").write_text("Ask why, ✓.", encoding="utf-8")
-        (tmp_path / folder / "picture.png").write_bytes(b"\xff")
+    def test_they_are_the_documents_of_the_package_by_their_names(self, tmp_path: Path) -> None:
+        (tmp_path / "CampaignStalled.md").write_text("Ask why, ✓.", encoding="utf-8")
+        (tmp_path / "picture.png").write_bytes(b"\xff")
 
-        assert read_runbooks(tmp_path / "exporter") == {"CampaignStalled": "Ask why, ✓."}
+        assert read_runbooks(tmp_path) == {"CampaignStalled": "Ask why, ✓."}
+
+    def test_the_package_has_those_that_are_in_the_documentation(self) -> None:
+        documented = Path(__file__).parent.parent / "docs" / "runbooks"
+
+        assert read_runbooks().keys() == {file.stem for file in documented.glob("*.md")}
 
     def test_where_there_are_none_there_are_none(self, tmp_path: Path) -> None:
-        assert read_runbooks(tmp_path / "exporter") == {}
+        assert read_runbooks(tmp_path / "missing") == {}
 
 
 class TestEveryAnswer:
