@@ -183,7 +183,6 @@ async def serving(
         app,
         access_log=None,
         logger=_server_log,
-        keepalive_timeout=2 * limits.idle,  # ours comes first
         shutdown_timeout=0.1,  # the patience is spent before it is asked to stop
     )
     connections = _Connections(runner, limits, ssl_context)

@@ -142,7 +142,7 @@ class JsonFormatter(_RecordFormatter):
     """One JSON object; numbers and truth values stay what they are."""
 
     def format(self, record: logging.LogRecord) -> str:
-        # By hand for the sake of what json.dumps leaves unescaped: DEL, U+0085, U+2028 and their like.
+        # By hand: json.dumps escapes either every letter that is not ASCII, or not even U+2028.
         return "{" + ",".join(f"{quoted(key)}:{_json(value)}" for key, value in self._fields(record)) + "}"
 
 
@@ -163,7 +163,7 @@ def _escaped(character: str) -> str:
         return f"\\{character}"
     if character.isprintable():
         return character
-    return json.dumps(character)[1:-1] if character != "\x7f" else "\\u007f"
+    return json.dumps(character)[1:-1]
 
 
 def _logfmt(value: object) -> str:

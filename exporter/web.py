@@ -110,7 +110,7 @@ class _Metrics:
             async with asyncio.timeout(self._write_timeout):
                 await response.prepare(request)
                 if request.method != "HEAD":
-                    await scrape.send(chunks, response)
+                    await send(chunks, response.write, scrape.goes_on)
         except (TimeoutError, ConnectionError):
             # Half a page must not look like a whole one; and what is unsent would be kept for a client that never
             # takes it.
@@ -135,16 +135,23 @@ class _Scrape:
         self.progress = float("inf")
         """When its client last took something in; never is it to blame before there is a page to take."""
 
-    async def send(self, chunks: Sequence[bytes], response: web.StreamResponse) -> None:
-        for piece in pieces(chunks):
-            self.progress = time.monotonic()
-            await response.write(piece)
-            # A quick client never makes `write` wait, and then nobody else would get a turn.
-            await asyncio.sleep(0)
+    def goes_on(self) -> None:
+        self.progress = time.monotonic()
 
     def abort(self) -> None:
         if self._transport:
             self._transport.abort()
+
+
+async def send(
+    chunks: Sequence[bytes], write: Callable[[bytes | memoryview], Awaitable[None]], on_progress: Callable[[], None]
+) -> None:
+    """Write chunks in pieces, and let others have their turn after each; `on_progress` is called before each."""
+    for piece in pieces(chunks):
+        on_progress()
+        await write(piece)
+        # A quick client never makes `write` wait.
+        await asyncio.sleep(0)
 
 
 def pieces(chunks: Sequence[bytes], size: int = _PIECE) -> Iterator[bytes | memoryview]:

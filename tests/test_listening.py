@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -624,18 +625,38 @@ class TestShutdown:
 
         run(main())
 
-    def test_the_last_bytes_of_an_answer_arrive(self, run: Run) -> None:
+    def test_the_last_bytes_of_an_answer_arrive_before_the_loop_ends(self, run: Run) -> None:
+        sizes: list[int] = []
+
+        def read(address: tuple[str, int], began: Callable[[], object]) -> None:
+            with socket.socket() as client:
+                # Small, so that it is always behind, and the server's own buffer is full when its handler is done.
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                client.settimeout(20)
+                client.connect(address)
+                client.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+                _, _, body = client.recv(4096).partition(b"\r\n\r\n")
+                began()
+                size = len(body)
+                while data := client.recv(65536):
+                    size += len(data)
+                sizes.append(size)
+
         async def main() -> None:
-            async with served() as server:
-                reader, writer = await server.connect()
-                writer.write(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
-                await reader.readuntil(b"\r\n\r\n")
-                reading = asyncio.create_task(dropped(reader))
+            began = asyncio.Event()
+            loop = asyncio.get_running_loop()
+            async with served(shutdown_timeout=20.0) as server:
+                address = server.sockets[0].getsockname()
+                reader = threading.Thread(target=read, args=(address, lambda: loop.call_soon_threadsafe(began.set)))
+                threads.append(reader)
+                reader.start()
+                await began.wait()
 
-            assert len(await reading) == LARGE
-            writer.close()
-
+        threads: list[threading.Thread] = []
         run(main())
+        for thread in threads:
+            thread.join()
+        assert sizes == [LARGE]
 
     def test_one_that_never_ends_is_cut_off_in_time(self, run: Run) -> None:
         async def main() -> None:
@@ -729,7 +750,7 @@ class TestTls:
         context = self.context(authority)
 
         async def main() -> None:
-            async with served(Limits(connections=2), ssl_context=lambda: context) as server:
+            async with served(Limits(connections=2, request=1000.0), ssl_context=lambda: context) as server:
                 silent = [await server.connect() for _ in range(3)]
 
                 assert await dropped(silent[0][0]) == b""

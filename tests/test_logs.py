@@ -312,12 +312,9 @@ def test_libraries_speak_from_warnings_on(log: Log) -> None:
 
 
 def test_warnings_of_python_are_logged(log: Log) -> None:
-    log.configure()
-
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        logging.captureWarnings(False)
-        logging.captureWarnings(True)
+        log.configure()
         warnings.warn("old\nways", DeprecationWarning, stacklevel=1)
 
     (line,) = log.lines
