@@ -92,7 +92,7 @@ async def exporter(
 
 
 @contextlib.asynccontextmanager
-async def prometheus(directory: Path, configuration: str) -> AsyncIterator[str]:
+async def prometheus(directory: Path, configuration: str, *flags: str) -> AsyncIterator[str]:
     """Run a real Prometheus with this configuration on a free port; yields its address."""
     file = directory / "prometheus.yml"
     file.write_text(configuration, encoding="utf-8")
@@ -101,6 +101,7 @@ async def prometheus(directory: Path, configuration: str) -> AsyncIterator[str]:
         f"--config.file={file}",
         f"--storage.tsdb.path={directory / 'data'}",
         "--web.listen-address=127.0.0.1:0",
+        *flags,
     )
     async with running(*command) as process:
         port = (await process.logged(r"msg=\"?Listening on\"? address=127\.0\.0\.1:(\d+)"))[1]
