@@ -567,6 +567,7 @@ class TestManyConnections:
 
                 assert await asyncio.gather(*slow) == ["slow", "slow"]
                 assert await waiting == "quick"
+                assert server.entered.locked()  # the client would have asked again, unnoticed
 
         run(main())
 
