@@ -15,7 +15,7 @@ from aiohttp import web
 
 from exporter.negotiation import Format, accepts_gzip, choose_format
 
-_PIECE = 256 * 1024
+_PIECE = 64 * 1024
 
 _HTML_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
@@ -42,7 +42,7 @@ def create_app(
     telemetry_path: str = "/metrics",
     max_scrapes: int = 64,
     write_timeout: float = 60.0,
-    patience: float = 1.0,
+    patience: float = 0.5,
 ) -> web.Application:
     """
     Build the application.

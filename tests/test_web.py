@@ -466,4 +466,4 @@ async def test_others_get_a_turn_after_each_piece_even_when_the_client_is_quick(
     await send([bytes(1024 * 1024)], write, lambda: order.append("progress"))
     others.cancel()
 
-    assert order == ["progress", "piece", "turn"] * 4
+    assert order == ["progress", "piece", "turn"] * 16
