@@ -76,6 +76,7 @@ async def test_every_usual_spelling_of_a_hash_is_checked(mark: str) -> None:
         ALICE.replace(b"$04$", b"$03$"),
         ALICE.replace(b"$04$", b"$17$"),
     ],
+    ids=["nothing", "a password", "cut off", "too long", "another algorithm", "too cheap", "too dear"],
 )
 def test_what_cannot_be_checked_has_no_cost(stored: bytes) -> None:
     assert cost_of(stored) is None
