@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from itertools import count
-from math import inf
+from math import ceil, inf
 
 from exporter.errors import ForbiddenError, InternalError, PollError, UnauthorizedError
 from exporter.health import SUCCESS, AccountHealth
@@ -33,6 +33,8 @@ RECENT_INTERVALS = 2
 # A change of the stretching factor below this is not worth rescheduling thousands of campaigns.
 _WORTHWHILE = 0.05
 _RESTRETCH_DELAY = 1.0
+# The throttle keeps a little of the rate back, and other polls go on meanwhile.
+_LEEWAY = 1.02
 _SLICE = 250
 _HEALING_SECONDS = 5.0
 _CREDENTIAL_REASONS = frozenset({"unauthorized", "forbidden", "credentials"})
@@ -218,9 +220,11 @@ class AccountPoller:
     # The timer
 
     def _arm(self, at: float) -> None:
-        """Have the timer ring at this moment, unless it rings before."""
+        """Have the timer ring as soon as this moment has come, unless it rings before."""
         if at >= self._timer_at or self._stopped:
             return
+        # uvloop counts whole milliseconds: for a part of one the timer would ring again and again until the next.
+        at = max(at, ceil(at * 1000) / 1000)
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = at
@@ -398,8 +402,13 @@ class AccountPoller:
     def _spread(self, targets: list[Target], seconds: float) -> None:
         """Queue campaigns evenly over a time that begins now."""
         now = self._loop.time()
+        seconds = self._room_for(len(targets), seconds)
         for place, target in enumerate(targets):
             self._queue_at(target, now + seconds * place / len(targets))
+
+    def _room_for(self, polls: int, seconds: float) -> float:
+        """The time over which to spread so many polls, for none of them to be late within the budget."""
+        return max(seconds, _LEEWAY * polls / self.throttle.rate)
 
     # Interval and budget
 
@@ -528,7 +537,7 @@ class AccountPoller:
     def _heal(self, targets: list[Target]) -> None:
         """Poll campaigns again as soon as the budget allows, none sooner after its last poll than an active one."""
         now = self._loop.time()
-        seconds = max(len(targets) / self.throttle.rate, min(_HEALING_SECONDS, self._pace.active))
+        seconds = self._room_for(len(targets), min(_HEALING_SECONDS, self._pace.active))
         soonest = self._pace.active * self._stretch_in_force
         for place, target in enumerate(targets):
             self._queue_at(target, max(now + seconds * place / len(targets), target.started + soonest))
