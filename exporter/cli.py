@@ -3,27 +3,36 @@
 import argparse
 import asyncio
 import logging
+import os
 import socket
 import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from exporter import __revision__, __version__, logs
 from exporter.app import Exporter, serve
+from exporter.check import check, unasked
 from exporter.listening import ListenError, listening, location
 from exporter.loading import config_file, load
 from exporter.metrics import Instruments
 from exporter.options import FlagParser, add_flags
+from exporter.report import Report, as_json, write_text
 from exporter.settings import ConfigurationError, Settings
 from exporter.simulator import SimulatedClock, demo, serving
+from exporter.terminal import console, progress_bar, write
+from exporter.upstream import upstreams
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 FAILED = 1
 CONFIGURATION_WRONG = 2
+INTERRUPTED = 130
 
 new_event_loop: Callable[[], asyncio.AbstractEventLoop]
 try:
@@ -37,11 +46,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     name = words.pop(0) if words and words[0] in COMMANDS else "serve"
     help_text, add_own_flags, command = COMMANDS[name]
-    parser = FlagParser(
-        prog="campaign-exporter" if name == "serve" else f"campaign-exporter {name}",
-        description=help_text,
-        epilog="Commands: " + ", ".join(COMMANDS) + ". Each has its own --help." if name == "serve" else None,
-    )
+    program = "campaign-exporter"
+    if name == "serve":
+        parser = FlagParser(
+            prog=program,
+            usage=f"{program} [COMMAND] [FLAG ...]",
+            description=f"{help_text}\n\ncommands (each has its own --help):\n{_overview()}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+    else:
+        parser = FlagParser(prog=f"{program} {name}", usage=f"{program} {name} [FLAG ...]", description=help_text)
     parser.add_argument("--version", action="version", version=f"campaign-exporter {__version__}")
     add_own_flags(parser)
     add_flags(parser, config_file=name != "demo")
@@ -49,12 +63,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     disable_created_metrics()  # type: ignore[no-untyped-call]
     try:
         return command(arguments)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output is gone; at its end Python would try to write what is left, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     except ConfigurationError as exc:
         for fault in exc.faults:
             print(fault, file=sys.stderr)
     except ListenError as exc:
         print(exc, file=sys.stderr)
     return CONFIGURATION_WRONG
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    return "\n".join(f"  {name:{width}}  {help_text}" for name, (help_text, _, _) in COMMANDS.items())
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -80,7 +105,30 @@ def _demo(arguments: argparse.Namespace) -> int:
         return _run(run(sockets))
 
 
-def _run(command: Coroutine[None, None, int]) -> int:
+def _check(arguments: argparse.Namespace) -> int:
+    settings = load(arguments)
+    redact = _log_without_secrets(settings)
+    ways = upstreams(settings, redact.add)
+    if arguments.offline:
+        accounts = tuple(unasked(account, settings.poll) for account in settings.accounts)
+    else:
+        with progress_bar(sys.stderr) as bar:
+            accounts = _run(check(ways, settings.poll, bar))
+    report = Report(accounts, settings.poll, not arguments.offline, settings.warnings(), redact)
+    if arguments.output == "json":
+        write(as_json(report) + "\n", sys.stdout)
+    else:
+        write_text(report, console(sys.stdout))
+    return 0 if report.ok else FAILED
+
+
+def _log_without_secrets(settings: Settings) -> logs.Redactor:
+    redactor = logs.Redactor()
+    logs.configure(settings.log.level, settings.log.format, redact=redactor, count=lambda level: None)
+    return redactor
+
+
+def _run(command: Coroutine[None, None, T]) -> T:
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(command)
 
@@ -139,6 +187,13 @@ def _demo_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1, help="Seed of all that is left to chance (default: 1).")
 
 
+def _check_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--offline", action="store_true", help="Stop after the configuration: send nothing.")
+    parser.add_argument(
+        "--output", choices=("table", "json"), default="table", help="Form of the report (default: table)."
+    )
+
+
 def _speed(text: str) -> float:
     speed = float(text)
     if not 0 < speed <= 3600:
@@ -153,6 +208,11 @@ COMMANDS: dict[str, Command] = {
         "Poll the configured campaigns of Anyreach and OSVI, and serve what they say to Prometheus.",
         lambda parser: None,
         _serve,
+    ),
+    "check": (
+        "Poll every configured campaign once, and tell what came back and what to do about it.",
+        _check_flags,
+        _check,
     ),
     "demo": (
         "Run the exporter on simulated providers, with no configuration, no account and no network.",

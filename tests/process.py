@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import aiohttp
 
@@ -58,6 +58,28 @@ class Process:
             self._process.kill()
         await self._reader
         await self._process.wait()
+
+
+class Ended(NamedTuple):
+    """A program that has ended."""
+
+    status: int
+    output: str
+    errors: str
+
+
+async def output_of(*command: str | Path, environ: Mapping[str, str] | None = None) -> Ended:
+    """Run a program to its end."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **(environ or {})},
+    )
+    async with asyncio.timeout(PATIENCE):
+        output, errors = await process.communicate()
+    assert process.returncode is not None
+    return Ended(process.returncode, output.decode(), errors.decode())
 
 
 @contextlib.asynccontextmanager
