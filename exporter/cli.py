@@ -16,14 +16,16 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 from exporter import __revision__, __version__, logs
 from exporter.app import Exporter, serve
 from exporter.check import check, unasked
+from exporter.discover import as_yaml, discover
 from exporter.listening import ListenError, listening, location
 from exporter.loading import config_file, load
 from exporter.metrics import Instruments
 from exporter.options import FlagParser, add_flags
+from exporter.providers.anyreach import Anyreach
 from exporter.report import Report, as_json, write_text
 from exporter.settings import ConfigurationError, Settings
 from exporter.simulator import SimulatedClock, demo, serving
-from exporter.terminal import console, progress_bar, write
+from exporter.terminal import console, printable, progress_bar, write
 from exporter.upstream import upstreams
 
 T = TypeVar("T")
@@ -122,6 +124,18 @@ def _check(arguments: argparse.Namespace) -> int:
     return 0 if report.ok else FAILED
 
 
+def _discover(arguments: argparse.Namespace) -> int:
+    settings = load(arguments)
+    redact = _log_without_secrets(settings)
+    ways = upstreams(settings, redact.add)
+    found = _run(discover(ways, redact, statuses=arguments.status, name_contains=arguments.name_contains))
+    write(as_yaml(found), sys.stdout)
+    problems = [(one.account.name, problem) for one in found for problem in one.problems]
+    for account, problem in problems:
+        write(printable(redact(f"account {account!r}: not all campaigns are listed: {problem}")) + "\n", sys.stderr)
+    return FAILED if problems else 0
+
+
 def _log_without_secrets(settings: Settings) -> logs.Redactor:
     redactor = logs.Redactor()
     logs.configure(settings.log.level, settings.log.format, redact=redactor, count=lambda level: None)
@@ -194,6 +208,21 @@ def _check_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _discover_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--status",
+        action="append",
+        choices=Anyreach.statuses,
+        help="List campaigns in this status; may be repeated (default: what the account's discovery.statuses says, or "
+        "else active and paused).",
+    )
+    parser.add_argument(
+        "--name-contains",
+        metavar="TEXT",
+        help="List campaigns whose name contains this (default: the account's discovery.name_contains).",
+    )
+
+
 def _speed(text: str) -> float:
     speed = float(text)
     if not 0 < speed <= 3600:
@@ -213,6 +242,11 @@ COMMANDS: dict[str, Command] = {
         "Poll every configured campaign once, and tell what came back and what to do about it.",
         _check_flags,
         _check,
+    ),
+    "discover": (
+        "List the campaigns of the Anyreach accounts as YAML for the configuration file.",
+        _discover_flags,
+        _discover,
     ),
     "demo": (
         "Run the exporter on simulated providers, with no configuration, no account and no network.",

@@ -752,7 +752,7 @@ async def test_the_help_shows_every_command_in_one_line() -> None:
 
     lines = ended.output.splitlines()
     assert ended.status == 0
-    for name in ("serve", "check", "demo"):
+    for name in ("serve", "check", "discover", "demo"):
         assert len([line for line in lines if re.match(rf"  {name} +[A-Z].*\.$", line)]) == 1
     ended = await command("check", "--help")
     assert {"--offline", "--output", "--config.file"} <= set(re.findall(r"--[a-z.-]+", ended.output))
