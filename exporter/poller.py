@@ -479,11 +479,11 @@ class AccountPoller:
             self._changed(target.state)
             if target.polling or self._breaker is not None:
                 continue
-            now, interval = self._loop.time(), target.state.interval
+            now = self._loop.time()
             if target.started > -inf:
                 self._schedule(target, now)
-            elif target.due > now + interval:
-                self._queue_at(target, now + self._rng.uniform(0, interval))
+            elif target.due > now + (room := self._room_for(self._unpolled, target.state.interval)):
+                self._queue_at(target, now + self._rng.uniform(0, room))
 
     # Credentials that fail for all campaigns at once
 

@@ -4,7 +4,6 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from math import ceil
 
 
 class Slots:
@@ -41,11 +40,13 @@ class Throttle:
     """
     One account's budget of requests.
 
-    No second, wherever it begins, sees more than `rate` requests: a hundredth of the rate is kept back, and is what
-    may go out at once. Without that small burst the timer's resolution of a millisecond would be the limit.
+    No second, wherever it begins, sees more than `rate` requests. A hundredth of the rate is kept back, so that
+    requests may go out up to a hundredth of a second before their turn: who comes late by that much makes up for it,
+    where timers that count whole milliseconds would cost a tenth of the rate.
     """
 
     _KEPT_BACK = 0.01
+    _EARLIEST = 0.01
     _SHARE_OF_OTHERS = 0.25
 
     def __init__(self, rate: float, max_in_flight: int, slots: Slots) -> None:
@@ -67,7 +68,6 @@ class Throttle:
     def rate(self, rate: float) -> None:
         self._rate = rate
         self._spacing = 1 / (rate * (1 - self._KEPT_BACK))
-        self._burst = (ceil(max(1.0, rate * self._KEPT_BACK)) - 1) * self._spacing
 
     def hold(self, until: float) -> None:
         """Send nothing before this moment (monotonic): the server asked for it."""
@@ -82,7 +82,7 @@ class Throttle:
 
     def delay(self, now: float) -> float:
         """Seconds until the rate allows a request; 0 when it does now."""
-        return max(0.0, self._next - self._burst - now, self._held_until - now)
+        return max(0.0, self._next - self._EARLIEST - now, self._held_until - now)
 
     def take(self, now: float) -> None:
         self._next = max(self._next, now) + self._spacing
