@@ -8,17 +8,20 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from exporter import __version__
+from exporter import __version__, frontend
 from exporter.account import Account, Changes, Surroundings, same_upstream, transport_of
+from exporter.advice import advice
 from exporter.exposition import Board, Exposition
 from exporter.hours import HoursWatch
 from exporter.listening import serving
 from exporter.metrics import HealthCollector, Instruments
 from exporter.notify import ServiceManager, keep_watchdog_quiet
+from exporter.overview import AccountView, Overview
 from exporter.providers.transport import Transport
 from exporter.settings import AccountSettings, ConfigurationError, Settings, config_hash
 from exporter.sharding import shard_of
@@ -83,6 +86,7 @@ class Exporter:
             registry,
             asyncio.get_running_loop().time,
         )
+        self.overview = Overview(self._views, now=asyncio.get_running_loop().time, wall=wall)
         self._started = False
         self._ready = False
         self._reloading = asyncio.Lock()
@@ -210,6 +214,17 @@ class Exporter:
                 [f"account {account.name!r}: http: the certificates can't be used: {exc}"]
             ) from exc
 
+    def _views(self) -> list[AccountView]:
+        return [
+            AccountView(
+                account.state,
+                account.health.breaker_open,
+                partial(advice, account=account.settings),
+                [target.state for target in account.poller.targets.values()],
+            )
+            for account in self.accounts.values()
+        ]
+
     # Loops
 
     async def _watch_hours(self) -> None:
@@ -275,12 +290,15 @@ async def serve(
         return error
 
     web = exporter.settings.web
+    runbooks = read_runbooks()
     app = create_app(
         page=exporter.exposition.page,
         ready=lambda: exporter.ready and not stopping.is_set(),
         reload=reload if web.enable_lifecycle else None,
-        runbooks=read_runbooks(),
-        version=__version__,
+        runbooks=runbooks,
+        frontend=frontend.routes(
+            exporter.overview, version=__version__, telemetry_path=web.telemetry_path, runbooks=runbooks
+        ),
         telemetry_path=web.telemetry_path,
     )
     async with _signals(loop, stopping, reload_now), serving(app, sockets, shutdown_timeout=SHUTDOWN_TIMEOUT):

@@ -6,7 +6,6 @@ piece takes, and no second copy of the page is made.
 """
 
 import asyncio
-import html
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,14 +16,7 @@ from exporter.negotiation import Format, accepts_gzip, choose_format
 
 _PIECE = 64 * 1024
 
-_HTML_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",  # for browsers that do not know frame-ancestors
-}
-
-
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Page = Callable[[Format, bool, frozenset[str]], Awaitable[Sequence[bytes]]]
 """
 Makes the page of metrics: its pieces, for a format, as one gzip stream or not, and for these names alone (`name[]` of
@@ -38,7 +30,7 @@ def create_app(
     ready: Callable[[], bool],
     reload: Callable[[], Awaitable[str | None]] | None,
     runbooks: Mapping[str, str],
-    version: str,
+    frontend: Mapping[str, Handler],
     telemetry_path: str = "/metrics",
     max_scrapes: int = 64,
     write_timeout: float = 60.0,
@@ -51,6 +43,7 @@ def create_app(
         ready: Whether every campaign was polled and the exporter is not on its way out.
         reload: Reads the configuration again and returns what is wrong with it; None refuses to (403).
         runbooks: Markdown by the name of the alert.
+        frontend: What answers a GET of the page for people, of its files and of the API, by path.
         max_scrapes: Scrapes at once, making and sending the page; past it 503.
         write_timeout: Seconds for a client to take in the whole page.
         patience: Seconds without progress after which a scrape may lose its place to a new one.
@@ -59,8 +52,8 @@ def create_app(
     app.on_response_prepare.append(_name_server)
     routes = app.router
     routes.add_get(telemetry_path, _Metrics(page, max_scrapes, write_timeout, patience).scrape)
-    if telemetry_path != "/":
-        routes.add_get("/", _landing(telemetry_path, version))
+    for path, handler in frontend.items():
+        routes.add_get(path, handler)
     routes.add_get("/-/healthy", _healthy)
     routes.add_get("/-/ready", _ready(ready))
     reloader = _reload(reload)
@@ -215,26 +208,5 @@ def _runbook(runbooks: Mapping[str, str]) -> Callable[[web.Request], Awaitable[w
         if text is None:
             raise web.HTTPNotFound(text="There is no runbook of that name.\n")
         return web.Response(text=text)
-
-    return handler
-
-
-def _landing(telemetry_path: str, version: str) -> Callable[[web.Request], Awaitable[web.Response]]:
-    body = f"""<!DOCTYPE html>
-<html lang="en">
-<meta charset="utf-8">
-<title>campaign-exporter</title>
-<h1>campaign-exporter</h1>
-<p>Version {html.escape(version)}</p>
-<ul>
-<li><a href="{html.escape(telemetry_path)}">Metrics</a></li>
-<li><a href="/-/healthy">Health</a></li>
-<li><a href="/-/ready">Readiness</a></li>
-</ul>
-</html>
-"""
-
-    async def handler(request: web.Request) -> web.Response:
-        return web.Response(text=body, content_type="text/html", headers=_HTML_HEADERS)
 
     return handler

@@ -1,0 +1,160 @@
+"""Made-up campaigns, known as the exporter would know them, and a server that shows them."""
+
+import random
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+from exporter.frontend import routes
+from exporter.listening import Limits, listening, location, serving
+from exporter.negotiation import Format
+from exporter.overview import AccountView, Overview
+from exporter.settings import ListenAddress
+from exporter.snapshot import Snapshot
+from exporter.state import AccountState, Campaign, CampaignState, Hours
+from exporter.web import create_app
+from exporter.windows import Schedule, Window
+
+ANYREACH = SimpleNamespace(
+    name="anyreach", statuses=("active", "paused", "closed"), active_status="active", final_status="closed"
+)
+OSVI = SimpleNamespace(name="osvi", statuses=("active", "inactive"), active_status="active", final_status=None)
+
+WALL = 1_780_000_000.0
+ROUND_THE_CLOCK = Hours(None, WALL)
+SHUT = Hours(Schedule("Asia/Kolkata", (Window(frozenset(range(7)), 0, 1),)), WALL)
+NO_WINDOWS = Hours(Schedule("UTC", ()), WALL)
+
+# What a campaign at work tells
+WORKING: dict[str, Any] = {
+    "status": "active",
+    "contacts": {"pending": 310.0, "in_progress": 8.0, "completed": 902.0, "exhausted": 20.0},
+    "contacts_loaded": 1240.0,
+    "attempts": 1730.0,
+    "active_calls": 8.0,
+    "concurrency_limit": 10.0,
+    "work_remaining": True,
+    "calls_in_flight": True,
+}
+CALLING: dict[str, Any] = {
+    "status": "active",
+    "calls": {"picked": 88.0, "not_picked": 25.0, "failed": 7.0, "busy": 0.0, "voicemail": 0.0, "in_progress": 2.0},
+    "calls_made": 122.0,
+    "work_remaining": True,
+    "calls_in_flight": True,
+}
+
+
+class Clock:
+    """Both clocks of the exporter, moved by the test."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wall(self) -> float:
+        return WALL + self.now - 1000.0
+
+
+class RealClock(Clock):
+    """The real time, for what a browser compares with its own."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def wall(self) -> float:
+        return time.time()
+
+
+class MadeUpAccount:
+    """An account whose campaigns say what a test wants."""
+
+    def __init__(self, name: str, lifecycle: SimpleNamespace, clock: Clock) -> None:
+        self.lifecycle = lifecycle
+        self.clock = clock
+        self.state = AccountState(lifecycle.name, name)
+        self.state.horizon = self.state.stale_after = 1e9
+        self.breaker_open = False
+        self.campaigns: list[CampaignState] = []
+
+    def add(self, name: str, *, hours: Hours | None = ROUND_THE_CLOCK, **campaign: Any) -> CampaignState:
+        """Add a campaign that was never polled."""
+        described: dict[str, Any] = {"id": f"{name}-id", "stall_after": 3600.0} | campaign
+        state = CampaignState(Campaign(account=self.state.name, name=name, **described), self.lifecycle, lambda: None)
+        state.hours, state.interval, state.stale_after = hours, 15.0, 60.0
+        self.campaigns.append(state)
+        return state
+
+    def says(self, state: CampaignState, **numbers: Any) -> CampaignState:
+        """Let a poll of a campaign succeed."""
+        state.succeeded(Snapshot(**numbers), self.clock.monotonic(), self.clock.wall())
+        self.state.succeeded(state, self.clock.monotonic())
+        return state
+
+    def view(self) -> AccountView:
+        return AccountView(self.state, self.breaker_open, lambda reason: f"Cure `{reason}`.", self.campaigns)
+
+
+class MadeUp:
+    """Accounts and their campaigns, and an overview of them."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
+        self.accounts: list[MadeUpAccount] = []
+        self.overview = Overview(self.views, now=self.clock.monotonic, wall=self.clock.wall)
+
+    def account(self, name: str, lifecycle: SimpleNamespace = ANYREACH) -> MadeUpAccount:
+        self.accounts.append(MadeUpAccount(name, lifecycle, self.clock))
+        return self.accounts[-1]
+
+    def views(self) -> list[AccountView]:
+        return [account.view() for account in self.accounts]
+
+
+def crowd(number: int, clock: Clock | None = None) -> MadeUp:
+    """So many campaigns in four accounts, many of them in trouble of some kind; always the same ones."""
+    luck = random.Random(7)
+    made = MadeUp(clock)
+    accounts = [made.account(f"account-{letter}", OSVI if letter == "d" else ANYREACH) for letter in "abcd"]
+    for place in range(number):
+        account = accounts[place % len(accounts)]
+        campaign = account.add(f"campaign-{place:05}", hours=luck.choice([ROUND_THE_CLOCK, SHUT, None]))
+        if account.lifecycle is OSVI:
+            account.says(campaign, **CALLING, name=f"Campaign {place}")
+        else:
+            status = luck.choice(["active", "active", "paused", "closed"])
+            pending = float(luck.randrange(900))
+            account.says(
+                campaign,
+                name=f"Campaign {place}",
+                **WORKING | {"status": status, "contacts": WORKING["contacts"] | {"pending": pending}},
+            )
+        if luck.random() < 0.1:
+            campaign.failed("timeout", "no complete answer from api.anyreach.ai within 10 s")
+            campaign.withdraw()
+    return made
+
+
+async def _no_metrics(format_: Format, compressed: bool, names: frozenset[str]) -> Sequence[bytes]:
+    return ()
+
+
+@asynccontextmanager
+async def serving_frontend(
+    overview: Overview, *, port: int = 0, runbooks: Sequence[str] = ("CampaignStalled", "CampaignPollsFailing")
+) -> AsyncIterator[str]:
+    """Serve the page and the API; yields the address."""
+    app = create_app(
+        page=_no_metrics,
+        ready=lambda: True,
+        reload=None,
+        runbooks=dict.fromkeys(runbooks, "What to do.\n"),
+        frontend=routes(overview, version="1.2.3<", telemetry_path="/metrics", runbooks=runbooks),
+    )
+    with listening([ListenAddress.parse(f"127.0.0.1:{port}")], {}) as (sock,):
+        async with serving(app, [sock], limits=Limits(), shutdown_timeout=0.2):
+            yield location(sock)
