@@ -456,11 +456,11 @@ async def test_hours_that_anyreach_tells_are_known_and_those_of_closed_campaigns
     simulated: Simulated, discovery: dict[str, Any] | None
 ) -> None:
     june = simulated.organization.add_campaign("June", simulated.always)
-    closed = simulated.organization.add_campaign("Old", simulated.always)
+    gone = simulated.organization.add_configuration("Gone", Schedule())
+    closed = simulated.organization.add_campaign("Old", gone)
     closed.close()
+    del simulated.organization.configurations[gone.id]
     never = simulated.organization.add_campaign("Never", simulated.organization.add_configuration("New", Schedule()))
-    # An answer about the closed one's configuration would be an error.
-    closed.fault = Fault(status=200, path="/stats", body=b'{"status": "closed"}')
 
     report = await checked(simulated.anyreach(june.id, closed.id, never.id, discovery=discovery))
 
