@@ -27,6 +27,7 @@ from exporter.settings import AccountSettings, ConfigurationError, Settings, con
 from exporter.sharding import shard_of
 from exporter.throttle import Slots
 from exporter.web import create_app, read_runbooks
+from exporter.webconfig import WebConfigFile, WebConfigWatch, protect
 
 log = logging.getLogger(__name__)
 
@@ -147,6 +148,12 @@ class Exporter:
             )
             return None
 
+    def web_config_read(self, usable: bool) -> None:
+        """Show whether the web configuration could be read just now."""
+        self.instruments.web_config_successful.set(usable)
+        if usable:
+            self.instruments.web_config_timestamp.set(self._wall())
+
     async def _apply(self, settings: Settings) -> Changes:
         wanted = {account.name: account for account in self._served(settings)}
         stays = {
@@ -266,6 +273,7 @@ async def serve(
     load: Callable[[], Settings],
     watch_file: Callable[[], bytes | None],
     started: Callable[[], None],
+    web_config: WebConfigFile | None = None,
 ) -> None:
     """
     Poll and serve until SIGTERM or SIGINT.
@@ -274,6 +282,7 @@ async def serve(
         load: Reads the configuration anew.
         watch_file: Reads the content by which `reload.auto_interval` tells a change; None when there is no file.
         started: Called when requests are answered.
+        web_config: TLS, users and headers; None for plain HTTP that is open to everybody.
 
     Raises:
         BaseException: That of a loop that has died; the process has to end with a status that is not 0.
@@ -282,10 +291,13 @@ async def serve(
     manager = ServiceManager()
     stopping = asyncio.Event()
     reload_now = asyncio.Event()
+    watch = web_config and WebConfigWatch(web_config, exporter.web_config_read)
 
     async def reload() -> str | None:
         manager.reloading()
         error = await exporter.reload(load)
+        if watch and (faults := await watch.look()):
+            error = "\n".join(filter(None, (error, *faults)))
         manager.ready("the last reload failed" if error else "")
         return error
 
@@ -301,13 +313,19 @@ async def serve(
         ),
         telemetry_path=web.telemetry_path,
     )
-    async with _signals(loop, stopping, reload_now), serving(app, sockets, shutdown_timeout=SHUTDOWN_TIMEOUT):
+    if web_config:
+        protect(app, web_config)
+    context = web_config.ssl_context if web_config and web_config.tls else None
+    server = serving(app, sockets, ssl_context=context, shutdown_timeout=SHUTDOWN_TIMEOUT)
+    async with _signals(loop, stopping, reload_now), server:
         await exporter.start()
         loops = [
             loop.create_task(_reload_on_signal(reload_now, reload)),
             loop.create_task(_reload_on_change(exporter, watch_file, reload)),
             loop.create_task(keep_watchdog_quiet(manager)),
         ]
+        if watch:
+            loops.append(loop.create_task(watch.run()))
         started()
         manager.ready()
         stop = loop.create_task(stopping.wait())

@@ -15,6 +15,7 @@ import hashlib
 import ipaddress
 import re
 import secrets
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ HIGHEST_COST = 16
 _HASH = re.compile(rb"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
 _SIGNIFICANT = 72  # bytes of a password; bcrypt has never looked at more
 _REMEMBERED = 256
-_MOST_WAITING = 128
+_MOST_WAITING = 1024  # more than there are open connections, so that only requests of closed ones are given up
 
 
 def cost_of(stored: bytes) -> int | None:
@@ -123,18 +124,33 @@ class Gate:
         return False
 
 
+class _Queue:
+    """
+    The requests of one neighbourhood.
+
+    The newest and the oldest take turns: the newest is most likely still waited for, and soon checked whatever a flood
+    has left behind; the oldest is checked some time, however long the flood goes on.
+    """
+
+    def __init__(self) -> None:
+        self.turns: deque[asyncio.Future[None]] = deque()
+        self._newest = False
+
+    def take(self) -> asyncio.Future[None]:
+        self._newest = not self._newest
+        return self.turns.pop() if self._newest else self.turns.popleft()
+
+
 class _Turns:
     """
     One at a time.
 
-    Neighbourhoods take turns, so that one which wants thousands of them holds up nobody but itself. Within one the
-    newest goes first: among clients that each wait for their answer before they ask again, nobody then waits long,
-    and a flood that never ends would be too much for any order.
+    Neighbourhoods take turns, so that one which wants thousands of them holds up nobody but itself.
     """
 
     def __init__(self) -> None:
         self._busy = False
-        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self._waiting: dict[str, _Queue] = {}
 
     @asynccontextmanager
     async def taken(self, neighbourhood: str) -> AsyncIterator[None]:
@@ -148,13 +164,13 @@ class _Turns:
             self._next()
 
     async def _wait(self, neighbourhood: str) -> None:
-        if sum(map(len, self._waiting.values())) >= _MOST_WAITING:
-            oldest = max(self._waiting.values(), key=len)[0]
+        if sum(len(queue.turns) for queue in self._waiting.values()) >= _MOST_WAITING:
+            oldest = max(self._waiting.values(), key=lambda queue: len(queue.turns)).turns[0]
             self._forget(oldest)
             if not oldest.done():
                 oldest.set_exception(CrowdedError)
         turn = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(neighbourhood, []).append(turn)
+        self._waiting.setdefault(neighbourhood, _Queue()).turns.append(turn)
         try:
             await turn
         except asyncio.CancelledError:
@@ -166,21 +182,21 @@ class _Turns:
 
     def _next(self) -> None:
         while self._waiting:
-            neighbourhood, stack = next(iter(self._waiting.items()))
+            neighbourhood, queue = next(iter(self._waiting.items()))
             del self._waiting[neighbourhood]
-            turn = stack.pop()
-            if stack:
-                self._waiting[neighbourhood] = stack  # behind the others
+            turn = queue.take()
+            if queue.turns:
+                self._waiting[neighbourhood] = queue  # behind the others
             if not turn.done():  # it may have been cancelled in this very turn of the loop
                 turn.set_result(None)
                 return
         self._busy = False
 
     def _forget(self, turn: asyncio.Future[None]) -> None:
-        for neighbourhood, stack in list(self._waiting.items()):
-            if turn in stack:
-                stack.remove(turn)
-                if not stack:
+        for neighbourhood, queue in list(self._waiting.items()):
+            if turn in queue.turns:
+                queue.turns.remove(turn)
+                if not queue.turns:
                     del self._waiting[neighbourhood]
 
 

@@ -27,6 +27,7 @@ from exporter.settings import ConfigurationError, Settings
 from exporter.simulator import SimulatedClock, demo, serving
 from exporter.terminal import console, printable, progress_bar, write
 from exporter.upstream import upstreams
+from exporter.webconfig import WebConfigFile
 
 T = TypeVar("T")
 
@@ -155,6 +156,7 @@ async def _exporter(
     *,
     hours_wall: Callable[[], float] = time.time,
 ) -> int:
+    web_config = WebConfigFile(settings.web.config.file) if settings.web.config.file else None
     registry = CollectorRegistry()
     instruments = Instruments(registry, __version__, __revision__)
     redactor = logs.Redactor()
@@ -176,11 +178,12 @@ async def _exporter(
         return settings
 
     def started() -> None:
+        scheme = "https" if web_config and web_config.tls else "http"
         for sock in sockets:
-            log.info("listening", extra={"address": location(sock)})
+            log.info("listening", extra={"address": location(sock, scheme)})
 
     try:
-        await serve(exporter, sockets, load_and_configure_log, read_file, started)
+        await serve(exporter, sockets, load_and_configure_log, read_file, started, web_config)
     except Exception:
         log.exception("the exporter can't go on")
         return FAILED

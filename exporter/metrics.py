@@ -512,6 +512,17 @@ class Instruments:
             "Unix time of the last successful load of the configuration.",
             registry=registry,
         )
+        self.web_config_successful = Gauge(
+            "campaign_exporter_web_config_last_reload_successful",
+            "1 when the web configuration and its files could be used at the last look, or there is none, else 0.",
+            registry=registry,
+        )
+        self.web_config_successful.set(1)
+        self.web_config_timestamp = Gauge(
+            "campaign_exporter_web_config_last_reload_success_timestamp_seconds",
+            "Unix time at which the web configuration in force was read; 0 when there is none.",
+            registry=registry,
+        )
         self.config_hash = Gauge(
             "campaign_exporter_config_hash",
             "48 bits over the configuration without secrets, shard index and listen addresses: equal on replicas.",

@@ -241,18 +241,38 @@ class TestOrder:
         asking += [ask("calm-1", "192.0.2.2"), ask("calm-0", "192.0.2.2"), ask("other", "198.51.100.1")]
         await settled()
 
-        assert await checks.order(6) == ["first", "flood-3", "calm-0", "other", "flood-2", "calm-1"]
+        assert await checks.order(6) == ["first", "flood-3", "calm-0", "other", "flood-0", "calm-1"]
         await checks.order(2)
         await asyncio.gather(*asking)
 
-    async def test_the_newest_of_one_client_goes_first(
+    async def test_the_newest_and_the_oldest_of_one_client_take_turns(
         self, checks: Checks, ask: Callable[[str, str | None], "asyncio.Task[bool]"]
     ) -> None:
-        asking = [ask(f"{n}", "192.0.2.1") for n in range(4)]
+        asking = [ask(f"{n}", "192.0.2.1") for n in range(6)]
         await settled()
 
-        assert await checks.order(4) == ["0", "3", "2", "1"]
+        assert await checks.order(6) == ["0", "5", "1", "4", "2", "3"]
         await asyncio.gather(*asking)
+
+    async def test_a_flood_that_goes_on_for_ever_leaves_nobody_waiting_for_ever(
+        self, checks: Checks, ask: Callable[[str, str | None], "asyncio.Task[bool]"]
+    ) -> None:
+        asking = [ask("flood", "192.0.2.1") for _ in range(10)]
+        await settled()
+        asking.append(ask("right", "192.0.2.1"))
+        asking.append(ask("flood", "192.0.2.1"))
+        await settled()
+
+        answered: list[str] = []
+        while "right" not in answered:
+            answered.append(await checks.next())
+            # Another one comes in for each that is answered.
+            asking.append(ask("flood", "192.0.2.1"))
+            await settled()
+        assert len(answered) <= 21
+        while not all(task.done() for task in asking):
+            await checks.next()
+            await settled()
 
     @pytest.mark.parametrize(
         ("one", "other"),
@@ -334,16 +354,16 @@ class TestOrder:
         await settled()
         calm = ask("calm", "192.0.2.2")
         await settled()
-        flood = [ask(f"{n}", "192.0.2.1") for n in range(130)]
+        flood = [ask(f"{n}", "192.0.2.1") for n in range(1026)]
         await settled()
 
-        # 128 wait: the calm one and 127 of the flood.
-        assert [task.done() for task in flood] == [True] * 3 + [False] * 127
+        # 1024 wait: the calm one and 1023 of the flood.
+        assert [task.done() for task in flood] == [True] * 3 + [False] * 1023
         for task in flood[:3]:
             with pytest.raises(CrowdedError):
                 await task
         assert await checks.order(2) == ["first", "calm"]
-        await checks.order(127)
+        await checks.order(1023)
         assert not any(await asyncio.gather(first, calm, *flood[3:]))
 
     @staticmethod
