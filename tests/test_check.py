@@ -161,6 +161,17 @@ async def test_discovered_campaigns_are_polled_too_and_those_that_are_configured
     assert (bar.expected, bar.done) == (2, 2)
 
 
+async def test_a_discovered_campaign_whose_id_is_a_configured_ones_name_is_left_out_as_the_exporter_does(
+    simulated: Simulated,
+) -> None:
+    may = simulated.organization.add_campaign("May", simulated.always)
+    simulated.organization.add_campaign("June", simulated.always, external_id="june")
+
+    report = await checked(simulated.anyreach({"id": "june", "name": may.id}, discovery={}))
+
+    assert [(campaign.id, campaign.name) for campaign in report.accounts[0].campaigns] == [("june", may.id)]
+
+
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
