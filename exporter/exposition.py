@@ -9,6 +9,8 @@ a column in slices, and gives the event loop a turn between them, so that a page
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from operator import attrgetter
 from typing import cast
 
 from isal import isal_zlib
@@ -17,7 +19,7 @@ from prometheus_client.exposition import generate_latest as generate_text
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.utils import floatToGoString
 
-from exporter.metrics import ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, AccountView, Family, Reading
+from exporter.metrics import ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, AccountView, CampaignFamily, Family, Reading
 from exporter.negotiation import Format
 from exporter.state import AccountState, CampaignState
 
@@ -28,9 +30,12 @@ _TURN_SECONDS = 0.001
 _GZIP_LEVEL = 1
 _GZIP_CONTAINER = 31
 
+# As many as a few thousand campaigns invent; most are a dozen words of the providers.
+_ESCAPES_KEPT = 4096
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 
+@lru_cache(_ESCAPES_KEPT)
 def escape(value: str) -> str:
     """Escape a label value as both text formats want it."""
     return value.translate(_ESCAPES)
@@ -39,7 +44,13 @@ def escape(value: str) -> str:
 def number(value: float) -> str:
     """Write a number as Prometheus' own libraries do."""
     # Only from a million on does Go's form differ from Python's.
-    return repr(value) if 0.0 <= value < 1e6 else str(floatToGoString(value))  # type: ignore[no-untyped-call]
+    return repr(value) if 0.0 <= value < 1e6 else _large_number(value)
+
+
+# Small: it is there for the time stamps of one poll, which are mostly the same.
+@lru_cache(8)
+def _large_number(value: float) -> str:
+    return str(floatToGoString(value))  # type: ignore[no-untyped-call]
 
 
 def label_block(labels: Iterable[tuple[str, str]]) -> str:
@@ -50,7 +61,7 @@ def label_block(labels: Iterable[tuple[str, str]]) -> str:
 Renderer = Callable[[str, Reading], bytes]
 
 
-def renderer(family: Family[CampaignState] | Family[AccountView]) -> Renderer:
+def renderer(family: CampaignFamily | Family[AccountView]) -> Renderer:
     """Make the function that writes a family's lines for one subject: its label block and its reading in."""
     name = family.name
     if not family.labels:
@@ -63,9 +74,8 @@ def renderer(family: Family[CampaignState] | Family[AccountView]) -> Renderer:
 
         def one_label(labels: str, value: Reading) -> bytes:
             numbers = cast(Mapping[str, float], value or {})
-            return "".join(
-                [f'{name}{{{labels},{key}="{escape(at)}"}} {number(n)}\n' for at, n in numbers.items()]
-            ).encode()
+            start = f"{name}{{{labels},{key}="
+            return "".join([f'{start}"{escape(at)}"}} {number(n)}\n' for at, n in numbers.items()]).encode()
 
         return one_label
 
@@ -86,9 +96,12 @@ class Board:
     """
 
     def __init__(self) -> None:
-        self._rows = tuple((family.read, renderer(family)) for family in CAMPAIGN_FAMILIES)
-        self._columns: tuple[list[bytes], ...] = tuple([] for _ in self._rows)
-        self._readings: list[list[Reading]] = []
+        self._read: Callable[[CampaignState], tuple[Reading, ...]]
+        self._read = attrgetter(*(family.path for family in CAMPAIGN_FAMILIES))
+        self._rows = tuple((renderer(family), list[bytes]()) for family in CAMPAIGN_FAMILIES)
+        """The renderer and the column of each family."""
+        self._nothing: tuple[Reading, ...] = (None,) * len(self._rows)
+        self._readings: list[tuple[Reading, ...]] = []
         self._labels: list[str] = []
         self._free: list[int] = []
 
@@ -98,44 +111,44 @@ class Board:
         if self._free:
             state.slot = self._free.pop()
             self._labels[state.slot] = labels
-            self._readings[state.slot] = [None] * len(self._rows)
+            self._readings[state.slot] = self._nothing
         else:
             state.slot = len(self._labels)
             self._labels.append(labels)
-            self._readings.append([None] * len(self._rows))
-            for column in self._columns:
+            self._readings.append(self._nothing)
+            for _, column in self._rows:
                 column.append(b"")
         self.update(state)
 
     def update(self, state: CampaignState) -> None:
         """Write anew the lines whose numbers have changed."""
         slot = state.slot
-        readings, labels, columns = self._readings[slot], self._labels[slot], self._columns
-        for index, (read, render) in enumerate(self._rows):
-            value = read(state)
-            if value != readings[index]:
-                readings[index] = value
-                columns[index][slot] = render(labels, value)
+        labels = self._labels[slot]
+        readings = self._read(state)
+        for (render, column), value, before in zip(self._rows, readings, self._readings[slot], strict=True):
+            if value != before:
+                column[slot] = render(labels, value)
+        self._readings[slot] = readings
 
     def relabel(self, state: CampaignState) -> None:
         """Write all lines anew, after its labels have changed."""
         slot = state.slot
         self._labels[slot] = self._label_block(state)
-        self._readings[slot] = [None] * len(self._rows)
-        for column in self._columns:
+        self._readings[slot] = self._nothing
+        for _, column in self._rows:
             column[slot] = b""
         self.update(state)
 
     def remove(self, state: CampaignState) -> None:
         """Take a campaign's lines away, all at once."""
-        for column in self._columns:
+        for _, column in self._rows:
             column[state.slot] = b""
-        self._readings[state.slot] = []
+        self._readings[state.slot] = self._nothing
         self._free.append(state.slot)
         state.slot = -1
 
-    def columns(self) -> Iterable[tuple[Family[CampaignState], Sequence[bytes]]]:
-        return zip(CAMPAIGN_FAMILIES, self._columns, strict=True)
+    def columns(self) -> Iterable[tuple[CampaignFamily, Sequence[bytes]]]:
+        return zip(CAMPAIGN_FAMILIES, (column for _, column in self._rows), strict=True)
 
     @staticmethod
     def _label_block(state: CampaignState) -> str:
@@ -225,7 +238,7 @@ class Exposition:
         return generate_text(registry)
 
 
-def _header(family: Family[CampaignState] | Family[AccountView], openmetrics: bool) -> bytes:
+def _header(family: CampaignFamily | Family[AccountView], openmetrics: bool) -> bytes:
     name, text = family.name, family.help
     if openmetrics and family.type == "counter":
         name = name.removesuffix("_total")

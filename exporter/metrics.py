@@ -8,6 +8,7 @@ ordinary instruments of prometheus-client, declared in `Instruments`.
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Generic, Literal, TypeVar, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -32,16 +33,31 @@ class Family(Generic[Subject]):
     read: Callable[[Subject], Reading]
 
 
-CAMPAIGN_FAMILIES: tuple[Family[CampaignState], ...] = (
+@dataclass(frozen=True, slots=True)
+class CampaignFamily:
+    """One row about campaigns; a path in place of a function, since one getter reads all of them at once."""
+
+    name: str
+    type: Literal["gauge", "counter"]
+    help: str
+    labels: tuple[str, ...]
+    path: str
+    """The attribute of `CampaignState` that holds the reading, or `shown.` and that of the snapshot."""
+
+    def read(self, state: CampaignState) -> Reading:
+        return cast(Reading, attrgetter(self.path)(state))
+
+
+CAMPAIGN_FAMILIES: tuple[CampaignFamily, ...] = (
     # What the provider said, at the last successful poll
-    Family(
+    CampaignFamily(
         "campaign_info",
         "gauge",
         "Always 1; the campaign's id as configured or discovered, and its display name where the provider tells one.",
         ("campaign_id", "campaign_name"),
-        lambda c: {(c.campaign.id, c.display_name): 1.0},
+        "info",
     ),
-    Family(
+    CampaignFamily(
         "campaign_status",
         "gauge",
         (
@@ -49,23 +65,23 @@ CAMPAIGN_FAMILIES: tuple[Family[CampaignState], ...] = (
             "OSVI data.campaign.status)."
         ),
         ("status",),
-        lambda c: c.statuses,
+        "statuses",
     ),
-    Family(
+    CampaignFamily(
         "campaign_contacts",
         "gauge",
         "Contacts by lifecycle bucket; pending includes those that wait for a retry (Anyreach contacts).",
         ("bucket",),
-        lambda c: c.shown.contacts,
+        "shown.contacts",
     ),
-    Family(
+    CampaignFamily(
         "campaign_contacts_loaded",
         "gauge",
         "Contacts in all buckets; falls when contacts are deleted (Anyreach contacts.total).",
         (),
-        lambda c: c.shown.contacts_loaded,
+        "shown.contacts_loaded",
     ),
-    Family(
+    CampaignFamily(
         "campaign_attempts",
         "gauge",
         (
@@ -73,16 +89,16 @@ CAMPAIGN_FAMILIES: tuple[Family[CampaignState], ...] = (
             "campaign_observed_attempts_total instead (Anyreach attempts.total)."
         ),
         (),
-        lambda c: c.shown.attempts,
+        "shown.attempts",
     ),
-    Family(
+    CampaignFamily(
         "campaign_attempts_per_contact",
         "gauge",
         "Average attempts per contact as the provider rounds it (Anyreach attempts.average_per_contact).",
         (),
-        lambda c: c.shown.attempts_per_contact,
+        "shown.attempts_per_contact",
     ),
-    Family(
+    CampaignFamily(
         "campaign_active_calls",
         "gauge",
         (
@@ -90,9 +106,9 @@ CAMPAIGN_FAMILIES: tuple[Family[CampaignState], ...] = (
             "sum it (Anyreach active_calls)."
         ),
         (),
-        lambda c: c.shown.active_calls,
+        "shown.active_calls",
     ),
-    Family(
+    CampaignFamily(
         "campaign_concurrency_limit",
         "gauge",
         (
@@ -100,37 +116,37 @@ CAMPAIGN_FAMILIES: tuple[Family[CampaignState], ...] = (
             "concurrency_limit)."
         ),
         (),
-        lambda c: c.shown.concurrency_limit,
+        "shown.concurrency_limit",
     ),
-    Family(
+    CampaignFamily(
         "campaign_calls",
         "gauge",
         "Calls so far by status; picked means answered (OSVI calls.by_status).",
         ("status",),
-        lambda c: c.shown.calls,
+        "shown.calls",
     ),
-    Family(
+    CampaignFamily(
         "campaign_calls_made",
         "gauge",
         "Calls so far (OSVI calls.total).",
         (),
-        lambda c: c.shown.calls_made,
+        "shown.calls_made",
     ),
-    Family(
+    CampaignFamily(
         "campaign_uploads",
         "gauge",
         "Number of contact uploads (OSVI uploads).",
         (),
-        lambda c: c.shown.uploads,
+        "shown.uploads",
     ),
-    Family(
+    CampaignFamily(
         "campaign_queues",
         "gauge",
         "Number of calling queues by agent and state, open or completed (OSVI uploads[].queues[]).",
         ("agent", "state"),
-        lambda c: c.shown.queues,
+        "shown.queues",
     ),
-    Family(
+    CampaignFamily(
         "campaign_queued_contacts",
         "gauge",
         (
@@ -138,52 +154,52 @@ CAMPAIGN_FAMILIES: tuple[Family[CampaignState], ...] = (
             "documented (OSVI queues[].total_queued)."
         ),
         ("agent", "state"),
-        lambda c: c.shown.queued_contacts,
+        "shown.queued_contacts",
     ),
-    Family(
+    CampaignFamily(
         "campaign_retry_enabled",
         "gauge",
         "1 when unanswered contacts are called again, else 0 (OSVI is_retry_enabled).",
         (),
-        lambda c: c.shown.retry_enabled,
+        "shown.retry_enabled",
     ),
-    Family(
+    CampaignFamily(
         "campaign_retry_threshold",
         "gauge",
         "Limit on retries; whether the first call counts is not documented (OSVI retry_threshold).",
         (),
-        lambda c: c.shown.retry_threshold,
+        "shown.retry_threshold",
     ),
-    Family(
+    CampaignFamily(
         "campaign_retry_delay_seconds",
         "gauge",
         "Wait before a contact is called again, in seconds (OSVI retry_delay).",
         (),
-        lambda c: c.shown.retry_delay_seconds,
+        "shown.retry_delay_seconds",
     ),
-    Family(
+    CampaignFamily(
         "campaign_created_timestamp_seconds",
         "gauge",
         "Unix time at which the campaign was created (OSVI created_at).",
         (),
-        lambda c: c.shown.created_timestamp_seconds,
+        "shown.created_timestamp_seconds",
     ),
     # Health of the polls
-    Family(
+    CampaignFamily(
         "campaign_up",
         "gauge",
         "1 when the last poll of the campaign succeeded, else 0.",
         (),
-        lambda c: c.up,
+        "up",
     ),
-    Family(
+    CampaignFamily(
         "campaign_last_success_timestamp_seconds",
         "gauge",
         "Unix time of the last successful poll.",
         (),
-        lambda c: c.last_success_wall,
+        "last_success_wall",
     ),
-    Family(
+    CampaignFamily(
         "campaign_poll_interval_seconds",
         "gauge",
         (
@@ -191,38 +207,38 @@ CAMPAIGN_FAMILIES: tuple[Family[CampaignState], ...] = (
             "without back-off."
         ),
         (),
-        lambda c: c.interval,
+        "interval",
     ),
-    Family(
+    CampaignFamily(
         "campaign_stale_after_seconds",
         "gauge",
         "Age of the last successful poll at which the campaign's values are withdrawn.",
         (),
-        lambda c: c.stale_after,
+        "stale_after",
     ),
-    Family(
+    CampaignFamily(
         "campaign_poll_error",
         "gauge",
         "1 for the reason of the last poll's failure; no series while polls succeed.",
         ("reason",),
-        lambda c: c.errors,
+        "errors",
     ),
     # What follows from the numbers
-    Family(
+    CampaignFamily(
         "campaign_work_remaining",
         "gauge",
         "1 while work is left, else 0: contacts pending or in progress (Anyreach), an open queue (OSVI).",
         (),
-        lambda c: None if c.shown.work_remaining is None else float(c.shown.work_remaining),
+        "work_remaining",
     ),
-    Family(
+    CampaignFamily(
         "campaign_calling_window_open",
         "gauge",
         "1 while a calling window is open in the timezone, else 0; no series where the hours are not known.",
         ("timezone",),
-        lambda c: c.window_open,
+        "window_open",
     ),
-    Family(
+    CampaignFamily(
         "campaign_calling_windows",
         "gauge",
         (
@@ -230,9 +246,9 @@ CAMPAIGN_FAMILIES: tuple[Family[CampaignState], ...] = (
             "are not known."
         ),
         (),
-        lambda c: c.windows,
+        "windows",
     ),
-    Family(
+    CampaignFamily(
         "campaign_dialing_expected",
         "gauge",
         (
@@ -240,16 +256,16 @@ CAMPAIGN_FAMILIES: tuple[Family[CampaignState], ...] = (
             "while it is 1 is silence a sign. No series where the hours are not known."
         ),
         (),
-        lambda c: c.expected,
+        "expected",
     ),
-    Family(
+    CampaignFamily(
         "campaign_dialing_expected_since_timestamp_seconds",
         "gauge",
         "Unix time since which campaign_dialing_expected has been 1 without a break; no series while it is not.",
         (),
-        lambda c: c.expected_since,
+        "expected_since",
     ),
-    Family(
+    CampaignFamily(
         "campaign_last_progress_timestamp_seconds",
         "gauge",
         (
@@ -257,16 +273,16 @@ CAMPAIGN_FAMILIES: tuple[Family[CampaignState], ...] = (
             "of the first successful poll."
         ),
         (),
-        lambda c: c.last_progress if c.fresh else None,
+        "shown_progress",
     ),
-    Family(
+    CampaignFamily(
         "campaign_stall_after_seconds",
         "gauge",
         "Silence that means a stall while dialing is expected; no series where silence never does.",
         (),
-        lambda c: c.stall_after,
+        "stall_after",
     ),
-    Family(
+    CampaignFamily(
         "campaign_observed_attempts_total",
         "counter",
         (
@@ -274,9 +290,9 @@ CAMPAIGN_FAMILIES: tuple[Family[CampaignState], ...] = (
             "a fall adds nothing (Anyreach)."
         ),
         (),
-        lambda c: c.observed_attempts,
+        "observed_attempts",
     ),
-    Family(
+    CampaignFamily(
         "campaign_observed_contacts_total",
         "counter",
         (
@@ -284,23 +300,23 @@ CAMPAIGN_FAMILIES: tuple[Family[CampaignState], ...] = (
             "campaign_contacts (Anyreach)."
         ),
         ("bucket",),
-        lambda c: c.observed_contacts,
+        "observed_contacts",
     ),
-    Family(
+    CampaignFamily(
         "campaign_observed_calls_total",
         "counter",
         "Calls that ended while the campaign was watched, by outcome: the sum of the rises of campaign_calls (OSVI).",
         ("status",),
-        lambda c: c.observed_calls,
+        "observed_calls",
     ),
-    Family(
+    CampaignFamily(
         "campaign_observed_seconds_total",
         "counter",
         "Time covered by successful polls that are not further apart than campaign_stale_after_seconds.",
         (),
-        lambda c: c.observed_seconds,
+        "observed_seconds",
     ),
-    Family(
+    CampaignFamily(
         "campaign_active_call_seconds_total",
         "counter",
         (
@@ -309,9 +325,9 @@ CAMPAIGN_FAMILIES: tuple[Family[CampaignState], ...] = (
             "estimate (Anyreach)."
         ),
         (),
-        lambda c: c.active_call_seconds,
+        "active_call_seconds",
     ),
-    Family(
+    CampaignFamily(
         "campaign_saturated_seconds_total",
         "counter",
         (
@@ -319,7 +335,7 @@ CAMPAIGN_FAMILIES: tuple[Family[CampaignState], ...] = (
             "than the poll interval is an estimate (Anyreach)."
         ),
         (),
-        lambda c: c.saturated_seconds,
+        "saturated_seconds",
     ),
 )
 """Everything about one campaign; each sample carries provider, account, campaign and the configured labels besides."""

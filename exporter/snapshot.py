@@ -1,11 +1,10 @@
 """What one poll of one campaign said, in the exporter's own words and in base units."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """
     The numbers of one campaign at the moment of one request.
 

@@ -7,7 +7,7 @@ everything; `wall` is Unix time and only ever becomes a time stamp.
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from exporter.labels import LabelBudget, clean
@@ -115,6 +115,7 @@ class CampaignState:
         "polled",
         "retry_delay",
         "saturated_seconds",
+        "shown",
         "slot",
         "snapshot",
         "stale_after",
@@ -133,6 +134,8 @@ class CampaignState:
         self.fresh = False
         self.snapshot = NOTHING
         """The last good one, its labels bounded; kept when it is no longer fresh."""
+        self.shown = NOTHING
+        """The same, or nothing when it is no longer fresh."""
         self.calls_in_flight = False
         self.display_name = ""
         self.hours: Hours | None = None
@@ -171,7 +174,7 @@ class CampaignState:
             self.retry_delay = snapshot.retry_delay_seconds
         self.polled = self.fresh = True
         self.error, self.message = None, ""
-        self.snapshot = snapshot
+        self.snapshot = self.shown = snapshot
         self.calls_in_flight = snapshot.calls_in_flight
         self.last_success, self.last_success_wall = now, wall
         self.expect(wall)
@@ -184,6 +187,7 @@ class CampaignState:
     def withdraw(self) -> None:
         """Show no values any more: they are too old to be true."""
         self.fresh = False
+        self.shown = NOTHING
         self.expected_since = None
 
     def expect(self, wall: float) -> None:
@@ -203,10 +207,6 @@ class CampaignState:
     # What is shown
 
     @property
-    def shown(self) -> Snapshot:
-        return self.snapshot if self.fresh else NOTHING
-
-    @property
     def is_final(self) -> bool:
         final = self.lifecycle.final_status
         return final is not None and self.snapshot.status == final
@@ -214,6 +214,10 @@ class CampaignState:
     @property
     def is_active(self) -> bool:
         return self.snapshot.status == self.lifecycle.active_status
+
+    @property
+    def info(self) -> Mapping[tuple[str, str], float]:
+        return {(self.campaign.id, self.display_name): 1.0}
 
     @property
     def up(self) -> float | None:
@@ -232,6 +236,15 @@ class CampaignState:
     @property
     def errors(self) -> Mapping[str, float] | None:
         return {self.error: 1.0} if self.error else None
+
+    @property
+    def work_remaining(self) -> float | None:
+        remaining = self.shown.work_remaining
+        return None if remaining is None else float(remaining)
+
+    @property
+    def shown_progress(self) -> float | None:
+        return self.last_progress if self.fresh else None
 
     @property
     def window_open(self) -> Mapping[str, float] | None:
@@ -345,16 +358,16 @@ class CampaignState:
     def _bounded(self, snapshot: Snapshot) -> Snapshot:
         """Bound what becomes a label: documented values pass as they are, invented ones within their budget."""
         if snapshot.status is not None and snapshot.status not in self.lifecycle.statuses:
-            snapshot = replace(snapshot, status=self._budget("status", self.lifecycle.statuses).admit(snapshot.status))
+            snapshot = snapshot._replace(status=self._budget("status", self.lifecycle.statuses).admit(snapshot.status))
         if snapshot.contacts is not None and tuple(snapshot.contacts) != CONTACT_BUCKETS:
-            snapshot = replace(snapshot, contacts=self._budget("bucket", CONTACT_BUCKETS).fold(snapshot.contacts))
+            snapshot = snapshot._replace(contacts=self._budget("bucket", CONTACT_BUCKETS).fold(snapshot.contacts))
         if snapshot.calls is not None and tuple(snapshot.calls) != CALL_OUTCOMES:
-            snapshot = replace(snapshot, calls=self._budget("calls", _KNOWN_CALLS).fold(snapshot.calls))
+            snapshot = snapshot._replace(calls=self._budget("calls", _KNOWN_CALLS).fold(snapshot.calls))
         if snapshot.queues:
-            snapshot = replace(snapshot, queues=self._bounded_agents("queues", snapshot.queues))
+            snapshot = snapshot._replace(queues=self._bounded_agents("queues", snapshot.queues))
         if snapshot.queued_contacts:
-            snapshot = replace(
-                snapshot, queued_contacts=self._bounded_agents("queued_contacts", snapshot.queued_contacts)
+            snapshot = snapshot._replace(
+                queued_contacts=self._bounded_agents("queued_contacts", snapshot.queued_contacts)
             )
         return snapshot
 

@@ -292,7 +292,13 @@ snapshots = st.builds(
     calls=st.none() | st.dictionaries(hostile, numbers, max_size=5),
     queues=st.none() | agents,
     queued_contacts=st.none() | agents,
+    uploads=st.none() | numbers,
+    retry_enabled=st.none() | numbers,
+    retry_threshold=st.none() | numbers,
+    retry_delay_seconds=st.none() | numbers,
+    created_timestamp_seconds=st.none() | numbers,
     work_remaining=st.none() | st.booleans(),
+    calls_in_flight=st.booleans(),
 )
 
 

@@ -46,8 +46,8 @@ class TestPace:
             (CLOSED, 3600.0),
             (Snapshot(status="someday", work_remaining=True), 120.0),
             (Snapshot(contacts={"pending": 1.0}), 120.0),
-            (replace(PAUSED, calls_in_flight=True), 15.0),
-            (replace(CLOSED, calls_in_flight=True), 15.0),
+            (PAUSED._replace(calls_in_flight=True), 15.0),
+            (CLOSED._replace(calls_in_flight=True), 15.0),
         ],
     )
     async def test_a_campaign_is_polled_at_the_interval_of_its_status(self, answer: Snapshot, interval: float) -> None:
@@ -530,7 +530,7 @@ class TestBreaker:
 
 class TestFreshness:
     async def test_values_are_withdrawn_exactly_when_they_are_too_old_and_come_back(self) -> None:
-        provider = ScriptedProvider(replace(ACTIVE, attempts=7.0))
+        provider = ScriptedProvider(ACTIVE._replace(attempts=7.0))
         rig = Rig(provider)
         (state,) = rig.add("june")
         await asyncio.sleep(50)
@@ -546,7 +546,7 @@ class TestFreshness:
         assert rig.changed["june"] == changes + 1
         assert (state.shown, state.statuses, state.errors) == (Snapshot(), None, {"server_error": 1.0})
         assert (state.observed_attempts, state.last_success) == (0.0, stale_at - 60)
-        provider.answer = replace(ACTIVE, attempts=9.0)
+        provider.answer = ACTIVE._replace(attempts=9.0)
         await asyncio.sleep(301)
         assert (state.fresh, state.shown.attempts, state.observed_attempts, state.errors) == (True, 9.0, 2.0, None)
         await rig.poller.stop()
