@@ -264,8 +264,7 @@ def as_json(report: Report) -> str:
         ],
         "notes": [report.redact(note) for note in report.notes()],
     }
-    # DEL is the one control character that JSON leaves as it is.
-    return json.dumps(document, indent=2).replace("\x7f", "\\u007f")
+    return json.dumps(document, indent=2)
 
 
 def _account(report: Report, account: AccountReport) -> dict[str, Any]:

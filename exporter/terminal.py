@@ -17,7 +17,7 @@ def printable(text: str) -> str:
     """A text of strangers that no terminal obeys: what is no printable character is escaped as JSON escapes it."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else "\\u007f" if c == "\x7f" else json.dumps(c)[1:-1] for c in text)
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def console(stream: TextIO) -> Console:
