@@ -110,6 +110,7 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     settings = load(arguments)
+    _web_config(settings)
     redact = _log_without_secrets(settings)
     ways = upstreams(settings, redact.add)
     if arguments.offline:
@@ -156,7 +157,7 @@ async def _exporter(
     *,
     hours_wall: Callable[[], float] = time.time,
 ) -> int:
-    web_config = WebConfigFile(settings.web.config.file) if settings.web.config.file else None
+    web_config = _web_config(settings)
     registry = CollectorRegistry()
     instruments = Instruments(registry, __version__, __revision__)
     redactor = logs.Redactor()
@@ -188,6 +189,11 @@ async def _exporter(
         log.exception("the exporter can't go on")
         return FAILED
     return 0
+
+
+def _web_config(settings: Settings) -> WebConfigFile | None:
+    file = settings.web.config.file
+    return WebConfigFile(file) if file else None
 
 
 def _content(path: Path) -> bytes | None:
