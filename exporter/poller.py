@@ -1,9 +1,9 @@
 """
 Polls the campaigns of one account: each at its own pace, all of them within the account's budget.
 
-One timer for each account looks after its campaigns. A campaign is either being polled, by a task of its own, or
-waits in the heap for its moment; so there is never more than one poll of it under way, and the costs of waiting do
-not grow with the number of campaigns.
+One timer for each account looks after its campaigns. A campaign is either being polled, by one of as many tasks as
+are needed at once, or waits in the heap for its moment; so there is never more than one poll of it under way, and the
+costs of waiting do not grow with the number of campaigns.
 """
 
 import asyncio
@@ -114,6 +114,8 @@ class AccountPoller:
         self._forbidden_by: Target | None = None
         self._token_since = -inf
         self._tasks: set[asyncio.Task[None]] = set()
+        self._idle: list[asyncio.Future[Target]] = []
+        """Where the tasks that poll wait for their next campaign: as many as were ever needed at once."""
         self._transitions = Transitions(account.provider, account.name)
         self._stopped = False
         self._apply_pace()
@@ -302,13 +304,24 @@ class AccountPoller:
         target.started = now
         self.throttle.take(now)
         self.health.in_flight += 1
-        self._in_background(self._poll(target))
+        if self._idle:
+            self._idle.pop().set_result(target)
+        else:
+            self._in_background(self._work(target))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             # Not a failed poll, which is handled, but the handling itself: the process must not live on half dead.
             self._fatal(error)
+
+    async def _work(self, target: Target) -> None:
+        """Poll one campaign after the other; to begin and end a task costs as much as all the bookkeeping of a poll."""
+        while True:
+            await self._poll(target)
+            next_target: asyncio.Future[Target] = self._loop.create_future()
+            self._idle.append(next_target)
+            target = await next_target
 
     async def _poll(self, target: Target) -> None:
         state, health = target.state, self.health
