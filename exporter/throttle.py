@@ -72,8 +72,6 @@ class Throttle:
     def hold(self, until: float) -> None:
         """Send nothing before this moment (monotonic): the server asked for it."""
         self._held_until = max(self._held_until, until)
-        # Places that are taken meanwhile begin then, one after the other: they would all be used at that moment.
-        self._next = max(self._next, until)
 
     @property
     def full(self) -> bool:

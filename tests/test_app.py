@@ -110,18 +110,17 @@ class TestReload:
             assert await running.reload(changed) is None
             after = await running.page()
             assert after.names(campaign="july") == set()
-            # Not polled yet, and there all the same.
             assert after.one("campaign_info", campaign="new", campaign_id="august") == 1
-            assert after.one("campaign_up", campaign="new") is None
             assert after.values_of("team") == {"renewals"}
             assert after.names(campaign="8") == after.names(campaign="8", team="renewals") == before.names(campaign="8")
             for campaign in ("june", "7", "8"):
                 for name in ("campaign_observed_seconds_total", "campaign_last_success_timestamp_seconds"):
                     assert after.one(name, campaign=campaign) == before.one(name, campaign=campaign)
             assert after.one("campaign_observed_attempts_total", campaign="june") == 30
-            assert after.one("campaign_exporter_polls_total", account="acme-us", result="success") == before.one(
-                "campaign_exporter_polls_total", account="acme-us", result="success"
-            )
+            name = "campaign_exporter_polls_total"
+            polls = (before.one(name, account="acme-us", result="success") or 0.0) + 1.0
+            # The new campaign may have been polled by now.
+            assert after.one(name, account="acme-us", result="success") in {polls - 1.0, polls}
             (record,) = (r for r in caplog.records if r.getMessage() == "configuration reloaded")
             assert [vars(record)[key] for key in ("added", "removed", "changed")] == [1, 1, 1]
             reloaded_at = asyncio.get_running_loop().time()
