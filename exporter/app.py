@@ -377,6 +377,8 @@ async def _reload_on_change(exporter: Exporter, read: Callable[[], bytes | None]
         # Without an interval a reload by hand may bring one: look again in a while.
         await asyncio.sleep(interval or _LOOK_FOR_INTERVAL)
         content = await asyncio.to_thread(read)
-        if interval and content is not None and content != known:
-            await reload()
+        if content is None or content == known:
+            continue
         known = content
+        if interval:
+            await reload()
