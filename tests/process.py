@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import re
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -132,6 +133,25 @@ async def prometheus(directory: Path, configuration: str, *flags: str) -> AsyncI
         yield address
 
 
+@contextlib.asynccontextmanager
+async def alertmanager(directory: Path, configuration: str) -> AsyncIterator[str]:
+    """Run a real Alertmanager with this configuration, by itself and on a free port; yields its address."""
+    file = directory / "alertmanager.yml"
+    file.write_text(configuration, encoding="utf-8")
+    command = (
+        shutil.which("prometheus-alertmanager") or "alertmanager",  # the first is Debian's name for it
+        f"--config.file={file}",
+        f"--storage.path={directory / 'alertmanager'}",
+        "--web.listen-address=127.0.0.1:0",
+        "--cluster.listen-address=",
+    )
+    async with running(*command) as process:
+        port = (await process.logged(r"msg=\"?Listening on\"? address=127\.0\.0\.1:(\d+)"))[1]
+        address = f"http://127.0.0.1:{port}"
+        await until(lambda: answers(f"{address}/-/ready"))
+        yield address
+
+
 async def answers(url: str) -> bool:
     """Say whether a GET is answered with 200."""
     async with aiohttp.ClientSession() as session:
@@ -158,9 +178,9 @@ async def query(prometheus: str, promql: str) -> list[dict[str, object]]:
         return result
 
 
-async def until(condition: Callable[[], Awaitable[T]]) -> T:
+async def until(condition: Callable[[], Awaitable[T]], *, patience: float = PATIENCE) -> T:
     """Ask again and again until the answer is true; for what happens in another process, which nothing can await."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(patience):
         while not (result := await condition()):  # noqa: ASYNC110 -- another process sends no event
             await asyncio.sleep(0.05)
     return result
