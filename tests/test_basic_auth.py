@@ -270,9 +270,8 @@ class TestOrder:
             asking.append(ask("flood", "192.0.2.1"))
             await settled()
         assert len(answered) <= 21
-        while not all(task.done() for task in asking):
-            await checks.next()
-            await settled()
+        await checks.order(len(asking) - len(answered))
+        await asyncio.gather(*asking)
 
     @pytest.mark.parametrize(
         ("one", "other"),
