@@ -127,7 +127,7 @@ async def prometheus(directory: Path, configuration: str, *flags: str) -> AsyncI
         *flags,
     )
     async with running(*command) as process:
-        port = (await process.logged(r"msg=\"?Listening on\"? address=127\.0\.0\.1:(\d+)"))[1]
+        port = (await process.logged(r"msg=\"?Listening on\"?.* address=127\.0\.0\.1:(\d+)"))[1]
         address = f"http://127.0.0.1:{port}"
         await until(lambda: answers(f"{address}/-/ready"))
         yield address
@@ -146,7 +146,7 @@ async def alertmanager(directory: Path, configuration: str) -> AsyncIterator[str
         "--cluster.listen-address=",
     )
     async with running(*command) as process:
-        port = (await process.logged(r"msg=\"?Listening on\"? address=127\.0\.0\.1:(\d+)"))[1]
+        port = (await process.logged(r"msg=\"?Listening on\"?.* address=127\.0\.0\.1:(\d+)"))[1]
         address = f"http://127.0.0.1:{port}"
         await until(lambda: answers(f"{address}/-/ready"))
         yield address
