@@ -111,8 +111,8 @@ function choose(field, value) {
 function found(date) {
   if (date) skew = Date.parse(date) - Date.now();
   lostSince = null;
-  lost.hidden = true;
-  reached.hidden = false;
+  if (!lost.hidden) lost.hidden = true; // what is set is announced as changed, even to what it was
+  if (reached.hidden) reached.hidden = false;
   document.documentElement.classList.remove("lost");
   tick();
 }
