@@ -1,7 +1,8 @@
 """The shipped rules, judged by promtool, by planted faults, and by what they name."""
 
+import json
+import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.test_documents import exported
+
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy/prometheus/rules/campaign-exporter.rules.yml"
 RUNBOOKS = ROOT / "docs/runbooks"
-CASES = sorted((Path(__file__).parent / "rules").glob("*.test.yml"))
 
 SEVERITIES = {
     "CampaignStalled": "critical",
@@ -35,58 +37,16 @@ SEVERITIES = {
     "CampaignDrained": "info",
 }
 
-EXPORTED: dict[str, set[str]] = {
-    # metric: its own labels, besides job, provider, account, campaign and the user's
-    "up": set(),
-    "campaign_info": {"campaign_id", "campaign_name"},
-    "campaign_status": {"status"},
-    "campaign_contacts": {"bucket"},
-    "campaign_contacts_loaded": set(),
-    "campaign_attempts_per_contact": set(),
-    "campaign_poll_interval_seconds": set(),
-    "campaign_queued_contacts": {"agent", "state"},
-    "campaign_queues": {"agent", "state"},
-    "campaign_retry_delay_seconds": set(),
-    "campaign_up": set(),
-    "campaign_last_success_timestamp_seconds": set(),
-    "campaign_stale_after_seconds": set(),
-    "campaign_poll_error": {"reason"},
-    "campaign_work_remaining": set(),
-    "campaign_calling_windows": set(),
-    "campaign_dialing_expected": set(),
-    "campaign_dialing_expected_since_timestamp_seconds": set(),
-    "campaign_last_progress_timestamp_seconds": set(),
-    "campaign_stall_after_seconds": set(),
-    "campaign_observed_attempts_total": set(),
-    "campaign_observed_contacts_total": {"bucket"},
-    "campaign_observed_calls_total": {"status"},
-    "campaign_account_active_calls": set(),
-    "campaign_account_concurrency_limit": set(),
-    "campaign_account_saturated_seconds_total": set(),
-    "campaign_account_observed_seconds_total": set(),
-    "campaign_exporter_breaker_open": set(),
-    "campaign_exporter_config_last_reload_successful": set(),
-    "campaign_exporter_config_hash": set(),
-    "campaign_exporter_poll_lag_seconds_bucket": {"le"},
-    "campaign_exporter_interval_stretch": set(),
-    "campaign_exporter_discovery_success": set(),
-    "campaign_exporter_shard_index": set(),
-    "campaign_exporter_shards": set(),
-    "campaign_exporter_campaigns": set(),
-    "campaign_exporter_config_last_reload_success_timestamp_seconds": set(),
-    "campaign_exporter_discovery_last_success_timestamp_seconds": set(),
-    "campaign_exporter_polls_total": {"result"},
-    "campaign_exporter_request_duration_seconds_bucket": {"le"},
-    "campaign_exporter_requests_in_flight": set(),
-    "campaign_exporter_throttled_seconds_total": set(),
-    "process_cpu_seconds_total": set(),
-    "ALERTS": {"alertname"},
-}
 
-
-def load() -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load(RULES.read_text())
+def load(file: Path = RULES) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.load(file.read_text(), yaml.CSafeLoader)
     return content
+
+
+CASES = {
+    file.name.removesuffix(".test.yml"): load(file)
+    for file in sorted((Path(__file__).parent / "rules").glob("*.test.yml"))
+}
 
 
 def all_rules() -> list[dict[str, Any]]:
@@ -151,7 +111,11 @@ def rows_of(heading: str) -> list[list[str]]:
 
 
 def promtool(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(["promtool", *arguments], capture_output=True, text=True, timeout=120, check=False)
+    # It ends before its garbage would matter: to collect less of it saves a fifth of the time.
+    environ = {**os.environ, "GOGC": "400", "GOMAXPROCS": "1"}
+    return subprocess.run(
+        ["promtool", *arguments], capture_output=True, text=True, timeout=120, check=False, env=environ
+    )
 
 
 def test_there_are_exactly_the_promised_alerts_with_their_severities() -> None:
@@ -203,13 +167,12 @@ def test_rules_and_runbooks_ask_only_for_what_is_exported_by_the_job() -> None:
     pasted = [query for page in RUNBOOKS.iterdir() for query in queries_of(page)]
     asked = [selector for expression in (*expressions, *pasted) for selector in selectors(expression)]
 
-    assert {name for name, _ in asked} <= set(EXPORTED) | recorded()
+    assert {name for name, _ in asked} <= {"up", "ALERTS", "process_cpu_seconds_total", *exported()} | recorded()
     assert [selector for selector in asked if 'job="campaign-exporter"' not in selector[1]] == []
 
 
 def test_rules_and_runbooks_name_only_labels_that_exist() -> None:
-    known = {"job", "instance", "pod", "provider", "account", "campaign", "shard"}
-    known = known.union(*EXPORTED.values())
+    known = {"job", "instance", "pod", "shard", "le", "alertname"}.union(*exported().values())
     expressions = [rule["expr"] for rule in all_rules()]
     pasted = [query for page in RUNBOOKS.iterdir() for query in queries_of(page)]
 
@@ -264,13 +227,6 @@ def test_promtool_finds_no_fault_in_the_rules() -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.removesuffix(".test.yml"))
-def test_rules_fire_and_stay_silent_as_their_cases_say(case: Path) -> None:
-    result = promtool("test", "rules", case)
-
-    assert result.returncode == 0, result.stdout + result.stderr
-
-
 # Alerts on what counters say: their windows bridge a lost scrape by themselves.
 RATES = {
     "CampaignConcurrencySaturated",
@@ -298,215 +254,241 @@ STALE_AFTER = newest("campaign_stale_after_seconds")
 SATURATED = ' unless on (provider, account) account:saturated:ratio_rate30m{job="campaign-exporter"} > 0.5'
 NOT_STALE = ' unless campaign:data_stale:bool{job="campaign-exporter"} == 1'
 
-# Cases that must notice it, the rule, and one fault in it: what stands there and what is put in its place.
-FAULTS = [
-    ("CampaignStalled", "CampaignStalled", NOT_STALE, ""),
-    (
-        "CampaignStalled",
-        "CampaignStalled",
-        SATURATED,
-        "",
-    ),
-    (
-        "CampaignStalled",
-        "CampaignStalled",
-        "min_over_time(campaign_account_active_calls",
-        "max_over_time(campaign_account_active_calls",
-    ),
-    (
-        "CampaignStalled",
-        "CampaignStalled",
-        f"({CAP} > 0)",
-        "-1",
-    ),
-    (
-        "CampaignStalled",
-        "CampaignStalled",
-        f"({CAP} > 0)",
-        f"({CAP} >= 0)",
-    ),
-    (
-        "CampaignStalled",
-        "CampaignStalled",
-        '(last_over_time(campaign_dialing_expected_since_timestamp_seconds{job="campaign-exporter"}[3m])) >',
-        '(last_over_time(campaign_dialing_expected_since_timestamp_seconds{job="campaign-exporter"}[3m])) > 0 *',
-    ),
-    (
-        "CampaignStalled",
-        "CampaignStalled",
-        "max without (instance, pod) (last_over_time(campaign_dialing_expected_since",
-        "min without (instance, pod) (last_over_time(campaign_dialing_expected_since",
-    ),
-    (
-        "CampaignStalled",
-        "CampaignStalled",
-        "max without (instance, pod) (last_over_time(campaign_last_progress",
-        "min without (instance, pod) (last_over_time(campaign_last_progress",
-    ),
-    (
-        "CampaignStalled",
-        "CampaignStalled",
-        NAMED,
-        "",
-    ),
-    ("CampaignStalled", "CampaignStalled", "[3m]", "[10m]"),
-    (
-        "CampaignStalled",
-        "campaign:info:named",
-        f"topk without (campaign_name) (1, {NAMES_SEEN})",
-        NAMES_SEEN,
-    ),
-    ("CampaignStalled", "campaign:info:named", ', campaign_name!=""', ""),
-    ("CampaignStalled", "campaign:info:named", "campaign_up{", "campaign_info{"),
-    ("CampaignConcurrencySaturated", "CampaignConcurrencySaturated", "> 0.9", "> 0.8"),
-    ("CampaignConcurrencySaturated", "CampaignConcurrencySaturated", "[3m])) > 0", "[3m])) >= 0"),
-    ("CampaignConcurrencySaturated", "CampaignConcurrencySaturated", ACTIVE, ""),
-    ("CampaignConcurrencySaturated", "account:saturated:ratio_rate30m", " > 0.8", ""),
-    ("CampaignConcurrencySaturated", "campaign:active:fresh", NOT_STALE, ""),
-    ("CampaignConcurrencySaturated", "campaign:active:fresh", " == 1 unless", " >= 0 unless"),
-    ("CampaignDataStale", "CampaignDataStale", " == 1 and", " >= 0 and"),
-    ("CampaignDataStale", "campaign:data_stale:bool", " + 2 * 60", ""),
-    (
-        "CampaignDataStale",
-        "campaign:data_stale:bool",
-        f"{STALE_AFTER} +",
-        f"0 * {STALE_AFTER} +",
-    ),
-    (
-        "CampaignPollsFailing",
-        "CampaignPollsFailing",
-        ' unless ignoring (reason) campaign:data_stale:bool{job="campaign-exporter"} == 0',
-        "",
-    ),
-    ("CampaignPollsFailing", "CampaignPollsFailing", ', reason="not_found"', ', reason="none"'),
-    (
-        "CampaignPollsFailing",
-        "CampaignPollsFailing",
-        "== 0 unless ignoring (reason) campaign:data",
-        ">= 0 unless ignoring (reason) campaign:data",
-    ),
-    ("CampaignPollsFailing", "CampaignPollsFailing", "topk without (reason) (1,", "topk without (reason) (9,"),
-    ("CampaignPollsFailing", "CampaignPollsFailing", "[15m]", "[3m]"),
-    ("CampaignNotFound", "CampaignNotFound", 'status="closed"', 'status="none"'),
-    ("CampaignNotFound", "CampaignNotFound", ', reason="not_found"', ""),
-    ("CampaignNotFound", "CampaignNotFound", "== 0 unless", ">= 0 unless"),
-    ("CampaignNeverDials", "CampaignNeverDials", "[3m])) == 0", "[3m])) >= 0"),
-    ("CampaignNeverDials", "CampaignNeverDials", "[3m])) == 1", "[3m])) >= 0"),
-    ("CampaignNeverDials", "campaign:active:fresh", " == 1 unless", " >= 0 unless"),
-    ("CampaignNeverDials", "campaign:active:fresh", NOT_STALE, ""),
-    ("CampaignQueueStuck", "CampaignQueueStuck", "4 * 3600", "2 * 3600"),
-    ("CampaignQueueStuck", "CampaignQueueStuck", "> 0 and", ">= 0 and"),
-    ("CampaignQueueStuck", "CampaignQueueStuck", ACTIVE, ""),
-    ("CampaignQueueStuck", "CampaignQueueStuck", "<= 2 * max", "<= 0 * max"),
-    ("CampaignQueueStuck-three-days", "CampaignQueueStuck", "> 72 * 3600 and", "> 24 * 3600 and"),
-    ("CampaignQueueStuck-three-days", "CampaignQueueStuck", "> 72 * 3600 unless", "> 0 unless"),
-    (
-        "CampaignQueueStuck-three-days",
-        "CampaignQueueStuck",
-        f" unless {newest('campaign_dialing_expected')}",
-        "",
-    ),
-    ("CampaignQueueStuck-three-days", "campaign:active_since_timestamp:seconds", "[15m]", "[4m]"),
-    ("CampaignFailureRateHigh", "CampaignFailureRateHigh", "> 0.2", "> 0.1"),
-    ("CampaignFailureRateHigh", "CampaignFailureRateHigh", ">= 30", ">= 3"),
-    ("CampaignFailureRateHigh", "CampaignFailureRateHigh", ACTIVE, ""),
-    (
-        "CampaignFailureRateHigh",
-        "campaign:failed_calls:ratio_increase1h",
-        'status="failed"',
-        'status=~"failed|not_picked"',
-    ),
-    ("CampaignExhaustionHigh", "CampaignExhaustionHigh", "> 0.5", "> 0.4"),
-    ("CampaignExhaustionHigh", "CampaignExhaustionHigh", ">= 50", ">= 5"),
-    ("CampaignExhaustionHigh", "CampaignExhaustionHigh", ACTIVE, ""),
-    ("CampaignExhaustionHigh", "CampaignExhaustionHigh", "<= 1 / 3 *", "<= 0 *"),
-    ("CampaignDrained", "CampaignDrained", "[3m])) == 0", "[3m])) >= 0"),
-    ("CampaignDrained", "CampaignDrained", "[3m])) > 0", "[3m])) >= 0"),
-    ("CampaignDrained", "CampaignDrained", "[3m]))) > 0", "[3m]))) >= 0"),
-    ("CampaignDrained", "campaign:active:fresh", " == 1 unless", " >= 0 unless"),
-    ("CampaignExporterDown", "CampaignExporterDown", ' or absent_over_time(up{job="campaign-exporter"}[3m])', ""),
-    (
-        "CampaignExporterDown",
-        "CampaignExporterDown",
-        "max without (instance, pod) (max_over_time(up",
-        "min without (instance, pod) (max_over_time(up",
-    ),
-    ("CampaignExporterDown", "CampaignExporterDown", "max_over_time(up", "min_over_time(up"),
-    ("CampaignExporterDown", "CampaignExporterDown", "[1d]) <", "[1h]) <"),
-    ("CampaignExporterDown", "CampaignExporterDown", "group_left () min", "group_left () 9 * min"),
-    ("CampaignExporterDown", "CampaignExporterDown", "group_left () min", "group_left () max"),
-    ("CampaignExporterConfigReloadFailed", "CampaignExporterConfigReloadFailed", "max without", "min without"),
-    ("CampaignExporterPollsLate", "CampaignExporterPollsLate", "0.95", "0.99"),
-    ("CampaignExporterThrottled", "CampaignExporterThrottled", "> 1", ">= 1"),
-    ("CampaignExporterDiscoveryFailing", "CampaignExporterDiscoveryFailing", "max without", "min without"),
-    ("CampaignExporterShardMissing", "CampaignExporterShardMissing", " < max", " <= max"),
-    ("CampaignExporterConfigDiffers", "CampaignExporterConfigDiffers", "(instance, pod)", "(instance, pod, namespace)"),
-    ("recording", "campaign:expected_finish_timestamp:seconds", " == 0", " == 2"),
-    ("recording", "campaign:expected_finish_timestamp:seconds", ACTIVE, ""),
-    ("recording", "campaign:expected_finish_timestamp:seconds", "[3m])) > 0)", "[3m])) >= 0)"),
-    ("recording", "campaign:dials:rate5m", "max without", "sum without"),
-    ("recording", "account:concurrency_utilization:ratio", " > 0", ""),
-]
+# By the case that must notice it: the rule, and one fault in it: what stands there and what is put in its place.
+FAULTS: dict[str, list[tuple[str, str, str]]] = {
+    "silence is no stall at night, with unknown hours, after a resume, without work, at the cap, or unseen": [
+        ("CampaignStalled", NOT_STALE, ""),
+        ("CampaignStalled", SATURATED, ""),
+        (
+            "CampaignStalled",
+            '(last_over_time(campaign_dialing_expected_since_timestamp_seconds{job="campaign-exporter"}[3m])) >',
+            '(last_over_time(campaign_dialing_expected_since_timestamp_seconds{job="campaign-exporter"}[3m])) > 0 *',
+        ),
+        ("CampaignStalled", "[3m]", "[10m]"),
+    ],
+    "a touch of the cap now and then, and a cap of 0, do not hide a stall": [
+        (
+            "CampaignStalled",
+            "min_over_time(campaign_account_active_calls",
+            "max_over_time(campaign_account_active_calls",
+        ),
+        ("CampaignStalled", f"({CAP} > 0)", "-1"),
+        ("CampaignStalled", f"({CAP} > 0)", f"({CAP} >= 0)"),
+    ],
+    "one replica that went blind or started late neither pages nor hides a page": [
+        (
+            "CampaignStalled",
+            "max without (instance, pod) (last_over_time(campaign_dialing_expected_since",
+            "min without (instance, pod) (last_over_time(campaign_dialing_expected_since",
+        ),
+        (
+            "CampaignStalled",
+            "max without (instance, pod) (last_over_time(campaign_last_progress",
+            "min without (instance, pod) (last_over_time(campaign_last_progress",
+        ),
+    ],
+    "a stalled campaign pages once, whatever its replicas, its name and single scrapes do": [
+        ("CampaignStalled", NAMED, ""),
+        ("campaign:info:named", f"topk without (campaign_name) (1, {NAMES_SEEN})", NAMES_SEEN),
+        ("campaign:info:named", ', campaign_name!=""', ""),
+        ("campaign:info:named", "campaign_up{", "campaign_info{"),
+    ],
+    "a busy account is no saturated one": [
+        ("CampaignConcurrencySaturated", "> 0.9", "> 0.8"),
+        ("CampaignConcurrencySaturated", "[3m])) > 0", "[3m])) >= 0"),
+        ("CampaignConcurrencySaturated", ACTIVE, ""),
+        ("campaign:active:fresh", NOT_STALE, ""),
+        ("campaign:active:fresh", " == 1 unless", " >= 0 unless"),
+    ],
+    "five waiting campaigns at one cap make one warning": [
+        ("account:saturated:ratio_rate30m", " > 0.8", ""),
+    ],
+    "a campaign that is read slowly, by one replica, or in vain is not stale": [
+        ("CampaignDataStale", " == 1 and", " >= 0 and"),
+        ("campaign:data_stale:bool", f"{STALE_AFTER} +", f"0 * {STALE_AFTER} +"),
+    ],
+    "polls that no longer come are told once the values are gone": [
+        ("campaign:data_stale:bool", " + 2 * 60", ""),
+    ],
+    "a short failure, a slow campaign's failure, a blind replica and a 404 are not failing polls": [
+        (
+            "CampaignPollsFailing",
+            ' unless ignoring (reason) campaign:data_stale:bool{job="campaign-exporter"} == 0',
+            "",
+        ),
+        ("CampaignPollsFailing", ', reason="not_found"', ', reason="none"'),
+        (
+            "CampaignPollsFailing",
+            "== 0 unless ignoring (reason) campaign:data",
+            ">= 0 unless ignoring (reason) campaign:data",
+        ),
+    ],
+    "failing polls are told once, with a reason, even when reasons take turns and scrapes are lost": [
+        ("CampaignPollsFailing", "topk without (reason) (1,", "topk without (reason) (9,"),
+        ("CampaignPollsFailing", "[15m]", "[3m]"),
+    ],
+    "a campaign that the provider does not know is told, unless it was closed": [
+        ("CampaignNotFound", 'status="closed"', 'status="none"'),
+        ("CampaignNotFound", ', reason="not_found"', ""),
+        ("CampaignNotFound", "== 0 unless", ">= 0 unless"),
+    ],
+    "an active campaign with work and without windows is told": [
+        ("CampaignNeverDials", "[3m])) == 0", "[3m])) >= 0"),
+        ("CampaignNeverDials", "[3m])) == 1", "[3m])) >= 0"),
+        ("campaign:active:fresh", " == 1 unless", " >= 0 unless"),
+        ("campaign:active:fresh", NOT_STALE, ""),
+    ],
+    "an open queue without a call for four hours of calling time is told": [
+        ("CampaignQueueStuck", "4 * 3600", "2 * 3600"),
+        ("CampaignQueueStuck", "> 0 and", ">= 0 and"),
+        ("CampaignQueueStuck", ACTIVE, ""),
+        ("CampaignQueueStuck", "<= 2 * max", "<= 0 * max"),
+    ],
+    "where the hours are unknown, three silent days while switched on are waited for": [
+        ("CampaignQueueStuck", "> 72 * 3600 and", "> 24 * 3600 and"),
+        ("CampaignQueueStuck", "> 72 * 3600 unless", "> 0 unless"),
+        ("CampaignQueueStuck", f" unless {newest('campaign_dialing_expected')}", ""),
+        ("campaign:active_since_timestamp:seconds", "[15m]", "[4m]"),
+    ],
+    "a share of failed calls above a fifth is told, where there are calls enough": [
+        ("CampaignFailureRateHigh", "> 0.2", "> 0.1"),
+        ("CampaignFailureRateHigh", ">= 30", ">= 3"),
+        ("CampaignFailureRateHigh", ACTIVE, ""),
+        ("campaign:failed_calls:ratio_increase1h", 'status="failed"', 'status=~"failed|not_picked"'),
+    ],
+    "contacts that mostly run out of attempts are told, where there are enough and not only the last ones are left": [
+        ("CampaignExhaustionHigh", "> 0.5", "> 0.4"),
+        ("CampaignExhaustionHigh", ">= 50", ">= 5"),
+        ("CampaignExhaustionHigh", ACTIVE, ""),
+        ("CampaignExhaustionHigh", "<= 1 / 3 *", "<= 0 *"),
+    ],
+    "a campaign that is worked through and still active is told, of either provider": [
+        ("CampaignDrained", "[3m])) == 0", "[3m])) >= 0"),
+        ("CampaignDrained", "[3m])) > 0", "[3m])) >= 0"),
+        ("CampaignDrained", "[3m]))) > 0", "[3m]))) >= 0"),
+        ("campaign:active:fresh", " == 1 unless", " >= 0 unless"),
+    ],
+    "no target at all pages": [
+        ("CampaignExporterDown", ' or absent_over_time(up{job="campaign-exporter"}[3m])', ""),
+    ],
+    "one replica of a pair, a lost scrape and a restart do not page": [
+        (
+            "CampaignExporterDown",
+            "max without (instance, pod) (max_over_time(up",
+            "min without (instance, pod) (max_over_time(up",
+        ),
+    ],
+    "a single exporter that does not answer pages once": [
+        ("CampaignExporterDown", "max_over_time(up", "min_over_time(up"),
+    ],
+    "a shard without an instance pages with its number, for as long as it is gone": [
+        ("CampaignExporterDown", "[1d]) <", "[1h]) <"),
+    ],
+    "a shard that moved to another pod, or that is no longer counted, does not page": [
+        ("CampaignExporterDown", "group_left () min", "group_left () 9 * min"),
+        ("CampaignExporterDown", "group_left () min", "group_left () max"),
+    ],
+    "a refused configuration is told, also when one replica of two refuses it": [
+        ("CampaignExporterConfigReloadFailed", "max without", "min without"),
+    ],
+    "late polls are told": [
+        ("CampaignExporterPollsLate", "0.95", "0.99"),
+    ],
+    "a stretched account is told once, others are not": [
+        ("CampaignExporterThrottled", "> 1", ">= 1"),
+    ],
+    "a listing that keeps failing is told, a replica's or a passing failure is not": [
+        ("CampaignExporterDiscoveryFailing", "max without", "min without"),
+    ],
+    "pairs, lost scrapes, a rollout and a single process are whole": [
+        ("CampaignExporterShardMissing", " < max", " <= max"),
+    ],
+    "a rollout and two installations are no difference": [
+        ("CampaignExporterConfigDiffers", "(instance, pod)", "(instance, pod, namespace)"),
+    ],
+    "the expected finish is known only while a campaign dials and its remaining work is known": [
+        ("campaign:expected_finish_timestamp:seconds", " == 0", " == 2"),
+        ("campaign:expected_finish_timestamp:seconds", ACTIVE, ""),
+        ("campaign:expected_finish_timestamp:seconds", "[3m])) > 0)", "[3m])) >= 0)"),
+    ],
+    "a pair of replicas counts once, and a restart is no fall": [
+        ("campaign:dials:rate5m", "max without", "sum without"),
+        ("account:concurrency_utilization:ratio", " > 0", ""),
+    ],
+}
 
 
-def outcome(case: str, rules: dict[str, Any], tmp_path: Path) -> int:
-    """Exit status of a file of cases on changed rules; those that its alert does not rest on are left out for speed."""
-    named = {rule.get("record") or rule["alert"]: rule for group in rules["groups"] for rule in group["rules"]}
-    needed, open_ends = {"campaign_exporter:links:info"}, [case.partition("-")[0]]
-    if case == "recording":
-        needed, open_ends = set(named), []
+def run(stem: str, rules: dict[str, Any], tmp_path: Path, *names: str) -> "subprocess.CompletedProcess[str]":
+    """Run cases of a file, or all of them, on those of the rules that they rest on."""
+    tests = [test for test in CASES[stem]["tests"] if not names or test["name"] in names]
+    by_name = {rule.get("record") or rule["alert"]: rule for group in rules["groups"] for rule in group["rules"]}
+    needed = {"campaign_exporter:links:info"}
+    open_ends = [name for name in by_name if name in json.dumps(tests)]
     while open_ends:
         name = open_ends.pop()
         needed.add(name)
-        open_ends += [other for other in named if other in named[name]["expr"] and other not in needed]
-    for group in rules["groups"]:
-        group["rules"] = [rule for rule in group["rules"] if (rule.get("record") or rule["alert"]) in needed]
-    rules["groups"] = [group for group in rules["groups"] if group["rules"]]
-    changed = tmp_path / RULES.relative_to(ROOT)
-    changed.parent.mkdir(parents=True)
-    changed.write_text(yaml.safe_dump(rules, sort_keys=False))
-    copy = tmp_path / "tests/deploy/rules" / f"{case}.test.yml"
-    copy.parent.mkdir(parents=True)
-    shutil.copy(Path(__file__).parent / "rules" / copy.name, copy)
-    return promtool("test", "rules", copy).returncode
+        open_ends += [other for other in by_name if other in by_name[name]["expr"] and other not in needed]
+    groups = [
+        {**group, "rules": [rule for rule in group["rules"] if (rule.get("record") or rule["alert"]) in needed]}
+        for group in rules["groups"]
+    ]
+    (tmp_path / "rules.yml").write_text(json.dumps({"groups": [group for group in groups if group["rules"]]}))
+    cases = tmp_path / "cases.yml"
+    cases.write_text(json.dumps({**CASES[stem], "rule_files": ["rules.yml"], "tests": tests}))
+    return promtool("test", "rules", cases)
 
 
-@pytest.mark.parametrize(("case", "rule", "there", "instead"), FAULTS)
+def first_case(alert: str) -> str:
+    name: str = CASES[alert]["tests"][0]["name"]
+    return name
+
+
+@pytest.mark.parametrize("stem", CASES)
+def test_rules_fire_and_stay_silent_as_their_cases_say(stem: str, tmp_path: Path) -> None:
+    result = run(stem, load(), tmp_path)
+
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("case", "rule", "there", "instead"), [(case, *fault) for case, faults in FAULTS.items() for fault in faults]
+)
 def test_cases_notice_a_fault_planted_in_a_rule(case: str, rule: str, there: str, instead: str, tmp_path: Path) -> None:
     rules = load()
     (faulty,) = [r for group in rules["groups"] for r in group["rules"] if rule in (r.get("alert"), r.get("record"))]
     expression = flat(faulty["expr"])
     assert there in expression
     faulty["expr"] = expression.replace(there, instead)
+    (stem,) = [stem for stem, content in CASES.items() if case in [test["name"] for test in content["tests"]]]
 
-    assert outcome(case, rules, tmp_path) == 1
+    assert run(stem, rules, tmp_path, case).returncode == 1
 
 
-@pytest.mark.parametrize("case", [case for case in SEVERITIES if case not in RATES])
-def test_cases_notice_a_gauge_that_is_read_without_a_window(case: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("alert", [alert for alert in SEVERITIES if alert not in RATES])
+def test_cases_notice_a_gauge_that_is_read_without_a_window(alert: str, tmp_path: Path) -> None:
     rules = load()
     for group in rules["groups"]:
         for rule in group["rules"]:
             rule["expr"] = re.sub(r"(?:last|max|min)_over_time\((\w+\{[^}]*\})\[3m\]\)", r"\1", flat(rule["expr"]))
 
-    assert outcome(case, rules, tmp_path) == 1
+    assert run(alert, rules, tmp_path, first_case(alert)).returncode == 1
 
 
-@pytest.mark.parametrize("case", SEVERITIES)
-def test_cases_notice_an_alert_that_does_not_wait(case: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("alert", SEVERITIES)
+def test_cases_notice_an_alert_that_does_not_wait(alert: str, tmp_path: Path) -> None:
     rules = load()
     for group in rules["groups"]:
         for rule in group["rules"]:
             rule.pop("for", None)
 
-    assert outcome(case, rules, tmp_path) == 1
+    assert run(alert, rules, tmp_path, first_case(alert)).returncode == 1
 
 
-@pytest.mark.parametrize("case", [case for case in SEVERITIES if case not in ONE_FOR_ALL])
-def test_cases_notice_replicas_that_are_kept_apart(case: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("alert", [alert for alert in SEVERITIES if alert not in ONE_FOR_ALL])
+def test_cases_notice_replicas_that_are_kept_apart(alert: str, tmp_path: Path) -> None:
     rules = load()
     for group in rules["groups"]:
         for rule in group["rules"]:
             rule["expr"] = rule["expr"].replace("instance, pod", "pod")
 
-    assert outcome(case, rules, tmp_path) == 1
+    assert run(alert, rules, tmp_path, first_case(alert)).returncode == 1
