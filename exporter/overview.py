@@ -398,7 +398,8 @@ def _stand_of_active(campaign: CampaignState, at_cap: bool, wall: float) -> Stat
     if campaign.windows == 0 and snapshot.work_remaining:
         return State.NEVER_DIALS
     # Others hold the slots: silence says nothing of this campaign, so this comes before a stall.
-    if at_cap and (snapshot.contacts or {}).get("pending", 0.0) > 0:
+    may_dial = campaign.expected != 0.0 or campaign.calls_in_flight
+    if at_cap and may_dial and (snapshot.contacts or {}).get("pending", 0.0) > 0:
         return State.SATURATED
     if _is_stalled(campaign, wall):
         return State.STALLED

@@ -120,6 +120,11 @@ class TestState:
         assert (row.state, row.dialing_expected) == (State.WAITING, False)
         assert row.calling_window_open == {"Asia/Kolkata": False}
 
+    async def test_it_waits_for_its_hours_and_not_for_a_slot_even_at_the_cap(self) -> None:
+        june = June(hours=SHUT).says(**IDLE | {"active_calls": 10.0})
+
+        assert (await june.row()).state is State.WAITING
+
     async def test_it_is_drained_when_all_is_worked_through(self) -> None:
         assert (await June().says(**DONE | {"work_remaining": False}).row()).state is State.DRAINED
 
