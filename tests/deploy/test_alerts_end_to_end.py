@@ -36,7 +36,7 @@ from tests.process import Process, answers, exporter, text, until
 
 MINUTE, HOUR = 60.0, 3600.0
 ALWAYS = Schedule("UTC", ROUND_THE_CLOCK)
-BY_DAY = Schedule("UTC", (Window(DAYS, "08:00", "20:00"),))
+BY_DAY = Schedule("UTC", (Window(DAYS, "07:00", "18:00"),))
 
 
 class Account:
@@ -203,14 +203,14 @@ async def test_a_killed_exporter_is_told_once_and_only_when_no_replica_is_left(t
 
 
 async def test_nobody_is_told_of_a_night(tmp_path: Path) -> None:
-    noon = datetime(2026, 6, 10, 12, tzinfo=UTC).timestamp()
-    clock = SimulatedClock(HOUR, start=noon)  # an hour in a second, so that a night passes
+    morning = datetime(2026, 6, 10, 10, tzinfo=UTC).timestamp()
+    clock = SimulatedClock(HOUR, start=morning)  # an hour in a second, so that a night passes
     world = World(clock, speed=HOUR)
     acme = Account(world, "acme")
     for name, schedule in (("day-shift", BY_DAY), ("helpline", ALWAYS)):
         acme.feed(acme.add(name, schedule), 10, every=HOUR / 4)
     async with serving(world) as servers:
-        configuration = polled_each_second(acme.configuration(servers))
+        configuration = polled_each_second(acme.configuration(servers, stall_after="3s"))
         async with (
             exporter_on(configuration, clock) as address,
             monitored(tmp_path, address) as monitoring,
