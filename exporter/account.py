@@ -131,7 +131,13 @@ class Account:
         self._loop = asyncio.get_running_loop()
         self._log_as: dict[str, object] = {"provider": settings.provider, "account": settings.name}
         self._windows = WindowReader(
-            throttle, surroundings.watch, self._name, self.poller.request_failed, self._log_as, self._loop.time
+            throttle,
+            surroundings.watch,
+            self._name,
+            self.poller.request_failed,
+            lambda: self.health.breaker_open,
+            self._log_as,
+            self._loop.time,
         )
         self._discovered: dict[str, CampaignRecord] = {}
         self._listed = settings.discovery is None
@@ -237,18 +243,20 @@ class Account:
         configured = set()
         for settings in self.settings.campaigns:
             configured.add(str(settings.id))
-            names.add(settings.name)
+            names.add(clean(settings.name))
             yield self._campaign(str(settings.id), settings.name, settings), settings
         for record in self._discovered.values():
             if record.id in configured or record.external_id in configured:
                 continue
-            if record.id in names:
+            name = clean(record.id)
+            if name in names:
                 log.warning(
-                    "a discovered campaign is not polled: a configured one has its id as name",
-                    extra=self._log_as | {"campaign": record.id},
+                    "a discovered campaign is not polled: another one has its id as label",
+                    extra=self._log_as | {"campaign": name},
                 )
                 continue
-            yield self._campaign(record.id, record.id, None), None
+            names.add(name)
+            yield self._campaign(record.id, name, None), None
 
     def _campaign(self, campaign_id: str, name: str, settings: CampaignSettings | None) -> Campaign:
         account = self.settings

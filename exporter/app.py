@@ -31,7 +31,8 @@ from exporter.webconfig import WebConfigFile, WebConfigWatch, protect
 
 log = logging.getLogger(__name__)
 
-SHUTDOWN_TIMEOUT = 5.0
+SHUTDOWN_TIMEOUT = 4.0
+"""Seconds for running scrapes; with what is cleaned up after them, the end takes five at most."""
 HOURS_LOOK = 1.0
 _LOOK_FOR_INTERVAL = 5.0
 _SLICE = 250

@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from exporter.errors import ForbiddenError, NotFoundError, PollError
+from exporter.errors import ForbiddenError, InternalError, NotFoundError, PollError, UnauthorizedError
 from exporter.hours import HoursWatch
 from exporter.providers.anyreach import CampaignRecord, Listing
 from exporter.state import Hours
@@ -15,11 +15,17 @@ from exporter.windows import Schedule
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 CONFIGURATION_REFRESH = 600.0
+REFERENCE_REFRESH = 3600.0
+"""How long a campaign is taken to have the configuration that it had; a listing by discovery renews that."""
 RETRY = 60.0
 OFF_FOR = 3600.0
 """How long a feature that the token may not use is left alone; a changed token ends it at once."""
 
+_WORTH_A_LISTING = 20
+_MOST_LISTED = 100_000
 _SLICE = 250
 
 
@@ -31,6 +37,23 @@ class Directory(Protocol):
     async def list_page(self, listing: Listing) -> None: ...
 
 
+async def ask(throttle: Throttle, request: Awaitable[T]) -> T:
+    """
+    Send one request that is no poll, within the account's budget.
+
+    Raises:
+        PollError: It failed; InternalError where the answer brought out a defect, which must not end the process.
+    """
+    async with throttle.one_more():
+        try:
+            return await request
+        except PollError:
+            raise
+        except Exception as exc:
+            log.exception("a request broke")
+            raise InternalError(f"a defect of the exporter: {type(exc).__name__}") from exc
+
+
 async def walk(directory: Directory, throttle: Throttle, listing: Listing) -> None:
     """
     Go through all pages of a listing, each request within the account's budget.
@@ -39,8 +62,7 @@ async def walk(directory: Directory, throttle: Throttle, listing: Listing) -> No
         PollError: A page could not be had; what was found before it is in the listing.
     """
     while not listing.ended:
-        async with throttle.one_more():
-            await directory.list_page(listing)
+        await ask(throttle, directory.list_page(listing))
 
 
 @dataclass(slots=True)
@@ -60,6 +82,7 @@ class WindowReader:
     Args:
         found: Called with a campaign's id and record when one was asked for.
         failed: Called with the error of a request, and the moment at which it was sent.
+        paused: Tells whether nothing may be asked now, since the credentials are refused.
         account: What a log line says of the account.
         clock: Monotonic seconds.
     """
@@ -70,6 +93,7 @@ class WindowReader:
         watch: HoursWatch,
         found: Callable[[str, CampaignRecord], None],
         failed: Callable[[PollError, float], None],
+        paused: Callable[[], bool],
         account: dict[str, object],
         clock: Callable[[], float],
     ) -> None:
@@ -79,18 +103,21 @@ class WindowReader:
         self._watch = watch
         self._found = found
         self._failed = failed
+        self._paused = paused
         self._account = account
         self._clock = clock
         self._configuration_of: dict[str, str | None] = {}
         self._ask_again: dict[str, float] = {}
         self._configurations: dict[str, _Configuration] = {}
         self._off_until = 0.0
+        self._list_again = 0.0
         self._forbidden_campaign: str | None = None
 
     def learned(self, campaign_id: str, configuration_id: str | None) -> None:
-        """Take in what a listing says of a campaign's configuration."""
+        """Take in what an answer says of a campaign's configuration."""
         if configuration_id is not None:
             self._configuration_of[campaign_id] = configuration_id
+            self._ask_again[campaign_id] = self._clock() + REFERENCE_REFRESH
 
     def hours(self, campaign_id: str) -> Hours | None:
         """What is known of a campaign's hours; None for nothing."""
@@ -99,7 +126,7 @@ class WindowReader:
 
     def allow(self) -> None:
         """Try again what was forbidden: the token has changed."""
-        self._off_until = 0.0
+        self._off_until = self._list_again = 0.0
         self._forbidden_campaign = None
         self._ask_again.clear()
         for configuration in self._configurations.values():
@@ -115,14 +142,16 @@ class WindowReader:
         for configuration_id in self._configurations.keys() - used:
             del self._configurations[configuration_id]
 
-    async def read(self, directory: Directory, campaign_ids: Iterable[str]) -> AsyncIterator[str]:
+    async def read(self, directory: Directory, campaign_ids: Sequence[str]) -> AsyncIterator[str]:
         """Ask for what is not known or has become too old; yields the campaigns of which something is known now."""
+        if self._many_are_due(campaign_ids):
+            await self._read_list(directory)
         for place, campaign_id in enumerate(campaign_ids):
             if place % _SLICE == _SLICE - 1:
                 await asyncio.sleep(0)
-            if self._clock() < self._off_until:
+            if self._paused() or self._clock() < self._off_until:
                 return
-            if campaign_id not in self._configuration_of and self._clock() >= self._ask_again.get(campaign_id, 0.0):
+            if self._is_due(campaign_id):
                 await self._read_campaign(directory, campaign_id)
             if configuration_id := self._configuration_of.get(campaign_id):
                 configuration = self._configurations.setdefault(configuration_id, _Configuration())
@@ -130,12 +159,33 @@ class WindowReader:
                     await self._read_configuration(directory, configuration_id, configuration)
                 yield campaign_id
 
+    def _is_due(self, campaign_id: str) -> bool:
+        return self._clock() >= self._ask_again.get(campaign_id, 0.0)
+
+    def _many_are_due(self, campaign_ids: Iterable[str]) -> bool:
+        if self._clock() < max(self._list_again, self._off_until):
+            return False
+        return sum(map(self._is_due, campaign_ids)) > _WORTH_A_LISTING
+
+    async def _read_list(self, directory: Directory) -> None:
+        """Learn of many campaigns at once: a page of the list takes one request for a hundred of them."""
+        self._list_again = self._clock() + CONFIGURATION_REFRESH
+        listing = Listing(max_campaigns=_MOST_LISTED)
+        sent = self._clock()
+        try:
+            await walk(directory, self._throttle, listing)
+        except PollError as exc:
+            # Single campaigns may be readable all the same; what they say decides.
+            if isinstance(exc, UnauthorizedError):
+                self._failed(exc, sent)
+        for record in listing.campaigns:
+            self._found(record.id, record)
+
     async def _read_campaign(self, directory: Directory, campaign_id: str) -> None:
         self._ask_again[campaign_id] = self._clock() + CONFIGURATION_REFRESH
         sent = self._clock()
         try:
-            async with self._throttle.one_more():
-                record = await directory.campaign(campaign_id)
+            record = await ask(self._throttle, directory.campaign(campaign_id))
         except PollError as exc:
             self._failed(exc, sent)
             if isinstance(exc, ForbiddenError):
@@ -153,8 +203,7 @@ class WindowReader:
     ) -> None:
         sent = self._clock()
         try:
-            async with self._throttle.one_more():
-                schedule = await directory.schedule(configuration_id)
+            schedule = await ask(self._throttle, directory.schedule(configuration_id))
         except PollError as exc:
             self._failed(exc, sent)
             if isinstance(exc, ForbiddenError):

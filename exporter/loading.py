@@ -148,16 +148,15 @@ def load(
         try:
             document = read_file(path, required=hasattr(arguments, "config.file"))
         except ConfigurationError as exc:
-            raise ConfigurationError([*exc.faults, *faults]) from None
-        if document:
-            file_values, faults = document.values, [*document.faults, *faults]
-        elif "accounts" not in variable_values and not faults:
-            raise ConfigurationError(
-                [
+            faults = [*exc.faults, *faults]
+        else:
+            if document:
+                file_values, faults = document.values, [*document.faults, *faults]
+            elif "accounts" not in variable_values and not faults:
+                faults = [
                     f"{path}: expected this file, another one by --config.file, or accounts in "
                     f"{ENVIRONMENT_PREFIX}ACCOUNTS; to look around with none of them run `campaign-exporter demo`"
                 ]
-            )
 
     def place(key: Key) -> tuple[int, str]:
         for given in (flags, variables):

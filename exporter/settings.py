@@ -245,6 +245,10 @@ def _stall_after(value: Any) -> Any:
 def _labels(value: Any) -> Any:
     if not isinstance(value, Mapping):
         raise _refusal("expected a mapping of label names to strings")
+    return value
+
+
+def _few_labels(value: Mapping[str, str]) -> Mapping[str, str]:
     if len(value) > MAX_LABELS:
         raise _refusal(f"expected at most {MAX_LABELS} labels")
     return value
@@ -362,6 +366,7 @@ Labels: TypeAlias = Annotated[
         Annotated[str, AfterValidator(_short), AfterValidator(_one_line), BeforeValidator(_text)],
     ],
     BeforeValidator(_labels),
+    AfterValidator(_few_labels),
     AfterValidator(MappingProxyType),
     PlainSerializer(dict),
 ]
@@ -528,7 +533,7 @@ class CampaignSettings(Section):
 
     id: Annotated[int | str, BeforeValidator(_campaign_id)]
     """Anyreach: the UUID or external_id, a string. OSVI: the number, a positive integer."""
-    name: Name = Field(default_factory=lambda given: str(given["id"]), validate_default=True)
+    name: Name = Field(default_factory=lambda given: str(given["id"])[:MAX_LABEL_LENGTH], validate_default=True)
     """Label `campaign`, unique within the account, at most 128 characters; default: the id."""
     labels: Labels = Field(default_factory=lambda: MappingProxyType({}))
     """Labels put on every series of the campaign, at most 5; they win over the account's."""
@@ -656,7 +661,7 @@ class AccountSettings(Section):
                 continue
             name = value_of(campaign, "name") or campaign_id
             if isinstance(name, int | str):
-                first = names.setdefault(str(name), index)
+                first = names.setdefault(str(name)[:MAX_LABEL_LENGTH], index)
                 if first != index:
                     yield (
                         ("campaigns", index, "name"),

@@ -7,7 +7,7 @@ everything; `wall` is Unix time and only ever becomes a time stamp.
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from exporter.labels import LabelBudget, clean
@@ -77,6 +77,11 @@ class Campaign:
     """Seconds of silence that mean a stall while dialing is expected; None for never."""
     stall_follows_retry_delay: bool = False
     """Whether twice the retry delay counts where it is longer than `stall_after`."""
+    id_label: str = field(init=False)
+    """The id as a label value; requests take the id itself."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id_label", clean(self.id))
 
 
 class CampaignState:
@@ -217,7 +222,7 @@ class CampaignState:
 
     @property
     def info(self) -> Mapping[tuple[str, str], float]:
-        return {(self.campaign.id, self.display_name): 1.0}
+        return {(self.campaign.id_label, self.display_name): 1.0}
 
     @property
     def up(self) -> float | None:

@@ -11,7 +11,7 @@ import pytest
 from exporter.account import schedule_of
 from exporter.settings import CallingHours
 from exporter.simulator import ROUND_THE_CLOCK, Campaign, Fault, Schedule, World, serving
-from tests.exporting import EPOCH, Running, anyreach_account, exporting, osvi_account
+from tests.exporting import EPOCH, Running, anyreach_account, exporting, osvi_account, upstream
 
 pytestmark = pytest.mark.virtual_time
 
@@ -86,6 +86,27 @@ class TestNames:
             assert page.one("campaign_info", campaign=site.july.id, campaign_id="june") == 1
             assert page.values_of("campaign_id", account="acme-us") == {"june", site.august.id}
             assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [("x" * 128 + "a", "x" * 128 + "b"), ("\ud800", "\ud801")],
+        ids=["longer than a label", "no valid Unicode"],
+    )
+    async def test_discovered_ids_that_make_the_same_label_make_no_series_twice(self, one: str, other: str) -> None:
+        async with upstream() as served:
+            served.answers["/campaign/campaigns"] = [{"id": one, "status": "active"}, {"id": other, "status": "active"}]
+            account = {
+                "name": "acme-us",
+                "provider": "anyreach",
+                "token": "ak_test.secret",
+                "base_url": served.url,
+                "calling_windows": "unknown",
+                "discovery": {},
+            }
+            async with exporting({"accounts": [account]}) as running:
+                await asyncio.sleep(20)
+
+                assert len((await running.page()).all("campaign_info", account="acme-us")) == 1
 
 
 class TestChange:

@@ -10,7 +10,14 @@ from typing import Any, Literal
 import pytest
 
 from exporter.discovery import WindowReader
-from exporter.errors import ForbiddenError, NotFoundError, PollError, ServerFaultError
+from exporter.errors import (
+    ForbiddenError,
+    InternalError,
+    NotFoundError,
+    PollError,
+    ServerFaultError,
+    UnauthorizedError,
+)
 from exporter.hours import HoursWatch
 from exporter.providers.anyreach import CampaignRecord, Listing
 from exporter.simulator import ROUND_THE_CLOCK, Fault, Organization, Servers, World, serving
@@ -294,6 +301,8 @@ class ScriptedDirectory:
         self.campaigns: dict[str, str | PollError | None] = {}
         """Configuration id by campaign id."""
         self.schedules: dict[str, Schedule | PollError | None] = {}
+        self.listed: dict[str, str] | None = None
+        """Configuration id by campaign id; None refuses to list."""
         self.asked: list[tuple[float, str]] = []
 
     def count(self) -> Counter[str]:
@@ -314,12 +323,17 @@ class ScriptedDirectory:
         return answer
 
     async def list_page(self, listing: Listing) -> None:
-        raise AssertionError("nobody lists here")
+        self.asked.append((asyncio.get_running_loop().time(), "list"))
+        if self.listed is None:
+            raise ForbiddenError("no")
+        listing.take([{"id": name, "configuration_id": conf} for name, conf in self.listed.items()])
 
 
 class TestWindowReader:
     ALWAYS = Schedule("UTC", (Window(frozenset(range(7)), 0, 1439),))
     LATER = Schedule("UTC", (Window(frozenset(range(7)), 60, 120),))
+
+    paused = False
 
     def reader(self) -> tuple[WindowReader, dict[str, CampaignRecord], list[PollError]]:
         loop = asyncio.get_running_loop()
@@ -330,6 +344,7 @@ class TestWindowReader:
             HoursWatch(lambda: EPOCH + loop.time()),
             found.__setitem__,
             lambda error, sent: failed.append(error),
+            lambda: self.paused,
             {"account": "acme"},
             loop.time,
         )
@@ -352,12 +367,61 @@ class TestWindowReader:
         directory.campaigns = {name: f"conf{place % 2}" for place, name in enumerate(campaigns)}
         directory.schedules = {"conf0": self.ALWAYS, "conf1": self.LATER}
         await self.read_for(reader, directory, campaigns, 3590)
-        assert directory.count() == {**dict.fromkeys(campaigns, 1), "conf0": 6, "conf1": 6}
+        assert directory.count() == {**dict.fromkeys(campaigns, 1), "conf0": 6, "conf1": 6, "list": 1}
         assert found["c3"].name == "C3"
         hours = [reader.hours(name) for name in campaigns]
         assert hours[0] is hours[2] is not hours[1] is hours[3]
         assert isinstance(hours[0], Hours)
         assert hours[0].schedule == self.ALWAYS
+
+    async def test_many_campaigns_are_learned_of_by_one_walk_through_the_list(self) -> None:
+        reader, _, _ = self.reader()
+        directory = ScriptedDirectory()
+        campaigns = [f"c{place}" for place in range(300)]
+        directory.listed = dict.fromkeys(campaigns, "conf")
+        directory.schedules = {"conf": self.ALWAYS}
+        reader._found = lambda campaign_id, record: reader.learned(campaign_id, record.configuration_id)
+        await self.read_for(reader, directory, campaigns, 500)
+
+        assert directory.count() == {"list": 1, "conf": 1}
+        assert all(reader.hours(name) for name in campaigns)
+
+    async def test_a_campaign_that_is_given_another_configuration_is_noticed_within_the_hour(self) -> None:
+        reader, _, _ = self.reader()
+        directory = ScriptedDirectory()
+        directory.campaigns = {"june": "one"}
+        directory.schedules = {"one": self.ALWAYS, "two": self.LATER}
+        await self.read_for(reader, directory, ["june"], 60)
+        directory.campaigns = {"june": "two"}
+        await self.read_for(reader, directory, ["june"], 3600)
+
+        hours = reader.hours("june")
+        assert hours is not None
+        assert hours.schedule == self.LATER
+
+    async def test_nothing_is_asked_from_the_moment_the_credentials_are_refused(self) -> None:
+        reader, _, _ = self.reader()
+        directory = ScriptedDirectory()
+        campaigns = [f"c{place}" for place in range(20)]
+        directory.campaigns = dict.fromkeys(campaigns, UnauthorizedError("no"))
+        self.paused = False
+
+        def refused(error: PollError, sent: float) -> None:
+            self.paused = True
+
+        reader._failed = refused
+        await self.read_for(reader, directory, campaigns, 3000)
+
+        assert directory.count() == {"c0": 1}
+
+    async def test_a_defect_in_reading_an_answer_is_told_and_ends_nothing(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        reader, _, failed = self.reader()
+        await self.read_for(reader, ScriptedDirectory(), ["unheard-of"], 5)
+
+        assert [type(error) for error in failed] == [InternalError]
+        assert "KeyError" in caplog.text
 
     async def test_what_a_listing_has_told_is_not_asked_for(self) -> None:
         reader, _, _ = self.reader()

@@ -354,6 +354,8 @@ class Transport:
             return ConnectFailedError(f"the proxy refuses to connect to {self._host} (HTTP {exc.status})")
         if isinstance(exc, aiohttp.ClientConnectorError) and not isinstance(exc.os_error, ConnectionResetError):
             return ConnectFailedError(f"no connection ({self._route()}): {exc.strerror or type(exc.os_error).__name__}")
+        if isinstance(exc.__cause__, aiohttp.http_exceptions.ContentEncodingError):
+            return InvalidResponseError("the answer is not encoded as its headers say")
         return BrokenProtocolError(f"the answer of {self._host} was cut off or is not HTTP ({type(exc).__name__})")
 
     def _route(self) -> str:

@@ -102,7 +102,7 @@ HOSTILE: dict[str, tuple[Answer, str]] = {
     "a header without end": (repeating(HEAD + b"X-Long: ", b"x" * 10_000), "protocol"),
     "headers without end": (repeating(HEAD, b"X-Many: x\r\n" * 1_000), "protocol"),
     "a status line without end": (repeating(b"HTTP/1.1 200 ", b"x" * 10_000), "protocol"),
-    "gzip that is none": (http(b"no gzip", 200, "Content-Encoding: gzip"), "protocol"),
+    "gzip that is none": (http(b"no gzip", 200, "Content-Encoding: gzip"), "invalid_response"),
     "an encoding of its own": (http(b"no json", 200, "Content-Encoding: snow"), "invalid_response"),
     "gzip that is cut off": (http(gzip.compress(b"{}" * 100)[:-20], 200, "Content-Encoding: gzip"), "invalid_response"),
     "a body without end": (repeating(HEAD + b"\r\n", b"x" * 10_000), "too_large"),
