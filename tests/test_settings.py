@@ -250,6 +250,17 @@ def test_without_file_and_accounts_the_message_says_what_to_do(tmp_path: Path, m
     )
 
 
+def test_a_missing_file_hides_no_other_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(ConfigurationError) as caught:
+        load(parse("--config.file=missing.yml", "--poll.active-interval=0s"), environ={})
+
+    first, second = caught.value.faults
+    assert first.startswith("missing.yml: ")
+    assert second.startswith("--poll.active-interval: ")
+
+
 def test_the_default_file_is_read_where_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copy(DATA / "invalid-shard-index.yml", "campaign-exporter.yml")
