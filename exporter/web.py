@@ -6,6 +6,7 @@ piece takes, and no second copy of the page is made.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -35,6 +36,7 @@ def create_app(
     max_scrapes: int = 64,
     write_timeout: float = 60.0,
     patience: float = 0.5,
+    waiting_time: float = 1.0,
 ) -> web.Application:
     """
     Build the application.
@@ -44,14 +46,15 @@ def create_app(
         reload: Reads the configuration again and returns what is wrong with it; None refuses to (403).
         runbooks: Markdown by the name of the alert.
         frontend: What answers a GET of the page for people, of its files and of the API, by path.
-        max_scrapes: Scrapes at once, making and sending the page; past it 503.
+        max_scrapes: Scrapes at once, making and sending the page.
         write_timeout: Seconds for a client to take in the whole page.
         patience: Seconds without progress after which a scrape may lose its place to a new one.
+        waiting_time: Seconds for which a scrape waits for a place; past it 503.
     """
     app = web.Application()
     app.on_response_prepare.append(_name_server)
     routes = app.router
-    routes.add_get(telemetry_path, _Metrics(page, max_scrapes, write_timeout, patience).scrape)
+    routes.add_get(telemetry_path, _Metrics(page, max_scrapes, write_timeout, patience, waiting_time).scrape)
     for path, handler in frontend.items():
         routes.add_get(path, handler)
     routes.add_get("/-/healthy", _healthy)
@@ -71,15 +74,17 @@ def read_runbooks(folder: Path = Path(__file__).parent / "runbooks") -> dict[str
 class _Metrics:
     """The page of metrics, for so many scrapes at once."""
 
-    def __init__(self, page: Page, limit: int, write_timeout: float, patience: float) -> None:
+    def __init__(self, page: Page, limit: int, write_timeout: float, patience: float, waiting_time: float) -> None:
         self._page = page
         self._limit = limit
         self._write_timeout = write_timeout
         self._patience = patience
+        self._waiting_time = waiting_time
         self._scrapes: set[_Scrape] = set()
+        self._place_freed = asyncio.Event()
 
     async def scrape(self, request: web.Request) -> web.StreamResponse:
-        if len(self._scrapes) >= self._limit and not self._displace():
+        if not await self._find_place():
             return web.Response(status=503, headers={"Retry-After": "1"}, text="Too many scrapes at once.\n")
         scrape = _Scrape(request)
         self._scrapes.add(scrape)
@@ -87,6 +92,21 @@ class _Metrics:
             return await self._answer(request, scrape)
         finally:
             self._scrapes.discard(scrape)
+            self._place_freed.set()
+
+    async def _find_place(self) -> bool:
+        """Wait until a scrape ends, or may lose its place; clients that read nothing come in crowds."""
+        deadline = time.monotonic() + self._waiting_time
+        while len(self._scrapes) >= self._limit and not self._displace():
+            now = time.monotonic()
+            if now >= deadline:
+                return False
+            displaceable = min(scrape.progress for scrape in self._scrapes) + self._patience
+            self._place_freed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(deadline, displaceable) - now):
+                    await self._place_freed.wait()
+        return True
 
     async def _answer(self, request: web.Request, scrape: "_Scrape") -> web.StreamResponse:
         choice = choose_format(_joined(request, "Accept"))

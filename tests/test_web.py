@@ -210,7 +210,7 @@ class TestMetrics:
 class TestScrapesAtOnce:
     async def test_past_the_limit_a_scrape_is_asked_to_come_again(self, exporter: Exporter) -> None:
         exporter.let_go.clear()
-        async with exporter.running(max_scrapes=2):
+        async with exporter.running(max_scrapes=2, waiting_time=0.01):
             under_way = [asyncio.create_task(exporter.get()) for _ in range(2)]
             for _ in under_way:
                 await exporter.entered.acquire()
@@ -233,6 +233,28 @@ class TestScrapesAtOnce:
             exporter.let_go.set()
 
             assert {answer.status for answer in await asyncio.gather(*under_way)} == {200}
+
+    async def test_one_more_waits_for_a_place(self, exporter: Exporter) -> None:
+        exporter.let_go.clear()
+        async with exporter.running(max_scrapes=1, waiting_time=1000.0):
+            scrapes = [asyncio.create_task(exporter.get()) for _ in range(4)]
+            await exporter.entered.acquire()
+            await exporter.get("/-/healthy")
+            entered = len(exporter.asked)
+            exporter.let_go.set()
+
+            assert entered == 1
+            assert {answer.status for answer in await asyncio.gather(*scrapes)} == {200}
+
+    async def test_the_place_of_one_who_does_not_read_is_waited_for(self, exporter: Exporter) -> None:
+        exporter.chunks = [bytes(LARGE)]
+        async with exporter.running(max_scrapes=1, patience=0.2, waiting_time=1000.0, limits=Limits(stall=1000.0)):
+            _, writer = await exporter.slow_reader()
+
+            answer = await asyncio.wait_for(exporter.get(), 10)
+
+            assert (answer.status, len(answer.body)) == (200, LARGE)
+            writer.close()
 
     async def test_those_who_do_not_read_make_room_for_those_who_do(self, exporter: Exporter) -> None:
         exporter.chunks = [bytes(LARGE)]
@@ -265,7 +287,7 @@ class TestScrapesAtOnce:
 
     async def test_those_who_read_are_not_displaced(self, exporter: Exporter) -> None:
         exporter.chunks = [bytes(LARGE)]
-        async with exporter.running(max_scrapes=1, patience=1000.0):
+        async with exporter.running(max_scrapes=1, patience=1000.0, waiting_time=0.0):
             reader, writer = await exporter.slow_reader()
 
             assert (await exporter.get()).status == 503
@@ -277,7 +299,7 @@ class TestScrapesAtOnce:
         self, exporter: Exporter, caplog: pytest.LogCaptureFixture
     ) -> None:
         exporter.chunks = [bytes(LARGE)]
-        async with exporter.running(max_scrapes=1, write_timeout=0.05, patience=1000.0):
+        async with exporter.running(max_scrapes=1, write_timeout=0.05, patience=1000.0, waiting_time=0.0):
             reader, writer = await exporter.slow_reader()
 
             # Its slot is free again as soon as it is cut off.
@@ -294,7 +316,7 @@ class TestScrapesAtOnce:
         self, exporter: Exporter, caplog: pytest.LogCaptureFixture
     ) -> None:
         exporter.chunks = [bytes(LARGE)]
-        async with exporter.running(max_scrapes=1, patience=1000.0):
+        async with exporter.running(max_scrapes=1, patience=1000.0, waiting_time=0.0):
             _, writer = await exporter.slow_reader()
             writer.transport.abort()
 
