@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, async_playwright
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, async_playwright, expect
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = [
@@ -18,6 +18,11 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+PATIENCE = 30_000
+"""Milliseconds in which what has to happen must have happened, on a machine that is busy too."""
+
+expect.set_options(timeout=PATIENCE)
 
 REFRESH = 5_000
 """Milliseconds after which the page asks again."""
@@ -77,7 +82,7 @@ async def tab(browser: Browser) -> AsyncIterator[Opener]:
 
     async def make(*, frozen: bool = True, **options: Any) -> Tab:
         context = await browser.new_context(**options)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(PATIENCE)
         made = Tab(context, await context.new_page())
         if frozen:
             await made.page.clock.install()
