@@ -1,0 +1,1 @@
+"""Measurements that anyone can repeat: `python -m benchmarks`, and `python -m benchmarks.soak` for the long run."""
