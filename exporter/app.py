@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import random
 import signal
@@ -35,6 +36,9 @@ SHUTDOWN_TIMEOUT = 4.0
 """Seconds for running scrapes; with what is cleaned up after them, the end takes five at most."""
 HOURS_LOOK = 1.0
 _LOOK_FOR_INTERVAL = 5.0
+_LOOK_FOR_READY = 1.0
+# Objects that outlive their poll before the collector looks at them; Python's 700 are the making of one page.
+_GC_THRESHOLD = 20_000
 _SLICE = 250
 
 Reload = Callable[[], Awaitable[str | None]]
@@ -324,6 +328,7 @@ async def serve(
             loop.create_task(_reload_on_signal(reload_now, reload)),
             loop.create_task(_reload_on_change(exporter, watch_file, reload)),
             loop.create_task(keep_watchdog_quiet(manager)),
+            loop.create_task(_spare_the_collector(exporter)),
         ]
         if watch:
             loops.append(loop.create_task(watch.run()))
@@ -361,6 +366,21 @@ async def _signals(
     finally:
         for number in handlers:
             loop.remove_signal_handler(number)
+
+
+async def _spare_the_collector(exporter: Exporter) -> None:
+    """
+    Keep what stays for long out of sight of the garbage collector.
+
+    Polling leaves no cycles behind, and yet a full collection walks over all that there is: with 10,000 campaigns it
+    stops everything for 90 ms, with 30,000 for 200. What comes later, by a reload, is still walked over.
+    """
+    gc.set_threshold(_GC_THRESHOLD, 20, 20)
+    while True:
+        gc.freeze()
+        if exporter.ready:
+            return
+        await asyncio.sleep(_LOOK_FOR_READY)
 
 
 async def _reload_on_signal(reload_now: asyncio.Event, reload: Reload) -> None:
