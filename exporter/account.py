@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 
-from exporter.credentials import Credentials
+from exporter.credentials import Credentials, secrets_of_proxy
 from exporter.discovery import OFF_FOR, RETRY, Directory, WindowReader, walk
 from exporter.errors import CredentialsError, ForbiddenError, PollError
 from exporter.exposition import Board
@@ -53,14 +53,21 @@ class Surroundings:
     fatal: Callable[[BaseException], None]
 
 
-def transport_of(account: AccountSettings, poll: PollSettings, wall: Callable[[], float]) -> Transport:
+def transport_of(
+    account: AccountSettings, poll: PollSettings, wall: Callable[[], float], hide: Callable[[str], None]
+) -> Transport:
     """
     Make an account's connections, closed as yet.
+
+    Args:
+        hide: Called with what is secret of its proxy.
 
     Raises:
         OSError: A file of certificates cannot be read or is none.
     """
     proxy = account.http.proxy_url
+    for secret in secrets_of_proxy(proxy):
+        hide(secret)
     return Transport(
         account.base_url,
         timeout=poll.timeout,
@@ -216,8 +223,6 @@ class Account:
     def _read_credentials(self) -> Credentials:
         credentials = Credentials(self.settings)
         self._hide_token(credentials)
-        if proxy := self.settings.http.proxy_url:
-            self._in.hide(proxy.get_secret_value())
         return credentials
 
     def _hide_token(self, credentials: Credentials) -> None:

@@ -220,7 +220,7 @@ class Exporter:
 
     def _make_transport(self, account: AccountSettings, settings: Settings) -> Transport:
         try:
-            return transport_of(account, settings.poll, self._wall)
+            return transport_of(account, settings.poll, self._wall, self._surroundings.hide)
         except OSError as exc:
             raise ConfigurationError(
                 [f"account {account.name!r}: http: the certificates can't be used: {exc}"]

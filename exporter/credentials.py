@@ -1,10 +1,12 @@
 """A token from value, file or variable, read anew when the file changes; shown to nobody but a provider."""
 
+import base64
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pydantic import SecretStr
+from yarl import URL
 
 from exporter.errors import CredentialsError
 from exporter.settings import VISIBLE_ASCII, AccountSettings
@@ -57,6 +59,18 @@ def check_organization(token: str, organization: object) -> None:
         )
     if token.startswith("ak_") and organization is not None:
         raise ValueError("an API key (ak_) belongs to one organization already: remove `organization`")
+
+
+def secrets_of_proxy(proxy_url: SecretStr | None) -> Iterator[str]:
+    """Tell what must not be shown of a proxy: its URL, its password, and user and password as they are sent."""
+    if proxy_url is None:
+        return
+    yield proxy_url.get_secret_value()
+    url = URL(proxy_url.get_secret_value())
+    if url.password:
+        yield url.password
+        # https://httpwg.org/specs/rfc7617.html, in the encoding that aiohttp sends.
+        yield base64.b64encode(f"{url.user or ''}:{url.password}".encode("latin-1", "replace")).decode()
 
 
 class Credentials:

@@ -30,7 +30,7 @@ def upstreams(settings: Settings, hide: Callable[[str], None]) -> tuple[Upstream
     Make the way to every account's provider; nothing is sent yet.
 
     Args:
-        hide: Called with every token and proxy URL, which must not be shown.
+        hide: Called with every secret that must not be shown.
 
     Raises:
         ConfigurationError: Certificates of some accounts cannot be used.
@@ -41,10 +41,8 @@ def upstreams(settings: Settings, hide: Callable[[str], None]) -> tuple[Upstream
         credentials = Credentials(account)
         with suppress(CredentialsError):
             hide(credentials.token())
-        if account.http.proxy_url is not None:
-            hide(account.http.proxy_url.get_secret_value())
         try:
-            transport = transport_of(account, settings.poll, time.time)
+            transport = transport_of(account, settings.poll, time.time, hide)
         except OSError as exc:
             faults.append(f"account {account.name!r}: http: the certificates can't be used: {exc}")
             continue
