@@ -36,7 +36,7 @@ def create_app(
     max_scrapes: int = 64,
     write_timeout: float = 60.0,
     patience: float = 0.5,
-    waiting_time: float = 1.0,
+    waiting_time: float = 3.0,
 ) -> web.Application:
     """
     Build the application.
