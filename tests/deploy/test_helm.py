@@ -388,6 +388,20 @@ def test_the_demo_takes_no_configuration_and_reaches_nothing(render: Render) -> 
     assert the(rendered, "NetworkPolicy")["spec"]["egress"] == []
 
 
+def test_a_web_configuration_is_mounted_where_its_flag_says_and_needs_no_tls(render: Render) -> None:
+    (workload,) = workloads(render({"existingWebConfigSecret": "web"}))
+    (flag,) = [flag for flag in container(workload)["args"] if flag.startswith("--web.config.file=")]
+    mounted = {mount["name"]: mount["mountPath"] for mount in container(workload)["volumeMounts"]}
+    (volume,) = [
+        volume
+        for volume in workload["spec"]["template"]["spec"]["volumes"]
+        if volume.get("secret", {}).get("secretName") == "web"
+    ]
+
+    assert flag == f"--web.config.file={mounted[volume['name']]}/web-config.yml"
+    assert container(workload)["readinessProbe"]["httpGet"]["scheme"] == "HTTP"
+
+
 def test_tls_is_spoken_by_probes_and_servicemonitor_alike(render: Render) -> None:
     rendered = render(VALUE_SETS["everything from secrets"])
     (workload,) = workloads(rendered)
