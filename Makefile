@@ -28,8 +28,8 @@ types: dev
 unit: dev
 	$(BIN)/pytest -q -n $(WORKERS) $(ARGS)
 
-fuzz: dev  ## parsers against 10,000 arbitrary answers for each provider
-	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -q tests/providers -k arbitrary
+fuzz: dev  ## parsers and page against 10,000 arbitrary answers of each provider: a quarter of an hour
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -q -n $(WORKERS) -m hypothesis tests/providers $(ARGS)
 
 soak: dev  ## 2,000 campaigns with random faults and reloads; SECONDS=3600 for longer
 	$(BIN)/python -m benchmarks.soak --seconds $(or $(SECONDS),180)

@@ -27,6 +27,10 @@ keys = st.text() | st.sampled_from(
 json_values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=6), max_leaves=20
 )
+words = st.text(st.characters(exclude_categories=()), max_size=140) | st.sampled_from(
+    ['quo"te', "new\nline", "back\\slash", "\\n", "end\\", "\ud800", "\x85\u2028\x1b[31m", "<script>", "", "other"]
+)
+"""What may stand where a word is expected, with all that is special to one outlet or another."""
 
 
 def shuffled(answer: dict[str, object]) -> st.SearchStrategy[Any]:
