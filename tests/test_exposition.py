@@ -290,6 +290,7 @@ snapshots = st.builds(
     active_calls=st.none() | numbers,
     concurrency_limit=st.none() | numbers,
     calls=st.none() | st.dictionaries(hostile, numbers, max_size=5),
+    calls_made=st.none() | numbers,
     queues=st.none() | agents,
     queued_contacts=st.none() | agents,
     uploads=st.none() | numbers,
