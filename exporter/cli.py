@@ -15,18 +15,12 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from exporter import __revision__, __version__, logs
 from exporter.app import Exporter, serve
-from exporter.check import check, unasked
-from exporter.discover import as_yaml, discover
 from exporter.listening import ListenError, listening, location
 from exporter.loading import config_file, load
 from exporter.metrics import Instruments
 from exporter.options import FlagParser, add_flags
 from exporter.providers.anyreach import Anyreach
-from exporter.report import Report, as_json, write_text
 from exporter.settings import ConfigurationError, Settings
-from exporter.simulator import SimulatedClock, demo, serving
-from exporter.terminal import console, printable, progress_bar, write
-from exporter.upstream import upstreams
 from exporter.webconfig import WebConfigFile
 
 T = TypeVar("T")
@@ -91,7 +85,12 @@ def _serve(arguments: argparse.Namespace) -> int:
         return _run(_exporter(settings, sockets, lambda: load(arguments), lambda: _content(config_file(arguments))))
 
 
+# What only one command needs is imported by it: the daemon keeps what it imports in memory for as long as it runs.
+
+
 def _demo(arguments: argparse.Namespace) -> int:
+    from exporter.simulator import SimulatedClock, demo, serving
+
     clock = SimulatedClock(arguments.speed)
     scenario = demo(clock, seed=arguments.seed)
 
@@ -109,6 +108,11 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
+    from exporter.check import check, unasked
+    from exporter.report import Report, as_json, write_text
+    from exporter.terminal import console, progress_bar, write
+    from exporter.upstream import upstreams
+
     settings = load(arguments)
     _web_config(settings)
     redact = _log_without_secrets(settings)
@@ -127,6 +131,10 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _discover(arguments: argparse.Namespace) -> int:
+    from exporter.discover import as_yaml, discover
+    from exporter.terminal import printable, write
+    from exporter.upstream import upstreams
+
     settings = load(arguments)
     redact = _log_without_secrets(settings)
     ways = upstreams(settings, redact.add)
