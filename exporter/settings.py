@@ -273,7 +273,8 @@ def _shard_index(value: Any) -> Any:
         return value
     if value != "hostname":
         raise _refusal("expected a whole number, or hostname")
-    match = re.search(r"-([0-9]{1,9})$", socket.gethostname().partition(".")[0])
+    # https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#stable-network-id
+    match = re.search(r"-(0|[1-9][0-9]{0,8})\Z", socket.gethostname().partition(".")[0])
     if match is None:
         raise _refusal(
             "expected a host name that ends in a number, as the pods of a StatefulSet have: this host's does not"

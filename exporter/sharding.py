@@ -5,9 +5,6 @@ Whole accounts are given out, so that an organization's sums and its request bud
 """
 
 import hashlib
-import re
-
-_ORDINAL = re.compile(r"-(0|[1-9][0-9]*)\Z")
 
 
 def shard_of(account: str, count: int) -> int:
@@ -26,22 +23,3 @@ def shard_of(account: str, count: int) -> int:
 def _weight(name: bytes, shard: int) -> bytes:
     # The shard comes first, at a fixed length, so that no name can run into it.
     return hashlib.blake2b(shard.to_bytes(4, "big") + name, digest_size=8).digest()
-
-
-def ordinal(hostname: str) -> int:
-    """
-    Read a StatefulSet pod's ordinal off its host name: `campaign-exporter-3` is 3.
-
-    Anything after the first dot is the domain and is left out.
-    See https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#stable-network-id.
-
-    Raises:
-        ValueError: The name does not end in a dash and a number.
-    """
-    pod = hostname.partition(".")[0]
-    match = _ORDINAL.search(pod)
-    if match is None:
-        raise ValueError(
-            f"the host name {hostname!r} does not end in a StatefulSet's ordinal, as in campaign-exporter-3"
-        )
-    return int(match[1])

@@ -708,12 +708,23 @@ def test_what_is_probably_not_meant_is_warned_of(tmp_path: Path, keys: dict[str,
 def test_the_shards_index_is_taken_from_the_host_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = {"shard": {"index": "hostname", "count": 3}}
 
-    monkeypatch.setattr("socket.gethostname", lambda: "campaign-exporter-2.pods.example.com")
-    assert read(tmp_path, file).shard.index == 2
+    for hostname in ("calls-2", "campaign-2-exporter-0", "campaign-exporter-2.pods-7.example.com"):
+        monkeypatch.setattr("socket.gethostname", lambda name=hostname: name)
+        assert read(tmp_path, file).shard.index == int(hostname.partition(".")[0][-1])
     monkeypatch.setattr("socket.gethostname", lambda: "campaign-exporter-3")
     assert faults(tmp_path, file) == ["campaign-exporter.yml:3: shard.index: expected an index less than shard.count"]
-    monkeypatch.setattr("socket.gethostname", lambda: "laptop")
-    assert faults(tmp_path, file) == [
+
+
+@pytest.mark.parametrize(
+    "hostname",
+    ["", "laptop", "laptop2", "2", "laptop-", "laptop-02", "laptop-2a", "laptop-٢", "laptop.pods-2", "laptop-2\n"],
+)
+def test_a_host_name_that_no_pod_of_a_statefulset_has_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hostname: str
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: hostname)
+
+    assert faults(tmp_path, {"shard": {"index": "hostname", "count": 3}}) == [
         "campaign-exporter.yml:3: shard.index: "
         "expected a host name that ends in a number, as the pods of a StatefulSet have: this host's does not"
     ]

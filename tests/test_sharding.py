@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from exporter.sharding import ordinal, shard_of
+from exporter.sharding import shard_of
 
 ACCOUNTS = [f"account-{number}" for number in range(300)]
 
@@ -47,37 +47,3 @@ def test_accounts_are_spread_evenly(count: int) -> None:
     assert set(served) == set(range(count))
     assert max(served.values()) <= 1.35 * share
     assert min(served.values()) >= 0.65 * share
-
-
-@pytest.mark.parametrize(
-    ("hostname", "expected"),
-    [
-        ("campaign-exporter-0", 0),
-        ("campaign-exporter-3", 3),
-        ("campaign-exporter-12", 12),
-        ("campaign-2-exporter-7", 7),
-        ("campaign-exporter-3.campaign-exporter.monitoring.svc.cluster.local", 3),
-    ],
-)
-def test_the_ordinal_is_the_number_at_the_end_of_the_pods_name(hostname: str, expected: int) -> None:
-    assert ordinal(hostname) == expected
-
-
-@pytest.mark.parametrize(
-    "hostname",
-    [
-        "",
-        "exporter",
-        "exporter3",
-        "3",
-        "exporter-",
-        "exporter-03",
-        "exporter-3a",
-        "exporter-٣",
-        "a.b-3",
-        "exporter-3\n",
-    ],
-)
-def test_a_host_name_without_an_ordinal_is_an_error(hostname: str) -> None:
-    with pytest.raises(ValueError, match="does not end in a StatefulSet's ordinal"):
-        ordinal(hostname)
