@@ -190,8 +190,8 @@ class Account:
         Args:
             transport: New connections, where the old ones don't fit any more.
         """
-        before = self.settings
-        if settings == before and poll == self.poll:
+        before, poll_before = self.settings, self.poll
+        if settings == before and poll == poll_before:
             return Changes()
         self._stop_loops()
         self.settings, self.poll = settings, poll
@@ -205,7 +205,7 @@ class Account:
             self._provider = PROVIDERS[settings.provider](settings, self._transport, self._credentials)
             if transport is not None:
                 await transport.__aenter__()
-                self._retire(retired)
+                self._retire(retired, poll_before.timeout)
             self.poller.provider = self._provider
             if token_is_elsewhere:
                 self.poller.token_changed()
@@ -229,12 +229,12 @@ class Account:
         with contextlib.suppress(CredentialsError):
             self._in.hide(credentials.token())
 
-    def _retire(self, transport: Transport) -> None:
+    def _retire(self, transport: Transport, timeout: float) -> None:
         """Close connections that are not used any more, once the polls that still use them must have ended."""
 
         async def close_later() -> None:
             try:
-                await asyncio.sleep(self.poll.timeout)
+                await asyncio.sleep(timeout)
             finally:
                 await transport.__aexit__(None, None, None)
 
