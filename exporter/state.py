@@ -100,7 +100,6 @@ class CampaignState:
         "_last_calls_made",
         "_on_overflow",
         "active_call_seconds",
-        "calls_in_flight",
         "campaign",
         "display_name",
         "error",
@@ -117,7 +116,6 @@ class CampaignState:
         "observed_calls",
         "observed_contacts",
         "observed_seconds",
-        "polled",
         "retry_delay",
         "saturated_seconds",
         "shown",
@@ -131,7 +129,6 @@ class CampaignState:
         self.lifecycle = lifecycle
         self.slot = -1
         """Where its lines stand in the exposition; -1 while it has none."""
-        self.polled = False
         self.error: str | None = None
         """Reason of the last poll's failure; None when it succeeded."""
         self.message = ""
@@ -141,7 +138,6 @@ class CampaignState:
         """The last good one, its labels bounded; kept when it is no longer fresh."""
         self.shown = NOTHING
         """The same, or nothing when it is no longer fresh."""
-        self.calls_in_flight = False
         self.display_name = ""
         self.hours: Hours | None = None
         self.interval = 0.0
@@ -177,16 +173,14 @@ class CampaignState:
             self.display_name = clean(snapshot.name)
         if snapshot.retry_delay_seconds is not None:
             self.retry_delay = snapshot.retry_delay_seconds
-        self.polled = self.fresh = True
+        self.fresh = True
         self.error, self.message = None, ""
         self.snapshot = self.shown = snapshot
-        self.calls_in_flight = snapshot.calls_in_flight
         self.last_success, self.last_success_wall = now, wall
         self.expect(wall)
 
     def failed(self, reason: str, message: str) -> None:
         """Take in a failed poll: the values stay until they are too old."""
-        self.polled = True
         self.error, self.message = reason, message
 
     def withdraw(self) -> None:
@@ -209,7 +203,16 @@ class CampaignState:
             return _NEVER
         return self.last_success + self.stale_after
 
+    @property
+    def polled(self) -> bool:
+        """Whether a poll has succeeded, or failed, yet."""
+        return self.last_success is not None or self.error is not None
+
     # What is shown
+
+    @property
+    def calls_in_flight(self) -> bool:
+        return self.snapshot.calls_in_flight
 
     @property
     def is_final(self) -> bool:
