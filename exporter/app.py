@@ -112,8 +112,10 @@ class Exporter:
             ConfigurationError: A certificate of an account cannot be used.
         """
         settings = self.settings
-        for account in self._make_accounts(self._served(settings), settings):
-            self.accounts[account.settings.name] = account
+        accounts = self._make_accounts(self._served(settings), settings)
+        # All at once: a scrape that comes this early walks over them in a thread.
+        self.accounts = {account.settings.name: account for account in accounts}
+        for account in accounts:
             await account.start()
         self._started = True
         self._loaded(settings)
