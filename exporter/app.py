@@ -51,6 +51,7 @@ class Exporter:
     Args:
         registry: Holds the instruments, and gets the metrics of the process and of the accounts' health.
         hide: Called with every token and password, so that the log can leave it out.
+        configure_log: Called with settings that have come into force.
         wall: Unix time, for time stamps.
         hours_wall: Unix time by which calling windows open and close; a simulated one in the demo.
     """
@@ -62,11 +63,13 @@ class Exporter:
         instruments: Instruments,
         *,
         hide: Callable[[str], None],
+        configure_log: Callable[[Settings], None] = lambda settings: None,
         wall: Callable[[], float] = time.time,
         hours_wall: Callable[[], float] = time.time,
         rng: random.Random | None = None,
     ) -> None:
         self.settings = settings
+        self._configure_log = configure_log
         self.accounts: dict[str, Account] = {}
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Set to the exception of a loop that has died: the process must not go on half dead."""
@@ -200,6 +203,7 @@ class Exporter:
         return changes
 
     def _loaded(self, settings: Settings) -> None:
+        self._configure_log(settings)
         for warning in settings.warnings():
             log.warning(warning)
         self.instruments.reload_successful.set(1)

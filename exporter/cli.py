@@ -179,12 +179,9 @@ async def _exporter(
         )
 
     configure_log(settings)
-    exporter = Exporter(settings, registry, instruments, hide=redactor.add, hours_wall=hours_wall)
-
-    def load_and_configure_log() -> Settings:
-        settings = load_again()
-        configure_log(settings)
-        return settings
+    exporter = Exporter(
+        settings, registry, instruments, hide=redactor.add, configure_log=configure_log, hours_wall=hours_wall
+    )
 
     def started() -> None:
         scheme = "https" if web_config and web_config.tls else "http"
@@ -192,7 +189,7 @@ async def _exporter(
             log.info("listening", extra={"address": location(sock, scheme)})
 
     try:
-        await serve(exporter, sockets, load_and_configure_log, read_file, started, web_config)
+        await serve(exporter, sockets, load_again, read_file, started, web_config)
     except Exception:
         log.exception("the exporter can't go on")
         return FAILED

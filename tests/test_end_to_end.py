@@ -187,6 +187,23 @@ async def test_a_port_in_use_is_told_in_one_line_and_ends_it(tmp_path: Path) -> 
     assert address in line
 
 
+async def test_the_log_changes_with_a_reload_that_takes_effect_and_with_no_other(tmp_path: Path) -> None:
+    file, certificates = tmp_path / "campaign-exporter.yml", tmp_path / "ca.pem"
+    certificates.write_text("no certificate", encoding="utf-8")
+    file.write_text(MINIMAL, encoding="utf-8")
+    async with exporter(directory=tmp_path) as (process, _):
+        in_json = MINIMAL + "log: {format: json}\n"
+        file.write_text(
+            in_json.replace("campaigns:", f"http: {{ca_file: {certificates}}}, campaigns:"), encoding="utf-8"
+        )
+        process.signal(signal.SIGHUP)
+        await process.logged(r"level=error .*can't be reloaded.* error=.*certificates")
+
+        file.write_text(in_json, encoding="utf-8")
+        process.signal(signal.SIGHUP)
+        await process.logged('"level":"info".*"msg":"configuration reloaded"')
+
+
 async def test_a_reload_over_http_needs_the_flag_and_tells_what_is_wrong(tmp_path: Path) -> None:
     file = tmp_path / "campaign-exporter.yml"
     file.write_text(MINIMAL, encoding="utf-8")
