@@ -10,7 +10,6 @@ it in a kilobyte at a time.
 import asyncio
 import contextlib
 import json
-import logging
 import multiprocessing
 import socket
 import sys
@@ -20,7 +19,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import aiohttp
 import psutil
@@ -103,8 +102,7 @@ class _UpstreamProtocol(asyncio.Protocol):
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport) or hasattr(transport, "write")
-        self._transport: Any = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclasses of it
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -389,5 +387,4 @@ def _highest_memory(pid: int) -> int:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.WARNING)
     Console(width=120).print(uvloop.run(siege()))
