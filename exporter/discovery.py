@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from exporter.errors import ForbiddenError, InternalError, NotFoundError, PollError, UnauthorizedError
+from exporter.errors import ForbiddenError, InternalError, NotFoundError, PollError
 from exporter.hours import HoursWatch
 from exporter.providers.anyreach import CampaignRecord, Listing
 from exporter.state import Hours
@@ -37,7 +37,7 @@ class Directory(Protocol):
     async def list_page(self, listing: Listing) -> None: ...
 
 
-async def ask(throttle: Throttle, request: Awaitable[T]) -> T:
+async def ask(throttle: Throttle, request: Callable[[], Awaitable[T]]) -> T:
     """
     Send one request that is no poll, within the account's budget.
 
@@ -46,7 +46,7 @@ async def ask(throttle: Throttle, request: Awaitable[T]) -> T:
     """
     async with throttle.one_more():
         try:
-            return await request
+            return await request()
         except PollError:
             raise
         except Exception as exc:
@@ -62,7 +62,7 @@ async def walk(directory: Directory, throttle: Throttle, listing: Listing) -> No
         PollError: A page could not be had; what was found before it is in the listing.
     """
     while not listing.ended:
-        await ask(throttle, directory.list_page(listing))
+        await ask(throttle, lambda: directory.list_page(listing))
 
 
 @dataclass(slots=True)
@@ -175,9 +175,8 @@ class WindowReader:
         try:
             await walk(directory, self._throttle, listing)
         except PollError as exc:
-            # Single campaigns may be readable all the same; what they say decides.
-            if isinstance(exc, UnauthorizedError):
-                self._failed(exc, sent)
+            # Single campaigns may be readable all the same, so nothing is turned off.
+            self._failed(exc, sent)
         for record in listing.campaigns:
             self._found(record.id, record)
 
@@ -185,7 +184,7 @@ class WindowReader:
         self._ask_again[campaign_id] = self._clock() + CONFIGURATION_REFRESH
         sent = self._clock()
         try:
-            record = await ask(self._throttle, directory.campaign(campaign_id))
+            record = await ask(self._throttle, lambda: directory.campaign(campaign_id))
         except PollError as exc:
             self._failed(exc, sent)
             if isinstance(exc, ForbiddenError):
@@ -203,7 +202,7 @@ class WindowReader:
     ) -> None:
         sent = self._clock()
         try:
-            schedule = await ask(self._throttle, directory.schedule(configuration_id))
+            schedule = await ask(self._throttle, lambda: directory.schedule(configuration_id))
         except PollError as exc:
             self._failed(exc, sent)
             if isinstance(exc, ForbiddenError):

@@ -9,12 +9,13 @@ from typing import Any, Literal
 
 import pytest
 
-from exporter.discovery import WindowReader
+from exporter.discovery import WindowReader, ask
 from exporter.errors import (
     ForbiddenError,
     InternalError,
     NotFoundError,
     PollError,
+    RateLimitedError,
     ServerFaultError,
     UnauthorizedError,
 )
@@ -301,8 +302,8 @@ class ScriptedDirectory:
         self.campaigns: dict[str, str | PollError | None] = {}
         """Configuration id by campaign id."""
         self.schedules: dict[str, Schedule | PollError | None] = {}
-        self.listed: dict[str, str] | None = None
-        """Configuration id by campaign id; None refuses to list."""
+        self.listed: dict[str, str] | PollError = ForbiddenError("no")
+        """Configuration id by campaign id."""
         self.asked: list[tuple[float, str]] = []
 
     def count(self) -> Counter[str]:
@@ -324,8 +325,8 @@ class ScriptedDirectory:
 
     async def list_page(self, listing: Listing) -> None:
         self.asked.append((asyncio.get_running_loop().time(), "list"))
-        if self.listed is None:
-            raise ForbiddenError("no")
+        if isinstance(self.listed, PollError):
+            raise self.listed
         listing.take([{"id": name, "configuration_id": conf} for name, conf in self.listed.items()])
 
 
@@ -413,6 +414,33 @@ class TestWindowReader:
         await self.read_for(reader, directory, campaigns, 3000)
 
         assert directory.count() == {"c0": 1}
+
+    async def test_a_wish_to_be_left_alone_is_heard_on_the_list_too(self) -> None:
+        reader, _, failed = self.reader()
+        directory = ScriptedDirectory()
+        campaigns = [f"c{place}" for place in range(30)]
+        directory.campaigns = dict.fromkeys(campaigns)
+        directory.listed = RateLimitedError("slow down", retry_after=60)
+        await self.read_for(reader, directory, campaigns, 5)
+
+        assert [error.retry_after for error in failed] == [60]
+
+    async def test_a_request_that_is_given_up_before_its_turn_was_never_begun(self) -> None:
+        throttle = Throttle(20, 4, Slots(10))
+        throttle.hold(asyncio.get_running_loop().time() + 3600)
+        begun = []
+
+        async def request() -> None:
+            begun.append(True)
+
+        waiting = asyncio.create_task(ask(throttle, request))
+        await asyncio.sleep(1)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+        assert begun == []
+        assert throttle.in_flight == 0
 
     async def test_a_defect_in_reading_an_answer_is_told_and_ends_nothing(
         self, caplog: pytest.LogCaptureFixture
