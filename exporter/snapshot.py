@@ -16,6 +16,10 @@ class Snapshot(NamedTuple):
     """The campaign's status in the provider's words."""
     name: str | None = None
     """The campaign's display name."""
+    work_remaining: bool | None = None
+    """Whether work is left: contacts pending or in progress (Anyreach), an open queue (OSVI)."""
+    calls_in_flight: bool = False
+    """Whether the answer shows any call or contact in progress; such a campaign is polled like an active one."""
 
     contacts: Mapping[str, float] | None = None
     """Contacts by lifecycle bucket (Anyreach `contacts`, without `total`)."""
@@ -48,11 +52,6 @@ class Snapshot(NamedTuple):
     """Wait before a retry (OSVI)."""
     created_timestamp_seconds: float | None = None
     """Creation of the campaign, Unix time (OSVI)."""
-
-    work_remaining: bool | None = None
-    """Whether work is left: contacts pending or in progress (Anyreach), an open queue (OSVI)."""
-    calls_in_flight: bool = False
-    """Whether the answer shows any call or contact in progress; such a campaign is polled like an active one."""
 
 
 CONTACT_BUCKETS = ("pending", "in_progress", "completed", "exhausted")

@@ -20,6 +20,7 @@ from exporter.providers.transport import (
     Transport,
     array_at,
     count,
+    counts,
     number,
     object_at,
     read_object,
@@ -51,9 +52,7 @@ def read_status(payload: dict[str, object]) -> Snapshot:
         # The map leaves out what has not happened yet; without a zero to start from, a campaign's first failure could
         # not be seen as a rise.
         outcomes = {outcome: 0.0 for outcome in CALL_OUTCOMES if outcome not in by_status}
-        for outcome, value in by_status.items():
-            if (made := count(value)) is not None:
-                outcomes[outcome] = made
+        outcomes |= counts(by_status)
     queues = None if uploads is None else _Queues(uploads)
     retry_enabled = campaign.get("is_retry_enabled")
     return Snapshot(

@@ -20,6 +20,7 @@ from typing import Final, Self
 from urllib.parse import quote
 
 import aiohttp
+import pydantic_core
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -113,6 +114,14 @@ def read_json(body: bytes) -> object:
     Raises:
         InvalidResponseError: No UTF-8, no JSON, or nested too deeply to be either.
     """
+    try:
+        return pydantic_core.from_json(body)
+    except ValueError:
+        # It is three times as fast as json, and refuses some of what json reads, which has the last word.
+        return _read_with_json(body)
+
+
+def _read_with_json(body: bytes) -> object:
     try:
         text = body.decode()
         try:
@@ -208,6 +217,18 @@ def count(value: object) -> float | None:
         return float(value)
     read = number(value)
     return read if read is not None and read.is_integer() else None
+
+
+def counts(values: Mapping[str, object]) -> dict[str, float]:
+    """The numbers of things among some values, without those that `count` refuses."""
+    found: dict[str, float] = {}
+    for name, value in values.items():
+        # The ordinary case, without a call for each.
+        if type(value) is int and 0 <= value < 1 << 53:
+            found[name] = float(value)
+        elif (read := count(value)) is not None:
+            found[name] = read
+    return found
 
 
 def segment(value: str) -> str:
@@ -308,9 +329,11 @@ class Transport:
         assert self._session is not None, "not entered"  # noqa: S101  # a defect of the caller, not a check of input
         body = b""
         try:
-            async with self._session.get(url, headers=headers, allow_redirects=False) as response:
+            # Awaited rather than entered: its context manager does nothing more than the release below.
+            response = await self._session.get(url, headers=headers, allow_redirects=False)
+            content = response.content
+            try:
                 if response.status == 200:
-                    content = response.content
                     # Not response.read(), which inflates without a limit.
                     body = await content.readany()
                     if not content.at_eof():
@@ -318,7 +341,11 @@ class Transport:
                     if len(body) > self._max_body_bytes:
                         raise self._too_large()
                 else:
-                    await _drain(response.content)
+                    await _drain(content)
+            finally:
+                # At its end the answer has given its connection back by itself.
+                if not content.at_eof():
+                    response.release()
         except (aiohttp.ClientError, OSError, UnicodeError) as exc:
             # The cause stays out of tracebacks: aiohttp's quotes what was received, which may repeat the token.
             raise self._translate(exc) from None
