@@ -2,8 +2,9 @@
 Polls the campaigns of one account: each at its own pace, all of them within the account's budget.
 
 One timer for each account looks after its campaigns. A campaign is either being polled, by one of as many tasks as
-are needed at once, or waits in the heap for its moment; so there is never more than one poll of it under way, and the
-costs of waiting do not grow with the number of campaigns.
+are needed at once, or waits for its moment; so there is never more than one poll of it under way. All that is due
+within the same 256th of a second waits in one list, so that what it costs to wait does not grow with the number of
+campaigns, and one turn of the timer starts all of them.
 """
 
 import asyncio
@@ -36,6 +37,8 @@ _RESTRETCH_DELAY = 1.0
 # The throttle keeps a little of the rate back, and other polls go on meanwhile.
 _LEEWAY = 1.02
 _SLICE = 250
+# Moments a second at which polls can be due; a power of two, so that each of them is exact.
+_MOMENTS = 256
 _HEALING_SECONDS = 5.0
 _CREDENTIAL_REASONS = frozenset({"unauthorized", "forbidden", "credentials"})
 
@@ -98,7 +101,11 @@ class AccountPoller:
         self._on_overflow = on_overflow
         self._fatal = fatal
         self._loop = asyncio.get_running_loop()
-        self._queue: list[tuple[float, int, Target]] = []
+        self._queue: dict[float, list[Target]] = {}
+        """Those that wait, by the moment at which they are due."""
+        self._moments: list[float] = []
+        """The keys of the queue, as a heap."""
+        self._queued = 0
         self._expiries: list[tuple[float, int, Target]] = []
         self._ticket = count()
         self._timer: asyncio.TimerHandle | None = None
@@ -248,25 +255,32 @@ class AccountPoller:
         if self._blocked_since is not None:
             self.health.throttled_seconds += now - self._blocked_since
             self._blocked_since = None
-        queue = self._queue
-        while queue:
-            due, _, target = queue[0]
-            if due != target.due or target.polling:
-                heapq.heappop(queue)
-                continue
-            if due > now:
-                self._arm(due)
-                return
-            if self.throttle.full:
-                self._blocked_since = now
-                self.throttle.when_free(self._wake)
-                return
-            if delay := self.throttle.delay(now):
-                self._blocked_since = now
-                self._arm(now + delay)
-                return
-            heapq.heappop(queue)
-            self._start(target, now)
+        queue, moments = self._queue, self._moments
+        while moments:
+            moment = moments[0]
+            waiting = queue[moment]
+            while waiting:
+                target = waiting[-1]
+                if moment != target.due or target.polling:
+                    waiting.pop()
+                    self._queued -= 1
+                    continue
+                if moment > now:
+                    self._arm(moment)
+                    return
+                if self.throttle.full:
+                    self._blocked_since = now
+                    self.throttle.when_free(self._wake)
+                    return
+                if delay := self.throttle.delay(now):
+                    self._blocked_since = now
+                    self._arm(now + delay)
+                    return
+                waiting.pop()
+                self._queued -= 1
+                self._start(target, now)
+            heapq.heappop(moments)
+            del queue[moment]
 
     def _wake(self) -> None:
         self._start_due(self._loop.time())
@@ -360,8 +374,8 @@ class AccountPoller:
         state.succeeded(snapshot, now, self._wall())
         self.account.succeeded(state, now)
         self._set_base(target)
-        self._set_interval(target)
-        self._watch_expiry(target)
+        if now + state.stale_after < target.expiry:
+            self._watch_expiry(target)
         self._changed(state)
         if self._breaker is not None:
             self._close_breaker("a request has succeeded")
@@ -397,20 +411,30 @@ class AccountPoller:
                 self._queue_probe()
             return
         interval = target.state.interval
-        wait = interval * (1 + self._rng.uniform(0, JITTER))
+        wait = interval * (1 + JITTER * self._rng.random())
         if target.failures > 1:
             ceiling = min(BACKOFF_CEILING, interval * 2.0 ** min(target.failures - 1, 32))
             wait = max(wait, self._rng.uniform(0, ceiling))
         self._queue_at(target, max(now, target.started + wait))
 
     def _queue_at(self, target: Target, due: float) -> None:
-        target.due = due
-        if len(self._queue) > 2 * len(self.targets) + _SLICE:
+        target.due = due = ceil(due * _MOMENTS) / _MOMENTS
+        self._queued += 1
+        if self._queued > 2 * len(self.targets) + _SLICE:
             # Entries that have been superseded are dropped as they come up; here they have become too many.
-            self._queue = [entry for entry in self._queue if entry[0] == entry[2].due and not entry[2].polling]
-            heapq.heapify(self._queue)
-        heapq.heappush(self._queue, (due, next(self._ticket), target))
+            self._drop_superseded()
+        waiting = self._queue.get(due)
+        if waiting is not None:
+            waiting.append(target)
+            return
+        self._queue[due] = [target]
+        heapq.heappush(self._moments, due)
         self._arm(due)
+
+    def _drop_superseded(self) -> None:
+        for moment, waiting in self._queue.items():
+            waiting[:] = [target for target in waiting if moment == target.due and not target.polling]
+        self._queued = sum(map(len, self._queue.values()))
 
     def _spread(self, targets: list[Target], seconds: float) -> None:
         """Queue campaigns evenly over a time that begins now."""
@@ -437,6 +461,7 @@ class AccountPoller:
             self._bases[target.base] -= 1
             self._bases[base] += 1
             target.base = base
+            self._set_interval(target)
             self._restretch_soon()
 
     def _set_interval(self, target: Target) -> None:
@@ -520,6 +545,8 @@ class AccountPoller:
         for target in self.targets.values():
             target.due = inf
         self._queue.clear()
+        self._moments.clear()
+        self._queued = 0
         self._queue_probe()
         self._in_background(self._fail_all(error, tuple(self.targets.values())))
 

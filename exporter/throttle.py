@@ -76,14 +76,18 @@ class Throttle:
     @property
     def full(self) -> bool:
         """Whether a request has to wait for another one's end."""
-        return self.in_flight >= self.max_in_flight or not self._slots.free
+        slots = self._slots
+        return self.in_flight >= self.max_in_flight or slots.taken >= slots.limit
 
     def delay(self, now: float) -> float:
         """Seconds until the rate allows a request; 0 when it does now."""
-        return max(0.0, self._next - self._EARLIEST - now, self._held_until - now)
+        soonest = self._next - self._EARLIEST
+        if soonest < self._held_until:
+            soonest = self._held_until
+        return soonest - now if soonest > now else 0.0
 
     def take(self, now: float) -> None:
-        self._next = max(self._next, now) + self._spacing
+        self._next = (self._next if self._next > now else now) + self._spacing
         self.in_flight += 1
         self._slots.take()
 
