@@ -15,7 +15,8 @@ from benchmarks.fleet import states
 from benchmarks.holds import Holds
 from benchmarks.isolation import isolated
 from benchmarks.results import Row, row
-from exporter.exposition import Board, Exposition
+from exporter.board import Board
+from exporter.exposition import Exposition
 from exporter.metrics import CAMPAIGN_FAMILIES
 from exporter.negotiation import Format
 from exporter.state import CampaignState

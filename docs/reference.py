@@ -13,8 +13,9 @@ from prometheus_client.core import Metric
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from exporter.board import Board
 from exporter.errors import PollError
-from exporter.exposition import Board, Exposition
+from exporter.exposition import Exposition
 from exporter.metrics import ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, HEALTH_FAMILIES, HEALTH_HISTOGRAMS, Instruments
 from exporter.options import options
 from exporter.settings import AccountSettings, format_duration

@@ -7,10 +7,10 @@ import random
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 
+from exporter.board import Board
 from exporter.credentials import Credentials, secrets_of_proxy
 from exporter.discovery import OFF_FOR, RETRY, Directory, WindowReader, walk
 from exporter.errors import CredentialsError, ForbiddenError, PollError
-from exporter.exposition import Board
 from exporter.health import AccountHealth
 from exporter.hours import HoursWatch
 from exporter.labels import clean
@@ -293,7 +293,7 @@ class Account:
             hours_differ = target.state.hours is not hours
             self.poller.set_hours(campaign_id, hours)
             if target.state.campaign != campaign:
-                target.state.campaign = campaign
+                target.state.configure(campaign)
                 board.relabel(target.state)
             elif not hours_differ:
                 continue
@@ -325,7 +325,7 @@ class Account:
             if target is None:
                 continue
             if record.name is not None and target.state.display_name != clean(record.name):
-                target.state.display_name = clean(record.name)
+                target.state.rename(clean(record.name))
                 self._in.board.update(target.state)
             self._windows.learned(target.state.campaign.id, record.configuration_id)
 

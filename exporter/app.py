@@ -17,7 +17,8 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from exporter import __version__, frontend
 from exporter.account import Account, Changes, Surroundings, same_upstream, transport_of
 from exporter.advice import advice
-from exporter.exposition import Board, Exposition
+from exporter.board import Board
+from exporter.exposition import Exposition
 from exporter.hours import HoursWatch
 from exporter.listening import serving
 from exporter.metrics import HealthCollector, Instruments

@@ -1,27 +1,25 @@
 """
-The page of all metrics: lines are made when a number changes, and a scrape joins lines that are ready.
+The page of all metrics: a scrape joins lines that are ready.
 
-Making 280,000 lines takes prometheus-client two seconds, and joining them eleven milliseconds. Each family has a
-column with one piece of text for each campaign; a poll replaces the pieces whose numbers it changed. A scrape joins
-a column in slices, and gives the event loop a turn between them, so that a page of any size never holds up a poll.
+Making 280,000 lines takes prometheus-client two seconds, and joining them eleven milliseconds. A scrape joins the
+lines of each family in slices, and gives the event loop a turn between them, so that a page of any size never holds
+up a poll.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
-from operator import attrgetter
-from typing import cast
+from collections.abc import Callable, Iterable, Sequence
 
 from isal import isal_zlib
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import generate_latest as generate_text
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
-from prometheus_client.utils import floatToGoString
 
-from exporter.metrics import ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, AccountView, CampaignFamily, Family, Reading
+from exporter.board import Board
+from exporter.lines import label_block, renderer
+from exporter.metrics import ACCOUNT_FAMILIES, AccountView, CampaignFamily, Family
 from exporter.negotiation import Format
-from exporter.state import AccountState, CampaignState
+from exporter.state import AccountState
 
 # Large enough that a slice costs little besides the copying, small enough that joining and compressing one
 # (about 100 kB) takes a fraction of a millisecond.
@@ -29,138 +27,6 @@ _SLICE = 1000
 _TURN_SECONDS = 0.001
 _GZIP_LEVEL = 1
 _GZIP_CONTAINER = 31
-
-# As many as a few thousand campaigns invent; most are a dozen words of the providers.
-_ESCAPES_KEPT = 4096
-_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
-
-
-@lru_cache(_ESCAPES_KEPT)
-def escape(value: str) -> str:
-    """Escape a label value as both text formats want it."""
-    return value.translate(_ESCAPES)
-
-
-def number(value: float) -> str:
-    """Write a number as Prometheus' own libraries do."""
-    # Only from a million on does Go's form differ from Python's.
-    return repr(value) if 0.0 <= value < 1e6 else _large_number(value)
-
-
-# Small: it is there for the time stamps of one poll, which are mostly the same.
-@lru_cache(8)
-def _large_number(value: float) -> str:
-    return str(floatToGoString(value))  # type: ignore[no-untyped-call]
-
-
-def label_block(labels: Iterable[tuple[str, str]]) -> str:
-    """Write labels without the braces around them."""
-    return ",".join(f'{name}="{escape(value)}"' for name, value in labels)
-
-
-Renderer = Callable[[str, Reading], bytes]
-
-
-def renderer(family: CampaignFamily | Family[AccountView]) -> Renderer:
-    """Make the function that writes a family's lines for one subject: its label block and its reading in."""
-    name = family.name
-    if not family.labels:
-        return lambda labels, value: (
-            b"" if value is None else f"{name}{{{labels}}} {number(cast(float, value))}\n".encode()
-        )
-    keys = family.labels
-    if len(keys) == 1:
-        key = keys[0]
-
-        def one_label(labels: str, value: Reading) -> bytes:
-            numbers = cast(Mapping[str, float], value or {})
-            start = f"{name}{{{labels},{key}="
-            return "".join([f'{start}"{escape(at)}"}} {number(n)}\n' for at, n in numbers.items()]).encode()
-
-        return one_label
-
-    def several_labels(labels: str, value: Reading) -> bytes:
-        numbers = cast(Mapping[tuple[str, ...], float], value or {})
-        return "".join(
-            [f"{name}{{{labels},{label_block(zip(keys, at, strict=True))}}} {number(n)}\n" for at, n in numbers.items()]
-        ).encode()
-
-    return several_labels
-
-
-class Board:
-    """
-    The lines of all campaigns, by family and campaign.
-
-    A campaign has the same place in every column, from the day it comes until it goes, so the order is stable.
-    """
-
-    def __init__(self) -> None:
-        self._read: Callable[[CampaignState], tuple[Reading, ...]]
-        self._read = attrgetter(*(family.path for family in CAMPAIGN_FAMILIES))
-        self._rows = tuple((renderer(family), list[bytes]()) for family in CAMPAIGN_FAMILIES)
-        """The renderer and the column of each family."""
-        self._nothing: tuple[Reading, ...] = (None,) * len(self._rows)
-        self._readings: list[tuple[Reading, ...]] = []
-        self._labels: list[str] = []
-        self._free: list[int] = []
-
-    def add(self, state: CampaignState) -> None:
-        """Give a campaign its place and show what is known of it."""
-        labels = self._label_block(state)
-        if self._free:
-            state.slot = self._free.pop()
-            self._labels[state.slot] = labels
-            self._readings[state.slot] = self._nothing
-        else:
-            state.slot = len(self._labels)
-            self._labels.append(labels)
-            self._readings.append(self._nothing)
-            for _, column in self._rows:
-                column.append(b"")
-        self.update(state)
-
-    def update(self, state: CampaignState) -> None:
-        """Write anew the lines whose numbers have changed."""
-        slot = state.slot
-        labels = self._labels[slot]
-        readings = self._read(state)
-        for (render, column), value, before in zip(self._rows, readings, self._readings[slot], strict=True):
-            if value != before:
-                column[slot] = render(labels, value)
-        self._readings[slot] = readings
-
-    def relabel(self, state: CampaignState) -> None:
-        """Write all lines anew, after its labels have changed."""
-        slot = state.slot
-        self._labels[slot] = self._label_block(state)
-        self._readings[slot] = self._nothing
-        for _, column in self._rows:
-            column[slot] = b""
-        self.update(state)
-
-    def remove(self, state: CampaignState) -> None:
-        """Take a campaign's lines away, all at once."""
-        for _, column in self._rows:
-            column[state.slot] = b""
-        self._readings[state.slot] = self._nothing
-        self._free.append(state.slot)
-        state.slot = -1
-
-    def columns(self) -> Iterable[tuple[CampaignFamily, Sequence[bytes]]]:
-        return zip(CAMPAIGN_FAMILIES, (column for _, column in self._rows), strict=True)
-
-    @staticmethod
-    def _label_block(state: CampaignState) -> str:
-        campaign = state.campaign
-        return label_block(
-            (
-                ("account", campaign.account),
-                ("campaign", campaign.name),
-                ("provider", state.lifecycle.name),
-                *campaign.labels,
-            )
-        )
 
 
 class Exposition:

@@ -8,6 +8,7 @@ everything; `wall` is Unix time and only ever becomes a time stamp.
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
 from exporter.labels import LabelBudget, clean
@@ -35,6 +36,13 @@ class Lifecycle(Protocol):
     def final_status(self) -> str | None: ...
 
 
+# As many as a few thousand campaigns invent; most are the handful that providers document.
+@lru_cache(4096)
+def _one_of(statuses: tuple[str, ...], status: str) -> Mapping[str, float]:
+    """1 for a status, 0 for the documented others; one mapping for all campaigns that stand there."""
+    return {**dict.fromkeys(statuses, 0.0), status: 1.0}
+
+
 class Hours:
     """
     When a campaign may dial, and whether it may now; shared by all campaigns of one schedule.
@@ -42,10 +50,12 @@ class Hours:
     Without a schedule it stands for "round the clock". Hours that are not known are None in place of an object.
     """
 
-    __slots__ = ("__weakref__", "all_open", "open", "schedule")
+    __slots__ = ("__weakref__", "all_open", "open", "schedule", "windows")
 
     def __init__(self, schedule: Schedule | None, wall: float) -> None:
         self.schedule = schedule
+        self.windows = None if schedule is None else float(schedule.window_count)
+        """Number of windows in all; None for round the clock, which has none to count."""
         self.open: Mapping[str, float] = {}
         self.all_open = True
         self.refresh(wall)
@@ -58,11 +68,6 @@ class Hours:
         self.open = {zone: float(is_open) for zone, is_open in self.schedule.open_at(wall).items()}
         self.all_open = self.schedule.all_open(wall)
         return self.open != before
-
-    @property
-    def windows(self) -> float | None:
-        """Number of windows in all; None for round the clock, which has none to count."""
-        return None if self.schedule is None else float(self.schedule.window_count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +108,14 @@ class CampaignState:
         "campaign",
         "display_name",
         "error",
+        "errors",
+        "expected",
         "expected_since",
         "fresh",
         "hours",
+        "info",
         "interval",
+        "is_active",
         "last_progress",
         "last_success",
         "last_success_wall",
@@ -119,40 +128,33 @@ class CampaignState:
         "retry_delay",
         "saturated_seconds",
         "shown",
+        "shown_progress",
         "slot",
         "snapshot",
         "stale_after",
+        "stall_after",
+        "statuses",
+        "up",
+        "window_open",
+        "windows",
+        "work_remaining",
     )
 
     def __init__(self, campaign: Campaign, lifecycle: Lifecycle, on_overflow: Callable[[], None]) -> None:
-        self.campaign = campaign
         self.lifecycle = lifecycle
         self.slot = -1
         """Where its lines stand in the exposition; -1 while it has none."""
-        self.error: str | None = None
-        """Reason of the last poll's failure; None when it succeeded."""
         self.message = ""
         """The last failure in words, for people; provider text may be in it."""
         self.fresh = False
         self.snapshot = NOTHING
         """The last good one, its labels bounded; kept when it is no longer fresh."""
-        self.shown = NOTHING
-        """The same, or nothing when it is no longer fresh."""
-        self.display_name = ""
+        self.is_active = False
+        """Whether its last status is the one in which the provider dials."""
         self.hours: Hours | None = None
-        self.interval = 0.0
-        self.stale_after = 0.0
         self.last_success: float | None = None
-        self.last_success_wall: float | None = None
         self.last_progress: float | None = None
-        self.expected_since: float | None = None
         self.retry_delay: float | None = None
-        self.observed_attempts: float | None = None
-        self.observed_contacts: Mapping[str, float] | None = None
-        self.observed_calls: Mapping[str, float] | None = None
-        self.observed_seconds: float | None = None
-        self.active_call_seconds: float | None = None
-        self.saturated_seconds: float | None = None
         self._last_attempts: float | None = None
         self._last_calls_made: float | None = None
         self._contacts: Mapping[str, float] = {}
@@ -160,37 +162,96 @@ class CampaignState:
         self._budgets: dict[str, LabelBudget] | None = None
         self._on_overflow = on_overflow
 
-    # What polls and clocks do to it
+        # What is shown: brought up to date by whatever changes it, since each poll reads all of it.
+        self.shown = NOTHING
+        """The last good snapshot, or nothing when it is no longer fresh."""
+        self.info: Mapping[tuple[str, str], float] = {}
+        self.display_name = ""
+        self.up: float | None = None
+        self.error: str | None = None
+        """Reason of the last poll's failure; None when it succeeded."""
+        self.errors: Mapping[str, float] | None = None
+        self.interval = 0.0
+        self.stale_after = 0.0
+        self.last_success_wall: float | None = None
+        self.statuses: Mapping[str, float] | None = None
+        """1 for the current status, 0 for the documented others; a final one is shown for ever."""
+        self.work_remaining: float | None = None
+        self.window_open: Mapping[str, float] | None = None
+        self.windows: float | None = None
+        self.expected: float | None = None
+        """Whether silence would be a sign: 1, 0, or None where that can't be known."""
+        self.expected_since: float | None = None
+        self.shown_progress: float | None = None
+        self.stall_after: float | None = None
+        self.observed_attempts: float | None = None
+        self.observed_contacts: Mapping[str, float] | None = None
+        self.observed_calls: Mapping[str, float] | None = None
+        self.observed_seconds: float | None = None
+        self.active_call_seconds: float | None = None
+        self.saturated_seconds: float | None = None
+        self.configure(campaign)
+
+    # What the configuration, polls and clocks do to it
+
+    def configure(self, campaign: Campaign) -> None:
+        """Take in what the configuration says of it."""
+        self.campaign = campaign
+        self.info = {(campaign.id_label, self.display_name): 1.0}
+        self._work_out_patience()
+
+    def rename(self, name: str) -> None:
+        """Take in the name that the provider gives it, a valid label value."""
+        if name != self.display_name:
+            self.display_name = name
+            self.info = {(self.campaign.id_label, name): 1.0}
 
     def succeeded(self, snapshot: Snapshot, now: float, wall: float) -> None:
         """Take in a successful poll that ended at `now`."""
         self._integrate(now)
         snapshot = self._bounded(snapshot)
-        progress = self._count_rises(snapshot)
-        if progress or self.last_progress is None:
+        if self._count_rises(snapshot) or self.last_progress is None:
             self.last_progress = wall
         if snapshot.name is not None:
-            self.display_name = clean(snapshot.name)
+            self.rename(clean(snapshot.name))
         if snapshot.retry_delay_seconds is not None:
             self.retry_delay = snapshot.retry_delay_seconds
+            self._work_out_patience()
         self.fresh = True
-        self.error, self.message = None, ""
+        self.up, self.error, self.errors, self.message = 1.0, None, None, ""
         self.snapshot = self.shown = snapshot
+        status, remaining = snapshot.status, snapshot.work_remaining
+        self.statuses = None if status is None else _one_of(self.lifecycle.statuses, status)
+        self.is_active = status == self.lifecycle.active_status
+        self.work_remaining = None if remaining is None else float(remaining)
         self.last_success, self.last_success_wall = now, wall
+        self.shown_progress = self.last_progress
         self.expect(wall)
 
     def failed(self, reason: str, message: str) -> None:
         """Take in a failed poll: the values stay until they are too old."""
-        self.error, self.message = reason, message
+        self.up, self.error, self.errors, self.message = 0.0, reason, {reason: 1.0}, message
 
     def withdraw(self) -> None:
         """Show no values any more: they are too old to be true."""
         self.fresh = False
         self.shown = NOTHING
-        self.expected_since = None
+        if not self.is_final:
+            self.statuses = None
+        self.work_remaining = self.shown_progress = None
+        self.window_open = self.windows = None
+        self.expected = self.expected_since = None
 
     def expect(self, wall: float) -> None:
         """Work out anew whether it should be dialing, after a poll or a change of the hours."""
+        if not self.fresh:
+            return
+        hours = self.hours
+        if hours is None:
+            self.window_open = self.windows = None
+        else:
+            self.window_open, self.windows = hours.open, hours.windows
+        self.expected = self._is_expected()
         if self.expected != 1.0:
             self.expected_since = None
         elif self.expected_since is None:
@@ -206,9 +267,7 @@ class CampaignState:
     @property
     def polled(self) -> bool:
         """Whether a poll has succeeded, or failed, yet."""
-        return self.last_success is not None or self.error is not None
-
-    # What is shown
+        return self.up is not None
 
     @property
     def calls_in_flight(self) -> bool:
@@ -219,71 +278,23 @@ class CampaignState:
         final = self.lifecycle.final_status
         return final is not None and self.snapshot.status == final
 
-    @property
-    def is_active(self) -> bool:
-        return self.snapshot.status == self.lifecycle.active_status
-
-    @property
-    def info(self) -> Mapping[tuple[str, str], float]:
-        return {(self.campaign.id_label, self.display_name): 1.0}
-
-    @property
-    def up(self) -> float | None:
-        return (0.0 if self.error else 1.0) if self.polled else None
-
-    @property
-    def statuses(self) -> Mapping[str, float] | None:
-        """1 for the current status, 0 for the documented others; a final one is shown for ever."""
-        status = self.snapshot.status
-        if status is None or not (self.fresh or self.is_final):
-            return None
-        shown = dict.fromkeys(self.lifecycle.statuses, 0.0)
-        shown[status] = 1.0
-        return shown
-
-    @property
-    def errors(self) -> Mapping[str, float] | None:
-        return {self.error: 1.0} if self.error else None
-
-    @property
-    def work_remaining(self) -> float | None:
-        remaining = self.shown.work_remaining
-        return None if remaining is None else float(remaining)
-
-    @property
-    def shown_progress(self) -> float | None:
-        return self.last_progress if self.fresh else None
-
-    @property
-    def window_open(self) -> Mapping[str, float] | None:
-        return self.hours.open if self.fresh and self.hours else None
-
-    @property
-    def windows(self) -> float | None:
-        return self.hours.windows if self.fresh and self.hours else None
-
-    @property
-    def expected(self) -> float | None:
-        """Whether silence would be a sign: 1, 0, or None where that can't be known."""
-        hours, snapshot = self.hours, self.snapshot
-        if not self.fresh or hours is None:
-            return None
-        if hours.windows == 0 or not hours.all_open:
-            return 0.0
-        if (snapshot.status is not None and not self.is_active) or snapshot.work_remaining is False:
-            return 0.0
-        if snapshot.status is None or snapshot.work_remaining is None:
-            return None
-        return 1.0
-
-    @property
-    def stall_after(self) -> float | None:
-        floor = self.campaign.stall_after
-        if floor is None or not self.campaign.stall_follows_retry_delay or self.retry_delay is None:
-            return floor
-        return max(floor, 2 * self.retry_delay)
-
     # How it is worked out
+
+    def _work_out_patience(self) -> None:
+        floor = self.campaign.stall_after
+        if floor is not None and self.campaign.stall_follows_retry_delay and self.retry_delay is not None:
+            floor = max(floor, 2 * self.retry_delay)
+        self.stall_after = floor
+
+    def _is_expected(self) -> float | None:
+        hours, remaining = self.hours, self.snapshot.work_remaining
+        if hours is None:
+            return None
+        if hours.windows == 0 or not hours.all_open or remaining is False:
+            return 0.0
+        if self.is_active:
+            return None if remaining is None else 1.0
+        return None if self.snapshot.status is None else 0.0
 
     def _integrate(self, now: float) -> None:
         """Add the time since the last success, if it is short enough to be covered by that one's numbers."""
@@ -332,19 +343,24 @@ class CampaignState:
         return progress
 
     def _count_contacts(self, contacts: Mapping[str, float]) -> None:
-        last, observed = self._contacts, self.observed_contacts
+        last = self._contacts
+        risen: dict[str, float] = {}
+        complete = True
         for bucket in _COUNTED_BUCKETS:
             number = contacts.get(bucket)
             if number is None:
+                complete = False
                 continue
             before = last.get(bucket)
             if before is None:
-                observed = {**(observed or {}), bucket: 0.0}
+                risen[bucket] = 0.0
             elif number > before:
-                observed = {**(observed or {}), bucket: (observed or {}).get(bucket, 0.0) + number - before}
-        self.observed_contacts = observed
+                risen[bucket] = number - before
+        if risen:
+            observed = self.observed_contacts or {}
+            self.observed_contacts = {**observed, **{b: observed.get(b, 0.0) + rise for b, rise in risen.items()}}
         # A bucket that was left out this time is compared with what it was when it was last sent.
-        self._contacts = contacts if contacts.keys() >= last.keys() else {**last, **contacts}
+        self._contacts = contacts if complete else {**last, **contacts}
 
     def _count_calls(self, calls: Mapping[str, float]) -> bool:
         last, observed = self._calls, self.observed_calls

@@ -11,7 +11,8 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from docs.reference import documents
-from exporter.exposition import Board, Exposition
+from exporter.board import Board
+from exporter.exposition import Exposition
 from exporter.metrics import ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, HEALTH_FAMILIES, HEALTH_HISTOGRAMS, Instruments
 
 ROOT = Path(__file__).parent.parent

@@ -1,8 +1,7 @@
 import asyncio
 import gzip
-import math
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import SimpleNamespace
 
 import pytest
@@ -17,7 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
-from exporter.exposition import Board, Exposition
+from exporter.board import Board
+from exporter.exposition import Exposition
 from exporter.health import AccountHealth
 from exporter.labels import clean
 from exporter.metrics import ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, HealthCollector, Instruments
@@ -103,18 +103,18 @@ async def test_the_anyreach_documentations_answer_makes_exactly_these_lines() ->
         f"campaign_active_calls{{{common}}} 8.0",
         f"campaign_concurrency_limit{{{common}}} 10.0",
         f"campaign_up{{{common}}} 1.0",
-        f"campaign_last_success_timestamp_seconds{{{common}}} 1.78e+09",
+        f"campaign_last_success_timestamp_seconds{{{common}}} 1780000000",
         f"campaign_poll_interval_seconds{{{common}}} 15.0",
         f"campaign_stale_after_seconds{{{common}}} 60.0",
         f"campaign_work_remaining{{{common}}} 1.0",
-        f"campaign_last_progress_timestamp_seconds{{{common}}} 1.78e+09",
+        f"campaign_last_progress_timestamp_seconds{{{common}}} 1780000000",
         f"campaign_stall_after_seconds{{{common}}} 3600.0",
         f"campaign_observed_attempts_total{{{common}}} 0.0",
         f'campaign_observed_contacts_total{{{common},bucket="completed"}} 0.0',
         f'campaign_observed_contacts_total{{{common},bucket="exhausted"}} 0.0',
-        f"campaign_observed_seconds_total{{{common}}} 0.0",
-        f"campaign_active_call_seconds_total{{{common}}} 0.0",
-        f"campaign_saturated_seconds_total{{{common}}} 0.0",
+        f"campaign_observed_seconds_total{{{common}}} 0",
+        f"campaign_active_call_seconds_total{{{common}}} 0",
+        f"campaign_saturated_seconds_total{{{common}}} 0",
     ]
 
 
@@ -156,16 +156,16 @@ campaign_info{{{common},campaign_id="6c6f",campaign_name="June Renewals"}} 1.0
         f"campaign_retry_enabled{{{common}}} 1.0",
         f"campaign_retry_threshold{{{common}}} 2.0",
         f"campaign_retry_delay_seconds{{{common}}} 1800.0",
-        f"campaign_created_timestamp_seconds{{{common}}} 1.7802882e+09",
+        f"campaign_created_timestamp_seconds{{{common}}} 1780288200.0",
         f"campaign_up{{{common}}} 1.0",
-        f"campaign_last_success_timestamp_seconds{{{common}}} 1.78e+09",
+        f"campaign_last_success_timestamp_seconds{{{common}}} 1780000000",
         f"campaign_poll_interval_seconds{{{common}}} 15.0",
         f"campaign_stale_after_seconds{{{common}}} 60.0",
         f"campaign_work_remaining{{{common}}} 1.0",
-        f"campaign_last_progress_timestamp_seconds{{{common}}} 1.78e+09",
+        f"campaign_last_progress_timestamp_seconds{{{common}}} 1780000000",
         f"campaign_stall_after_seconds{{{common}}} 3600.0",
         *(f'campaign_observed_calls_total{{{common},status="{status}"}} 0.0' for status in CALL_OUTCOMES),
-        f"campaign_observed_seconds_total{{{common}}} 0.0",
+        f"campaign_observed_seconds_total{{{common}}} 0",
     ]
 
 
@@ -216,7 +216,7 @@ class TestBoard:
     async def test_other_labels_appear_on_every_line(self) -> None:
         june = campaign(Snapshot(status="active", attempts=5.0))
         page = exposition(june)
-        june.campaign = Campaign(account="acme", name="june", id="6c6f", labels=(("team", "renewals"),))
+        june.configure(Campaign(account="acme", name="june", id="6c6f", labels=(("team", "renewals"),)))
 
         page._board.relabel(june)
 
@@ -329,8 +329,16 @@ class Plain(Collector):
                 yield family
 
 
+BY_CLOCK = {family.name for family in CAMPAIGN_FAMILIES if family.by_clock}
+
+
 def sorted_samples(families: Iterable[Metric]) -> list[tuple[str, tuple[tuple[str, str], ...], float]]:
-    return sorted((s.name, tuple(sorted(s.labels.items())), s.value) for family in families for s in family.samples)
+    """All samples; what comes from the clock to the 14 digits that are written of it."""
+    return sorted(
+        (s.name, tuple(sorted(s.labels.items())), float(f"{s.value:.14g}") if s.name in BY_CLOCK else s.value)
+        for family in families
+        for s in family.samples
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -397,14 +405,25 @@ class TestTable:
         assert (check.returncode, check.stdout, check.stderr) == (0, b"", b"")
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0, 0.1, 1e-7, 999999.0, 1e6, 1234567.5, 1.78e9, 1e16, 1e300])
-async def test_numbers_are_written_as_the_client_library_writes_them(value: float) -> None:
-    registry = CollectorRegistry()
-    Gauge("campaign_attempts", "x", registry=registry).set(value)
-    written = generate_latest(registry).decode().splitlines()[-1].split()[1]
+@pytest.mark.parametrize("value", [0.0, 1.0, 0.1, 0.1 + 0.2, 1e-7, 1e6, 1234567.5, 2.0**53, 1e16, 5e-324, 1.7e308])
+@pytest.mark.parametrize(("format", "parse"), [(Format.TEXT, parse_text), (Format.OPENMETRICS, parse_openmetrics)])
+async def test_numbers_are_read_as_they_were_sent(
+    value: float, format: Format, parse: Callable[[str], Iterable[Metric]]
+) -> None:
+    page = exposition(campaign(Snapshot(attempts=value)))
 
-    text = await text_of(exposition(campaign(Snapshot(attempts=value))))
+    written = b"".join(await page.page(format, False, frozenset({"campaign_attempts"}))).decode()
 
-    line = next(line for line in text.splitlines() if line.startswith("campaign_attempts{"))
-    assert line.split()[-1] == written
-    assert math.isclose(float(written), value)
+    (family,) = parse(written)
+    assert [sample.value for sample in family.samples] == [value]
+
+
+async def test_times_are_written_to_fourteen_digits_without_the_noise_of_sums() -> None:
+    state = campaign(Snapshot(status="active"))
+    state.succeeded(Snapshot(status="active"), 1010.123456789, WALL + 0.123456789)
+
+    numbers = dict(line.split("{") for line in own(await text_of(exposition(state))).splitlines() if "{" in line)
+
+    assert state.observed_seconds == 10.123456788999988
+    assert numbers["campaign_observed_seconds_total"].split()[-1] == "10.123456789"
+    assert numbers["campaign_last_success_timestamp_seconds"].split()[-1] == "1780000000.1235"

@@ -37,7 +37,9 @@ MAY_IMPORT: dict[str, AbstractSet[str]] = {
     "discovery": {"providers.anyreach", "state", "hours", "throttle", "errors", "windows"},
     # What is shown
     "metrics": {"state", "health"},
-    "exposition": {"metrics", "state", "negotiation"},
+    "lines": {"metrics"},
+    "board": {"lines", "metrics", "snapshot", "state"},
+    "exposition": {"board", "lines", "metrics", "state", "negotiation"},
     "advice": {"settings"},
     "overview": {"state", "snapshot"},
     "page": {"overview", "snapshot"},

@@ -12,8 +12,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from exporter.board import Board
 from exporter.errors import InvalidResponseError
-from exporter.exposition import Board, Exposition
+from exporter.exposition import Exposition
 from exporter.metrics import CAMPAIGN_FAMILIES
 from exporter.negotiation import Format
 from exporter.providers.anyreach import Anyreach, read_stats
