@@ -22,6 +22,7 @@ from exporter.app import Exporter
 from exporter.loading import load
 from exporter.metrics import Instruments
 from exporter.options import FlagParser, add_flags
+from exporter.plan import plan_of
 from exporter.settings import Settings
 
 _WARM_UP = 1.0
@@ -38,7 +39,7 @@ async def _ours(base_url: str, campaigns: int, interval: float, seconds: float) 
     registry = CollectorRegistry()
     instruments = Instruments(registry, "", "")
     exporter = Exporter(
-        _settings(configuration(base_url, campaigns, interval)), registry, instruments, hide=lambda _: None
+        plan_of(_settings(configuration(base_url, campaigns, interval))), registry, instruments, hide=lambda _: None
     )
     await exporter.start()
     (account,) = exporter.accounts.values()

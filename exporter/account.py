@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 
 from exporter.board import Board
@@ -15,15 +15,15 @@ from exporter.health import AccountHealth
 from exporter.hours import HoursWatch
 from exporter.labels import clean
 from exporter.metrics import Instruments
+from exporter.plan import AccountPlan, Wanted, discovered
 from exporter.poller import AccountPoller, Pace
 from exporter.providers import Provider
 from exporter.providers.anyreach import Anyreach, CampaignRecord, Listing
 from exporter.providers.osvi import Osvi
 from exporter.providers.transport import Transport
-from exporter.settings import AccountSettings, CallingHours, CampaignSettings, PollSettings
+from exporter.settings import AccountSettings, PollSettings
 from exporter.state import AccountState, Campaign, Hours
 from exporter.throttle import Slots, Throttle
-from exporter.windows import Schedule, Window
 
 log = logging.getLogger(__name__)
 
@@ -84,16 +84,6 @@ def transport_of(
     )
 
 
-def schedule_of(hours: CallingHours) -> Schedule:
-    """Read the hours that a user has configured."""
-    day_names = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-    windows = tuple(
-        Window(frozenset(day_names.index(day) for day in window.days), window.start, window.end)
-        for window in hours.windows
-    )
-    return Schedule(hours.timezone, windows)
-
-
 def same_upstream(one: AccountSettings, other: AccountSettings) -> bool:
     """Whether two settings mean the same campaigns, so that what is known of them stays true."""
     return (one.provider, one.base_url, one.organization) == (other.provider, other.base_url, other.organization)
@@ -111,10 +101,9 @@ class Changes:
 class Account:
     """One account at work."""
 
-    def __init__(
-        self, settings: AccountSettings, poll: PollSettings, surroundings: Surroundings, transport: Transport
-    ) -> None:
-        self.settings = settings
+    def __init__(self, plan: AccountPlan, poll: PollSettings, surroundings: Surroundings, transport: Transport) -> None:
+        self.plan = plan
+        self.settings = settings = plan.settings
         self.poll = poll
         self.health = AccountHealth(settings.provider, settings.name)
         self.state = AccountState(settings.provider, settings.name, tuple(sorted(settings.labels.items())))
@@ -146,6 +135,8 @@ class Account:
             self._log_as,
             self._loop.time,
         )
+        self._wanted: Mapping[str, Wanted] = {}
+        """By id, what is polled: configured and discovered campaigns."""
         self._discovered: dict[str, CampaignRecord] = {}
         self._listed = settings.discovery is None
         self._listing_now = asyncio.Event()
@@ -181,9 +172,9 @@ class Account:
             self._in.board.remove(self.poller.remove(campaign_id))
         return len(campaign_ids)
 
-    async def change(self, settings: AccountSettings, poll: PollSettings, transport: Transport | None) -> Changes:
+    async def change(self, plan: AccountPlan, poll: PollSettings, transport: Transport | None) -> Changes:
         """
-        Go on with other settings of the same upstream, keeping all that is known of the campaigns that stay.
+        Go on with another plan for the same upstream, keeping all that is known of the campaigns that stay.
 
         It never gives up its turn on the event loop, so that nobody sees a reload half done.
 
@@ -191,10 +182,11 @@ class Account:
             transport: New connections, where the old ones don't fit any more.
         """
         before, poll_before = self.settings, self.poll
-        if settings == before and poll == poll_before:
+        if plan is self.plan and poll == poll_before:
             return Changes()
         self._stop_loops()
-        self.settings, self.poll = settings, poll
+        self.plan, self.poll = plan, poll
+        self.settings = settings = plan.settings
         self.state.labels = tuple(sorted(settings.labels.items()))
         credentials = (settings.token, settings.token_file, settings.token_env)
         token_is_elsewhere = credentials != (before.token, before.token_file, before.token_env)
@@ -216,7 +208,7 @@ class Account:
             self.health.discovery_success = self.health.discovery_last_success = None
         if settings.calling_windows != "auto":
             self.health.windows_readable = None
-        changes = self._settle_campaigns()
+        changes = self._settle_campaigns(hours_differ=settings.calling_windows != before.calling_windows)
         self._start_loops()
         return changes
 
@@ -242,60 +234,56 @@ class Account:
 
     # Campaigns
 
-    def _wanted(self) -> Iterator[tuple[Campaign, CampaignSettings | None]]:
+    def _all_wanted(self) -> Mapping[str, Wanted]:
         """The campaigns to poll: the configured ones, and the discovered ones that are none of them."""
-        names = set()
-        configured = set()
-        for settings in self.settings.campaigns:
-            configured.add(str(settings.id))
-            names.add(clean(settings.name))
-            yield self._campaign(str(settings.id), settings.name, settings), settings
+        configured = self.plan.campaigns
+        if not self._discovered:
+            return configured
+        wanted = dict(configured)
+        names = {one.campaign.name for one in configured.values()}
         for record in self._discovered.values():
             if record.id in configured or record.external_id in configured:
                 continue
-            name = clean(record.id)
-            if name in names:
+            one = discovered(self.settings, record.id)
+            if one.campaign.name in names:
                 log.warning(
                     "a discovered campaign is not polled: another one has its id as label",
-                    extra=self._log_as | {"campaign": name},
+                    extra=self._log_as | {"campaign": one.campaign.name},
                 )
                 continue
-            names.add(name)
-            yield self._campaign(record.id, name, None), None
+            names.add(one.campaign.name)
+            known = self._wanted.get(record.id)
+            wanted[record.id] = known if known == one else one
+        return wanted
 
-    def _campaign(self, campaign_id: str, name: str, settings: CampaignSettings | None) -> Campaign:
-        account = self.settings
-        own_silence = settings is not None and settings.stall_after is not None
-        return Campaign(
-            account=account.name,
-            name=clean(name),
-            id=campaign_id,
-            labels=tuple(sorted(account.labels_of(settings).items())),
-            stall_after=account.stall_after_of(settings),
-            stall_follows_retry_delay=account.provider == "osvi" and not own_silence and account.stall_after is None,
-        )
+    def _settle_campaigns(self, *, hours_differ: bool = False) -> Changes:
+        """
+        Bring the poller's campaigns in line with those that are wanted.
 
-    def _settle_campaigns(self) -> Changes:
-        """Bring the poller's campaigns in line with those that are wanted."""
+        Args:
+            hours_differ: Where the hours of campaigns that have none of their own come from is another place now.
+        """
         changes = Changes()
         board, targets = self._in.board, self.poller.targets
-        wanted = {campaign.id: (campaign, settings) for campaign, settings in self._wanted()}
-        for campaign_id in [known for known in targets if known not in wanted]:
+        before, self._wanted = self._wanted, self._all_wanted()
+        for campaign_id in [known for known in targets if known not in self._wanted]:
             board.remove(self.poller.remove(campaign_id))
             changes.removed += 1
         new: list[tuple[Campaign, Hours | None]] = []
-        for campaign_id, (campaign, settings) in wanted.items():
-            hours = self._hours(campaign_id, settings)
+        for campaign_id, one in self._wanted.items():
+            if one is before.get(campaign_id) and not hours_differ:
+                continue
+            hours = self._hours(campaign_id)
             target = targets.get(campaign_id)
             if target is None:
-                new.append((campaign, hours))
+                new.append((one.campaign, hours))
                 continue
-            hours_differ = target.state.hours is not hours
+            others = target.state.hours is not hours
             self.poller.set_hours(campaign_id, hours)
-            if target.state.campaign != campaign:
-                target.state.configure(campaign)
+            if target.state.campaign != one.campaign:
+                target.state.configure(one.campaign)
                 board.relabel(target.state)
-            elif not hours_differ:
+            elif not others:
                 continue
             changes.changed += 1
         for state in self.poller.add(new):
@@ -307,10 +295,10 @@ class Account:
         self._windows_now.set()
         return changes
 
-    def _hours(self, campaign_id: str, settings: CampaignSettings | None) -> Hours | None:
-        given = self.settings.calling_hours_of(settings)
+    def _hours(self, campaign_id: str) -> Hours | None:
+        given = self._wanted[campaign_id].hours
         if given is not None:
-            return self._in.watch.of(schedule_of(given))
+            return self._in.watch.of(given)
         match self.settings.calling_windows:
             case "always":
                 return self._in.watch.around_the_clock
@@ -426,15 +414,10 @@ class Account:
         return error
 
     async def _read_windows(self, directory: Directory) -> None:
-        own = {str(campaign.id): campaign for campaign in self.settings.campaigns}
         while True:
             self._windows_now.clear()
             if not self.health.breaker_open:
-                unknown = [
-                    campaign_id
-                    for campaign_id in self.poller.targets
-                    if self.settings.calling_hours_of(own.get(campaign_id)) is None
-                ]
+                unknown = [campaign_id for campaign_id, one in self._wanted.items() if one.hours is None]
                 async for campaign_id in self._windows.read(directory, unknown):
                     self.poller.set_hours(campaign_id, self._windows.hours(campaign_id))
                     self.health.windows_readable = self._windows.readable

@@ -24,9 +24,9 @@ from exporter.listening import serving
 from exporter.metrics import HealthCollector, Instruments
 from exporter.notify import ServiceManager, keep_watchdog_quiet
 from exporter.overview import AccountView, Overview
+from exporter.plan import AccountPlan, Plan, plan_of
 from exporter.providers.transport import Transport
-from exporter.settings import AccountSettings, ConfigurationError, Settings, config_hash
-from exporter.sharding import shard_of
+from exporter.settings import AccountSettings, ConfigurationError, PollSettings, Settings
 from exporter.throttle import Slots
 from exporter.web import create_app, read_runbooks
 from exporter.webconfig import WebConfigFile, WebConfigWatch, protect
@@ -59,7 +59,7 @@ class Exporter:
 
     def __init__(
         self,
-        settings: Settings,
+        plan: Plan,
         registry: CollectorRegistry,
         instruments: Instruments,
         *,
@@ -69,7 +69,7 @@ class Exporter:
         hours_wall: Callable[[], float] = time.time,
         rng: random.Random | None = None,
     ) -> None:
-        self.settings = settings
+        self._plan = plan
         self._configure_log = configure_log
         self.accounts: dict[str, Account] = {}
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -81,7 +81,7 @@ class Exporter:
         self._wall = wall
         self._board = Board()
         self._surroundings = Surroundings(
-            slots=Slots(settings.poll.max_in_flight),
+            slots=Slots(plan.settings.poll.max_in_flight),
             board=self._board,
             watch=HoursWatch(hours_wall),
             instruments=self.instruments,
@@ -103,6 +103,11 @@ class Exporter:
         self._hours_task: asyncio.Task[None] | None = None
 
     @property
+    def settings(self) -> Settings:
+        """Those in force, without the campaigns of their accounts."""
+        return self._plan.settings
+
+    @property
     def ready(self) -> bool:
         """Whether every campaign was polled once; a reload never takes that back."""
         self._ready = self._ready or (self._started and all(account.ready for account in self.accounts.values()))
@@ -115,14 +120,13 @@ class Exporter:
         Raises:
             ConfigurationError: A certificate of an account cannot be used.
         """
-        settings = self.settings
-        accounts = self._make_accounts(self._served(settings), settings)
+        accounts = self._make_accounts(self._plan.accounts.values(), self._plan.settings.poll)
         # All at once: a scrape that comes this early walks over them in a thread.
         self.accounts = {account.settings.name: account for account in accounts}
         for account in accounts:
             await account.start()
         self._started = True
-        self._loaded(settings)
+        self._loaded()
         self._hours_task = asyncio.get_running_loop().create_task(self._watch_hours())
         self._hours_task.add_done_callback(self._ended)
 
@@ -146,8 +150,8 @@ class Exporter:
         """
         async with self._reloading:
             try:
-                settings = await asyncio.to_thread(load)
-                changes = await self._apply(settings)
+                plan = await asyncio.to_thread(lambda: plan_of(load(), self._plan))
+                changes = await self._apply(plan)
             except ConfigurationError as exc:
                 for fault in exc.faults:
                     log.error("the configuration can't be reloaded, the old one stays", extra={"error": fault})
@@ -165,20 +169,20 @@ class Exporter:
         if usable:
             self.instruments.web_config_timestamp.set(self._wall())
 
-    async def _apply(self, settings: Settings) -> Changes:
-        wanted = {account.name: account for account in self._served(settings)}
+    async def _apply(self, plan: Plan) -> Changes:
+        wanted, poll = plan.accounts, plan.settings.poll
         stays = {
             name: account
             for name, account in self.accounts.items()
-            if name in wanted and same_upstream(account.settings, wanted[name])
+            if name in wanted and same_upstream(account.settings, wanted[name].settings)
         }
         self._ready = self.ready
         # Whatever can fail comes first, so that a fault leaves everything as it was.
-        new = self._make_accounts((account for name, account in wanted.items() if name not in stays), settings)
+        new = self._make_accounts((account for name, account in wanted.items() if name not in stays), poll)
         transports = {
-            name: self._make_transport(wanted[name], settings)
+            name: self._make_transport(wanted[name].settings, poll)
             for name, account in stays.items()
-            if _needs_other_connections(account, wanted[name], settings)
+            if _needs_other_connections(account, wanted[name].settings, poll)
         }
         changes = Changes()
         # None of this gives up its turn on the event loop, so that no scrape sees a part of it.
@@ -186,48 +190,40 @@ class Exporter:
         for account in gone:
             changes.removed += account.remove_all()
         for name, account in stays.items():
-            done = await account.change(wanted[name], settings.poll, transports.get(name))
+            done = await account.change(wanted[name], poll, transports.get(name))
             changes.added += done.added
             changes.removed += done.removed
             changes.changed += done.changed
         for account in new:
             await account.start()
             changes.added += len(account.poller.targets)
-        self._surroundings.slots.limit = settings.poll.max_in_flight
+        self._surroundings.slots.limit = poll.max_in_flight
         at_work = stays | {account.settings.name: account for account in new}
         self.accounts = {name: at_work[name] for name in wanted}
-        if settings.web != self.settings.web:
+        if plan.settings.web != self.settings.web:
             log.warning("changes of web.* take effect at the next start")
-        self.settings = settings
-        self._loaded(settings)
+        self._plan = plan
+        self._loaded()
         await asyncio.gather(*(account.stop() for account in gone))
         return changes
 
-    def _loaded(self, settings: Settings) -> None:
+    def _loaded(self) -> None:
+        settings = self.settings
         self._configure_log(settings)
-        for warning in settings.warnings():
+        for warning in self._plan.warnings:
             log.warning(warning)
         self.instruments.reload_successful.set(1)
         self.instruments.reload_timestamp.set(self._wall())
-        self.instruments.config_hash.set(config_hash(settings))
+        self.instruments.config_hash.set(self._plan.config_hash)
         self.instruments.shard_index.set(settings.shard.index)
         self.instruments.shards.set(settings.shard.count)
 
-    @staticmethod
-    def _served(settings: Settings) -> list[AccountSettings]:
-        """The accounts that are this shard's."""
-        shard = settings.shard
-        return [account for account in settings.accounts if shard_of(account.name, shard.count) == shard.index]
+    def _make_accounts(self, plans: Iterable[AccountPlan], poll: PollSettings) -> list[Account]:
+        return [Account(plan, poll, self._surroundings, self._make_transport(plan.settings, poll)) for plan in plans]
 
-    def _make_accounts(self, accounts: Iterable[AccountSettings], settings: Settings) -> list[Account]:
-        return [
-            Account(account, settings.poll, self._surroundings, self._make_transport(account, settings))
-            for account in accounts
-        ]
-
-    def _make_transport(self, account: AccountSettings, settings: Settings) -> Transport:
+    def _make_transport(self, account: AccountSettings, poll: PollSettings) -> Transport:
         try:
-            return transport_of(account, settings.poll, self._wall, self._surroundings.hide)
+            return transport_of(account, poll, self._wall, self._surroundings.hide)
         except OSError as exc:
             raise ConfigurationError(
                 [f"account {account.name!r}: http: the certificates can't be used: {exc}"]
@@ -269,8 +265,8 @@ class Exporter:
             self.failure.set_exception(error)
 
 
-def _needs_other_connections(account: Account, settings: AccountSettings, whole: Settings) -> bool:
-    before, after = account.poll, whole.poll
+def _needs_other_connections(account: Account, settings: AccountSettings, after: PollSettings) -> bool:
+    before = account.poll
     return (
         account.settings.http != settings.http
         or account.settings.max_in_flight != settings.max_in_flight

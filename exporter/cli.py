@@ -19,6 +19,7 @@ from exporter.listening import ListenError, listening, location
 from exporter.loading import config_file, load
 from exporter.metrics import Instruments
 from exporter.options import FlagParser, add_flags
+from exporter.plan import Plan, plan_of
 from exporter.providers.anyreach import Anyreach
 from exporter.settings import ConfigurationError, Settings
 from exporter.webconfig import WebConfigFile
@@ -80,9 +81,9 @@ def _overview() -> str:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    settings = load(arguments)
-    with listening(settings.web.listen_address) as sockets:
-        return _run(_exporter(settings, sockets, lambda: load(arguments), lambda: _content(config_file(arguments))))
+    plan = plan_of(load(arguments))
+    with listening(plan.settings.web.listen_address) as sockets:
+        return _run(_exporter(plan, sockets, lambda: load(arguments), lambda: _content(config_file(arguments))))
 
 
 # What only one command needs is imported by it: the daemon keeps what it imports in memory for as long as it runs.
@@ -97,9 +98,9 @@ def _demo(arguments: argparse.Namespace) -> int:
     async def run(sockets: Sequence[socket.socket]) -> int:
         async with serving(scenario.world) as servers:
             base = scenario.configuration(servers)
-            settings = load(arguments, base=base)
+            plan = plan_of(load(arguments, base=base))
             return await _exporter(
-                settings, sockets, lambda: load(arguments, base=base), lambda: None, hours_wall=clock.time
+                plan, sockets, lambda: load(arguments, base=base), lambda: None, hours_wall=clock.time
             )
 
     # Whatever can be wrong with the flags is told before the simulated providers start.
@@ -158,14 +159,14 @@ def _run(command: Coroutine[None, None, T]) -> T:
 
 
 async def _exporter(
-    settings: Settings,
+    plan: Plan,
     sockets: Sequence[socket.socket],
     load_again: Callable[[], Settings],
     read_file: Callable[[], bytes | None],
     *,
     hours_wall: Callable[[], float] = time.time,
 ) -> int:
-    web_config = _web_config(settings)
+    web_config = _web_config(plan.settings)
     registry = CollectorRegistry()
     instruments = Instruments(registry, __version__, __revision__)
     redactor = logs.Redactor()
@@ -178,9 +179,9 @@ async def _exporter(
             count=lambda level: instruments.log_messages.labels(level).inc(),
         )
 
-    configure_log(settings)
+    configure_log(plan.settings)
     exporter = Exporter(
-        settings, registry, instruments, hide=redactor.add, configure_log=configure_log, hours_wall=hours_wall
+        plan, registry, instruments, hide=redactor.add, configure_log=configure_log, hours_wall=hours_wall
     )
 
     def started() -> None:

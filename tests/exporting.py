@@ -16,6 +16,7 @@ from exporter.app import Exporter
 from exporter.loading import load
 from exporter.metrics import Instruments
 from exporter.negotiation import Format
+from exporter.plan import plan_of
 from exporter.settings import Settings
 
 EPOCH = 1_780_000_000.0
@@ -86,7 +87,7 @@ async def exporting(
     registry = CollectorRegistry()
     hidden: list[str] = []
     exporter = Exporter(
-        settings_of(configuration),
+        plan_of(settings_of(configuration)),
         registry,
         Instruments(registry, "1.2.3", "abc"),
         hide=hidden.append,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from exporter.account import schedule_of
+from exporter.plan import schedule_of
 from exporter.settings import CallingHours
 from exporter.simulator import ROUND_THE_CLOCK, Campaign, Fault, Schedule, World, serving
 from tests.exporting import EPOCH, Running, anyreach_account, exporting, osvi_account, upstream

@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, AbstractSet[str]] = {
     "options": {"configuration_file", "settings"},
     "credentials": {"errors", "settings"},
     "loading": {"configuration_file", "credentials", "options", "settings"},
+    "plan": {"labels", "settings", "sharding", "state", "windows"},
     "webconfig": {"basic_auth", "configuration_file", "settings"},
     # What providers say
     "providers": {"snapshot"},

@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry
 from exporter.app import Exporter, serve
 from exporter.listening import listening, location
 from exporter.metrics import Instruments
+from exporter.plan import plan_of
 from exporter.simulator import (
     DAYS,
     ROUND_THE_CLOCK,
@@ -233,7 +234,7 @@ async def exporter_on(configuration: dict[str, Any], clock: SimulatedClock) -> A
     settings = settings_of(configuration | {"web": {"listen_address": "127.0.0.1:0"}})
     registry = CollectorRegistry()
     served = Exporter(
-        settings, registry, Instruments(registry, "1.2.3", "abc"), hide=lambda secret: None, hours_wall=clock
+        plan_of(settings), registry, Instruments(registry, "1.2.3", "abc"), hide=lambda secret: None, hours_wall=clock
     )
     started = asyncio.Event()
     with listening(settings.web.listen_address) as (sock,):

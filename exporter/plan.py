@@ -1,0 +1,115 @@
+"""
+What this process has to do by its configuration: the campaigns to poll, ready to be compared with those before.
+
+All of it is worked out from the settings alone, so that a reload does it in a thread. The settings of the single
+campaigns, which would take as much memory again, are not kept.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from exporter.labels import clean
+from exporter.settings import AccountSettings, CallingHours, CampaignSettings, Settings, config_hash
+from exporter.sharding import shard_of
+from exporter.state import Campaign
+from exporter.windows import Schedule, Window
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A campaign that is to be polled, and the hours that are configured for it; None where none are."""
+
+    campaign: Campaign
+    hours: Schedule | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountPlan:
+    """The settings of an account, without its campaigns, and these by id."""
+
+    settings: AccountSettings
+    campaigns: Mapping[str, Wanted]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """
+    The settings, without their campaigns, and the accounts of this shard by name.
+
+    Attributes:
+        warnings: Sentences about what is allowed and probably not meant.
+    """
+
+    settings: Settings
+    accounts: Mapping[str, AccountPlan]
+    config_hash: int
+    warnings: tuple[str, ...]
+
+
+def plan_of(settings: Settings, before: Plan | None = None) -> Plan:
+    """
+    Work out the plan of some settings.
+
+    Args:
+        before: The plan in force. Accounts and campaigns that are as they were are the same objects again.
+    """
+    old_accounts = before.accounts if before else {}
+    accounts = {}
+    for account in settings.accounts:
+        if shard_of(account.name, settings.shard.count) == settings.shard.index:
+            accounts[account.name] = _account_plan(account, old_accounts.get(account.name))
+    bare = settings.model_copy(update={"accounts": tuple(map(_without_campaigns, settings.accounts))})
+    return Plan(bare, accounts, config_hash(settings), tuple(settings.warnings()))
+
+
+def _account_plan(account: AccountSettings, before: AccountPlan | None) -> AccountPlan:
+    old_campaigns: Mapping[str, Wanted] = before.campaigns if before else {}
+    campaigns = {}
+    for wanted in _configured(account):
+        old = old_campaigns.get(wanted.campaign.id)
+        campaigns[wanted.campaign.id] = old if old == wanted else wanted
+    plan = AccountPlan(_without_campaigns(account), campaigns)
+    return before if before == plan else plan
+
+
+def _without_campaigns(account: AccountSettings) -> AccountSettings:
+    return account.model_copy(update={"campaigns": ()})
+
+
+def _configured(account: AccountSettings) -> Iterator[Wanted]:
+    # Mostly all campaigns have the hours of their account.
+    schedules: dict[int, Schedule] = {}
+    for settings in account.campaigns:
+        hours = account.calling_hours_of(settings)
+        if hours is not None and id(hours) not in schedules:
+            schedules[id(hours)] = schedule_of(hours)
+        campaign = _campaign(account, str(settings.id), settings.name, settings)
+        yield Wanted(campaign, None if hours is None else schedules[id(hours)])
+
+
+def discovered(account: AccountSettings, campaign_id: str) -> Wanted:
+    """What is wanted of a campaign that the provider lists and the configuration does not name."""
+    hours = account.calling_hours_of(None)
+    return Wanted(_campaign(account, campaign_id, campaign_id, None), None if hours is None else schedule_of(hours))
+
+
+def _campaign(account: AccountSettings, campaign_id: str, name: str, settings: CampaignSettings | None) -> Campaign:
+    own_silence = settings is not None and settings.stall_after is not None
+    return Campaign(
+        account=account.name,
+        name=clean(name),
+        id=campaign_id,
+        labels=tuple(sorted(account.labels_of(settings).items())),
+        stall_after=account.stall_after_of(settings),
+        stall_follows_retry_delay=account.provider == "osvi" and not own_silence and account.stall_after is None,
+    )
+
+
+def schedule_of(hours: CallingHours) -> Schedule:
+    """Read the hours that a user has configured."""
+    day_names = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+    windows = tuple(
+        Window(frozenset(day_names.index(day) for day in window.days), window.start, window.end)
+        for window in hours.windows
+    )
+    return Schedule(hours.timezone, windows)
