@@ -86,10 +86,11 @@ class Document:
 
     def _value(self, node: yaml.Node, key: Key) -> Any:
         if isinstance(node, yaml.ScalarNode):
+            # A copy: the parser's own strings would each keep the memory around them, which the nodes leave behind.
             if node.tag == _PLAIN_TAG:
-                return plain(node.value)
+                return plain(node.value.encode().decode())
             if node.tag == _STRING_TAG:
-                return node.value
+                return node.value.encode().decode()
         elif node.tag == "tag:yaml.org,2002:seq":
             return [self._value(item, (*key, index)) for index, item in enumerate(node.value)]
         elif node.tag == "tag:yaml.org,2002:map":
