@@ -43,6 +43,8 @@ def _families(campaigns: Sequence[CampaignState]) -> Iterator[Metric]:
             reading = one.read(state)
             if isinstance(reading, float):
                 family.add_metric(labels, reading)
+            elif isinstance(reading, tuple):
+                family.add_metric((*labels, *reading), 1.0)
             else:
                 for key, value in (reading or {}).items():
                     family.add_metric((*labels, *((key,) if isinstance(key, str) else key)), value)

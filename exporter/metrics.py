@@ -1,8 +1,8 @@
 """
 The metric families of campaigns and accounts, as tables: adding a metric is adding a row.
 
-A row reads a number, a mapping from label value to number, or None for "no sample". The exporter's own metrics are
-ordinary instruments of prometheus-client, declared in `Instruments`.
+A row reads a number, a mapping from label value to number, the label values of a single 1, or None for "no sample".
+The exporter's own metrics are ordinary instruments of prometheus-client, declared in `Instruments`.
 """
 
 import platform
@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from exporter.health import AccountHealth, Distribution
 from exporter.state import AccountState, CampaignState
 
-Reading = float | Mapping[str, float] | Mapping[tuple[str, str], float] | None
+Reading = float | Mapping[str, float] | Mapping[tuple[str, str], float] | tuple[str, str] | None
 Subject = TypeVar("Subject")
 
 

@@ -165,8 +165,9 @@ class CampaignState:
         # What is shown: brought up to date by whatever changes it, since each poll reads all of it.
         self.shown = NOTHING
         """The last good snapshot, or nothing when it is no longer fresh."""
-        self.info: Mapping[tuple[str, str], float] = {}
         self.display_name = ""
+        self.info: tuple[str, str]
+        """Its id as a label value, and its display name."""
         self.up: float | None = None
         self.error: str | None = None
         """Reason of the last poll's failure; None when it succeeded."""
@@ -197,14 +198,14 @@ class CampaignState:
     def configure(self, campaign: Campaign) -> None:
         """Take in what the configuration says of it."""
         self.campaign = campaign
-        self.info = {(campaign.id_label, self.display_name): 1.0}
+        self.info = (campaign.id_label, self.display_name)
         self._work_out_patience()
 
     def rename(self, name: str) -> None:
         """Take in the name that the provider gives it, a valid label value."""
         if name != self.display_name:
             self.display_name = name
-            self.info = {(self.campaign.id_label, name): 1.0}
+            self.info = (self.campaign.id_label, name)
 
     def succeeded(self, snapshot: Snapshot, now: float, wall: float) -> None:
         """Take in a successful poll that ended at `now`."""

@@ -3,6 +3,7 @@ import gzip
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -321,7 +322,13 @@ class Plain(Collector):
                     **dict(state.campaign.labels),
                 }
                 reading = row.read(state)
-                by_key = {(): reading} if isinstance(reading, float | int) else reading or {}
+                by_key: Mapping[Any, float] = (
+                    {(): reading}
+                    if isinstance(reading, float | int)
+                    else {reading: 1.0}
+                    if isinstance(reading, tuple)
+                    else reading or {}
+                )
                 for key, value in by_key.items():
                     keys = (key,) if isinstance(key, str) else key
                     family.samples.append(Sample(row.name, common | dict(zip(row.labels, keys, strict=True)), value))
