@@ -331,7 +331,7 @@ async def serve(
             loop.create_task(_reload_on_signal(reload_now, reload)),
             loop.create_task(_reload_on_change(exporter, watch_file, reload)),
             loop.create_task(keep_watchdog_quiet(manager)),
-            loop.create_task(_spare_the_collector(exporter)),
+            loop.create_task(spare_the_collector(exporter)),
         ]
         if watch:
             loops.append(loop.create_task(watch.run()))
@@ -371,7 +371,7 @@ async def _signals(
             loop.remove_signal_handler(number)
 
 
-async def _spare_the_collector(exporter: Exporter) -> None:
+async def spare_the_collector(exporter: Exporter) -> None:
     """
     Keep what stays for long out of sight of the garbage collector.
 

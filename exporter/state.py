@@ -299,7 +299,6 @@ class CampaignState:
 
     def _integrate(self, now: float) -> None:
         """Add the time since the last success, if it is short enough to be covered by that one's numbers."""
-        before = self.snapshot
         if self.observed_seconds is None or self.last_success is None:
             self.observed_seconds = 0.0
             return
@@ -307,25 +306,24 @@ class CampaignState:
         if elapsed > self.stale_after:
             return
         self.observed_seconds += elapsed
-        if before.active_calls is None:
+        active = self.snapshot.active_calls
+        if active is None:
             return
         if self.active_call_seconds is not None:
-            self.active_call_seconds += elapsed * before.active_calls
-        limit = before.concurrency_limit
-        if self.saturated_seconds is not None and limit is not None and before.active_calls >= limit > 0:
+            self.active_call_seconds += elapsed * active
+        limit = self.snapshot.concurrency_limit
+        if self.saturated_seconds is not None and limit is not None and active >= limit > 0:
             self.saturated_seconds += elapsed
 
     def _count_rises(self, snapshot: Snapshot) -> bool:
         """Add what rose since each number was last known; True when that, or a call in progress, is progress."""
-        progress = snapshot.contacts is not None and snapshot.contacts.get("in_progress", 0.0) > 0
-        if snapshot.active_calls is not None and self.active_call_seconds is None:
-            self.active_call_seconds = 0.0
-        if (
-            snapshot.concurrency_limit is not None
-            and snapshot.active_calls is not None
-            and self.saturated_seconds is None
-        ):
-            self.saturated_seconds = 0.0
+        contacts, calls = snapshot.contacts, snapshot.calls
+        progress = contacts is not None and contacts.get("in_progress", 0.0) > 0
+        if self.saturated_seconds is None and snapshot.active_calls is not None:
+            if self.active_call_seconds is None:
+                self.active_call_seconds = 0.0
+            if snapshot.concurrency_limit is not None:
+                self.saturated_seconds = 0.0
         if (attempts := snapshot.attempts) is not None:
             if self._last_attempts is None or self.observed_attempts is None:
                 self.observed_attempts = 0.0
@@ -337,10 +335,10 @@ class CampaignState:
         if (made := snapshot.calls_made) is not None:
             progress |= self._last_calls_made is not None and made > self._last_calls_made
             self._last_calls_made = made
-        if snapshot.contacts is not None:
-            self._count_contacts(snapshot.contacts)
-        if snapshot.calls is not None:
-            progress |= self._count_calls(snapshot.calls)
+        if contacts is not None:
+            self._count_contacts(contacts)
+        if calls is not None:
+            progress |= self._count_calls(calls)
         return progress
 
     def _count_contacts(self, contacts: Mapping[str, float]) -> None:
@@ -358,8 +356,10 @@ class CampaignState:
             elif number > before:
                 risen[bucket] = number - before
         if risen:
-            observed = self.observed_contacts or {}
-            self.observed_contacts = {**observed, **{b: observed.get(b, 0.0) + rise for b, rise in risen.items()}}
+            observed = dict(self.observed_contacts or {})
+            for bucket, rise in risen.items():
+                observed[bucket] = observed.get(bucket, 0.0) + rise
+            self.observed_contacts = observed
         # A bucket that was left out this time is compared with what it was when it was last sent.
         self._contacts = contacts if complete else {**last, **contacts}
 
@@ -382,12 +382,13 @@ class CampaignState:
 
     def _bounded(self, snapshot: Snapshot) -> Snapshot:
         """Bound what becomes a label: documented values pass as they are, invented ones within their budget."""
-        if snapshot.status is not None and snapshot.status not in self.lifecycle.statuses:
-            snapshot = snapshot._replace(status=self._budget("status", self.lifecycle.statuses).admit(snapshot.status))
-        if snapshot.contacts is not None and tuple(snapshot.contacts) != CONTACT_BUCKETS:
-            snapshot = snapshot._replace(contacts=self._budget("bucket", CONTACT_BUCKETS).fold(snapshot.contacts))
-        if snapshot.calls is not None and tuple(snapshot.calls) != CALL_OUTCOMES:
-            snapshot = snapshot._replace(calls=self._budget("calls", _KNOWN_CALLS).fold(snapshot.calls))
+        status, contacts, calls = snapshot.status, snapshot.contacts, snapshot.calls
+        if status is not None and status not in self.lifecycle.statuses:
+            snapshot = snapshot._replace(status=self._budget("status", self.lifecycle.statuses).admit(status))
+        if contacts is not None and tuple(contacts) != CONTACT_BUCKETS:
+            snapshot = snapshot._replace(contacts=self._budget("bucket", CONTACT_BUCKETS).fold(contacts))
+        if calls is not None and tuple(calls) != CALL_OUTCOMES:
+            snapshot = snapshot._replace(calls=self._budget("calls", _KNOWN_CALLS).fold(calls))
         if snapshot.queues:
             snapshot = snapshot._replace(queues=self._bounded_agents("queues", snapshot.queues))
         if snapshot.queued_contacts:
@@ -443,16 +444,17 @@ class AccountState:
         snapshot = campaign.snapshot
         if snapshot.active_calls is None and snapshot.contacts is None:
             return
-        if self.observed_seconds is not None and now - self._last_success <= self.stale_after:
-            self.observed_seconds += now - self._last_success
+        elapsed = now - self._last_success
+        if self.observed_seconds is not None and elapsed <= self.stale_after:
+            self.observed_seconds += elapsed
             if self._saturated and self.saturated_seconds is not None:
-                self.saturated_seconds += now - self._last_success
+                self.saturated_seconds += elapsed
         self.forget(campaign)
         in_progress = (snapshot.contacts or {}).get("in_progress", 0.0)
         self._remember(campaign, now, snapshot.active_calls or 0.0, in_progress)
         self._last_success = now
-        if snapshot.concurrency_limit is not None:
-            self._limit = snapshot.concurrency_limit
+        if (limit := snapshot.concurrency_limit) is not None:
+            self._limit = limit
             if self.observed_seconds is None:
                 self.observed_seconds = self.saturated_seconds = 0.0
         active = self.active_calls(now)

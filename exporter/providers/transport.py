@@ -214,7 +214,7 @@ def number(value: object) -> float | None:
 def count(value: object) -> float | None:
     """A number of things: `8`, `8.0` and `"8"` are 8; None for what `number` refuses, and for a fraction."""
     if type(value) is int and 0 <= value < 1 << 53:
-        return float(value)
+        return value + 0.0
     read = number(value)
     return read if read is not None and read.is_integer() else None
 
@@ -225,7 +225,7 @@ def counts(values: Mapping[str, object]) -> dict[str, float]:
     for name, value in values.items():
         # The ordinary case, without a call for each.
         if type(value) is int and 0 <= value < 1 << 53:
-            found[name] = float(value)
+            found[name] = value + 0.0
         elif (read := count(value)) is not None:
             found[name] = read
     return found
