@@ -15,7 +15,7 @@ from exporter.health import AccountHealth
 from exporter.hours import HoursWatch
 from exporter.labels import clean
 from exporter.metrics import Instruments
-from exporter.plan import AccountPlan, Wanted, discovered
+from exporter.plan import AccountPlan, discovered
 from exporter.poller import AccountPoller, Pace
 from exporter.providers import Provider
 from exporter.providers.anyreach import Anyreach, CampaignRecord, Listing
@@ -135,7 +135,7 @@ class Account:
             self._log_as,
             self._loop.time,
         )
-        self._wanted: Mapping[str, Wanted] = {}
+        self._wanted: Mapping[str, Campaign] = {}
         """By id, what is polled: configured and discovered campaigns."""
         self._discovered: dict[str, CampaignRecord] = {}
         self._listed = settings.discovery is None
@@ -234,26 +234,26 @@ class Account:
 
     # Campaigns
 
-    def _all_wanted(self) -> Mapping[str, Wanted]:
+    def _all_wanted(self) -> Mapping[str, Campaign]:
         """The campaigns to poll: the configured ones, and the discovered ones that are none of them."""
         configured = self.plan.campaigns
         if not self._discovered:
             return configured
         wanted = dict(configured)
-        names = {one.campaign.name for one in configured.values()}
+        names = {campaign.name for campaign in configured.values()}
         for record in self._discovered.values():
             if record.id in configured or record.external_id in configured:
                 continue
-            one = discovered(self.settings, record.id)
-            if one.campaign.name in names:
+            campaign = discovered(self.settings, record.id)
+            if campaign.name in names:
                 log.warning(
                     "a discovered campaign is not polled: another one has its id as label",
-                    extra=self._log_as | {"campaign": one.campaign.name},
+                    extra=self._log_as | {"campaign": campaign.name},
                 )
                 continue
-            names.add(one.campaign.name)
+            names.add(campaign.name)
             known = self._wanted.get(record.id)
-            wanted[record.id] = known if known == one else one
+            wanted[record.id] = known if known == campaign else campaign
         return wanted
 
     def _settle_campaigns(self, *, hours_differ: bool = False) -> Changes:
@@ -270,18 +270,18 @@ class Account:
             board.remove(self.poller.remove(campaign_id))
             changes.removed += 1
         new: list[tuple[Campaign, Hours | None]] = []
-        for campaign_id, one in self._wanted.items():
-            if one is before.get(campaign_id) and not hours_differ:
+        for campaign_id, campaign in self._wanted.items():
+            if campaign is before.get(campaign_id) and not hours_differ:
                 continue
-            hours = self._hours(campaign_id)
+            hours = self._hours(campaign)
             target = targets.get(campaign_id)
             if target is None:
-                new.append((one.campaign, hours))
+                new.append((campaign, hours))
                 continue
             others = target.state.hours is not hours
             self.poller.set_hours(campaign_id, hours)
-            if target.state.campaign != one.campaign:
-                target.state.configure(one.campaign)
+            if target.state.campaign != campaign:
+                target.state.configure(campaign)
                 board.relabel(target.state)
             elif not others:
                 continue
@@ -295,15 +295,14 @@ class Account:
         self._windows_now.set()
         return changes
 
-    def _hours(self, campaign_id: str) -> Hours | None:
-        given = self._wanted[campaign_id].hours
-        if given is not None:
-            return self._in.watch.of(given)
+    def _hours(self, campaign: Campaign) -> Hours | None:
+        if campaign.hours is not None:
+            return self._in.watch.of(campaign.hours)
         match self.settings.calling_windows:
             case "always":
                 return self._in.watch.around_the_clock
             case "auto":
-                return self._windows.hours(campaign_id)
+                return self._windows.hours(campaign.id)
         return None
 
     def _name(self, campaign_id: str, record: CampaignRecord) -> None:
@@ -417,7 +416,7 @@ class Account:
         while True:
             self._windows_now.clear()
             if not self.health.breaker_open:
-                unknown = [campaign_id for campaign_id, one in self._wanted.items() if one.hours is None]
+                unknown = [campaign.id for campaign in self._wanted.values() if campaign.hours is None]
                 async for campaign_id in self._windows.read(directory, unknown):
                     self.poller.set_hours(campaign_id, self._windows.hours(campaign_id))
                     self.health.windows_readable = self._windows.readable

@@ -16,19 +16,11 @@ from exporter.windows import Schedule, Window
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """A campaign that is to be polled, and the hours that are configured for it; None where none are."""
-
-    campaign: Campaign
-    hours: Schedule | None
-
-
-@dataclass(frozen=True, slots=True)
 class AccountPlan:
     """The settings of an account, without its campaigns, and these by id."""
 
     settings: AccountSettings
-    campaigns: Mapping[str, Wanted]
+    campaigns: Mapping[str, Campaign]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +55,11 @@ def plan_of(settings: Settings, before: Plan | None = None) -> Plan:
 
 
 def _account_plan(account: AccountSettings, before: AccountPlan | None) -> AccountPlan:
-    old_campaigns: Mapping[str, Wanted] = before.campaigns if before else {}
+    old_campaigns: Mapping[str, Campaign] = before.campaigns if before else {}
     campaigns = {}
-    for wanted in _configured(account):
-        old = old_campaigns.get(wanted.campaign.id)
-        campaigns[wanted.campaign.id] = old if old == wanted else wanted
+    for campaign in _configured(account):
+        old = old_campaigns.get(campaign.id)
+        campaigns[campaign.id] = old if old == campaign else campaign
     plan = AccountPlan(_without_campaigns(account), campaigns)
     return before if before == plan else plan
 
@@ -76,32 +68,34 @@ def _without_campaigns(account: AccountSettings) -> AccountSettings:
     return account.model_copy(update={"campaigns": ()})
 
 
-def _configured(account: AccountSettings) -> Iterator[Wanted]:
+def _configured(account: AccountSettings) -> Iterator[Campaign]:
     # Mostly all campaigns have the hours of their account.
     schedules: dict[int, Schedule] = {}
     for settings in account.campaigns:
         hours = account.calling_hours_of(settings)
         if hours is not None and id(hours) not in schedules:
             schedules[id(hours)] = schedule_of(hours)
-        campaign = _campaign(account, str(settings.id), settings.name, settings)
-        yield Wanted(campaign, None if hours is None else schedules[id(hours)])
+        yield _campaign(account, str(settings.id), settings, None if hours is None else schedules[id(hours)])
 
 
-def discovered(account: AccountSettings, campaign_id: str) -> Wanted:
-    """What is wanted of a campaign that the provider lists and the configuration does not name."""
+def discovered(account: AccountSettings, campaign_id: str) -> Campaign:
+    """What is known beforehand of a campaign that the provider lists and the configuration does not name."""
     hours = account.calling_hours_of(None)
-    return Wanted(_campaign(account, campaign_id, campaign_id, None), None if hours is None else schedule_of(hours))
+    return _campaign(account, campaign_id, None, None if hours is None else schedule_of(hours))
 
 
-def _campaign(account: AccountSettings, campaign_id: str, name: str, settings: CampaignSettings | None) -> Campaign:
+def _campaign(
+    account: AccountSettings, campaign_id: str, settings: CampaignSettings | None, hours: Schedule | None
+) -> Campaign:
     own_silence = settings is not None and settings.stall_after is not None
     return Campaign(
         account=account.name,
-        name=clean(name),
+        name=clean(settings.name if settings else campaign_id),
         id=campaign_id,
         labels=tuple(sorted(account.labels_of(settings).items())),
         stall_after=account.stall_after_of(settings),
         stall_follows_retry_delay=account.provider == "osvi" and not own_silence and account.stall_after is None,
+        hours=hours,
     )
 
 

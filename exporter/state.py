@@ -82,6 +82,8 @@ class Campaign:
     """Seconds of silence that mean a stall while dialing is expected; None for never."""
     stall_follows_retry_delay: bool = False
     """Whether twice the retry delay counts where it is longer than `stall_after`."""
+    hours: Schedule | None = None
+    """The configured hours; None where none are."""
     id_label: str = field(init=False)
     """The id as a label value; requests take the id itself."""
 
