@@ -166,7 +166,8 @@ class Account:
         await self._transport.__aexit__(None, None, None)
 
     def remove_all(self) -> int:
-        """Take all campaigns off the page."""
+        """Take all campaigns off the page, and list no others."""
+        self._stop_loops()
         campaign_ids = tuple(self.poller.targets)
         for campaign_id in campaign_ids:
             self._in.board.remove(self.poller.remove(campaign_id))
@@ -244,7 +245,7 @@ class Account:
         for record in self._discovered.values():
             if record.id in configured or record.external_id in configured:
                 continue
-            campaign = discovered(self.settings, record.id)
+            campaign = discovered(self.plan, record.id)
             if campaign.name in names:
                 log.warning(
                     "a discovered campaign is not polled: another one has its id as label",

@@ -37,7 +37,7 @@ class Family(Generic[Subject]):
 
 @dataclass(frozen=True, slots=True)
 class CampaignFamily:
-    """One row about campaigns; a path in place of a function, since one getter reads all of them at once."""
+    """One row about campaigns; a path in place of a function, since what writes its lines is compiled from it."""
 
     name: str
     type: Literal["gauge", "counter"]

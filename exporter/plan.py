@@ -5,7 +5,7 @@ All of it is worked out from the settings alone, so that a reload does it in a t
 campaigns, which would take as much memory again, are not kept.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from exporter.labels import clean
@@ -17,9 +17,15 @@ from exporter.windows import Schedule, Window
 
 @dataclass(frozen=True, slots=True)
 class AccountPlan:
-    """The settings of an account, without its campaigns, and these by id."""
+    """
+    The settings of an account, without its campaigns, and these by id.
+
+    Attributes:
+        hours: Configured for all its campaigns that have none of their own, discovered ones too; None where none are.
+    """
 
     settings: AccountSettings
+    hours: Schedule | None
     campaigns: Mapping[str, Campaign]
 
 
@@ -56,11 +62,14 @@ def plan_of(settings: Settings, before: Plan | None = None) -> Plan:
 
 def _account_plan(account: AccountSettings, before: AccountPlan | None) -> AccountPlan:
     old_campaigns: Mapping[str, Campaign] = before.campaigns if before else {}
+    hours = schedule_of(account.calling_hours) if account.calling_hours else None
     campaigns = {}
-    for campaign in _configured(account):
+    for settings in account.campaigns:
+        own_hours = schedule_of(settings.calling_hours) if settings.calling_hours else hours
+        campaign = _campaign(account, str(settings.id), settings, own_hours)
         old = old_campaigns.get(campaign.id)
         campaigns[campaign.id] = old if old == campaign else campaign
-    plan = AccountPlan(_without_campaigns(account), campaigns)
+    plan = AccountPlan(_without_campaigns(account), hours, campaigns)
     return before if before == plan else plan
 
 
@@ -68,20 +77,9 @@ def _without_campaigns(account: AccountSettings) -> AccountSettings:
     return account.model_copy(update={"campaigns": ()})
 
 
-def _configured(account: AccountSettings) -> Iterator[Campaign]:
-    # Mostly all campaigns have the hours of their account.
-    schedules: dict[int, Schedule] = {}
-    for settings in account.campaigns:
-        hours = account.calling_hours_of(settings)
-        if hours is not None and id(hours) not in schedules:
-            schedules[id(hours)] = schedule_of(hours)
-        yield _campaign(account, str(settings.id), settings, None if hours is None else schedules[id(hours)])
-
-
-def discovered(account: AccountSettings, campaign_id: str) -> Campaign:
+def discovered(plan: AccountPlan, campaign_id: str) -> Campaign:
     """What is known beforehand of a campaign that the provider lists and the configuration does not name."""
-    hours = account.calling_hours_of(None)
-    return _campaign(account, campaign_id, None, None if hours is None else schedule_of(hours))
+    return _campaign(plan.settings, campaign_id, None, plan.hours)
 
 
 def _campaign(

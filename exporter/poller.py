@@ -344,7 +344,8 @@ class AccountPoller:
         try:
             snapshot = await self.provider.poll(state.campaign.id)
         except PollError as exc:
-            error = exc
+            # The traceback would tie this frame to itself, for the garbage collector to undo.
+            error = exc.with_traceback(None)
         except Exception as exc:  # noqa: BLE001 -- a defect in one provider must not silence all other campaigns
             error = InternalError(f"a defect of the exporter: {type(exc).__name__}")
             error.__cause__ = exc
@@ -419,10 +420,10 @@ class AccountPoller:
 
     def _queue_at(self, target: Target, due: float) -> None:
         target.due = due = ceil(due * _MOMENTS) / _MOMENTS
-        self._queued += 1
         if self._queued > 2 * len(self.targets) + _SLICE:
             # Entries that have been superseded are dropped as they come up; here they have become too many.
             self._drop_superseded()
+        self._queued += 1
         waiting = self._queue.get(due)
         if waiting is not None:
             waiting.append(target)
@@ -432,9 +433,13 @@ class AccountPoller:
         self._arm(due)
 
     def _drop_superseded(self) -> None:
+        valid = {}
         for moment, waiting in self._queue.items():
-            waiting[:] = [target for target in waiting if moment == target.due and not target.polling]
-        self._queued = sum(map(len, self._queue.values()))
+            if still := [target for target in waiting if moment == target.due and not target.polling]:
+                valid[moment] = still
+        self._queue, self._moments = valid, list(valid)
+        heapq.heapify(self._moments)
+        self._queued = sum(map(len, valid.values()))
 
     def _spread(self, targets: list[Target], seconds: float) -> None:
         """Queue campaigns evenly over a time that begins now."""

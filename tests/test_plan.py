@@ -86,13 +86,13 @@ def test_what_an_account_says_for_all_reaches_its_campaigns() -> None:
 
 
 def test_a_discovered_campaign_has_its_id_as_name_and_what_the_account_says() -> None:
-    account = plan(labels={"team": "renewals"}, calling_hours=HOURS, discovery={}).accounts["acme-us"].settings
+    account = plan(labels={"team": "renewals"}, calling_hours=HOURS, discovery={}).accounts["acme-us"]
 
     campaign = discovered(account, "6c6f")
 
     assert (campaign.id, campaign.name) == ("6c6f", "6c6f")
     assert campaign.labels == (("team", "renewals"),)
-    assert campaign.hours is not None
+    assert campaign.hours is account.hours is not None
 
 
 def test_only_the_accounts_of_this_shard_are_planned_and_all_count_for_the_hash() -> None:

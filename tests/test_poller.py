@@ -1,6 +1,7 @@
 """Every campaign at its own pace, within the budget, and with patience when polls fail."""
 
 import asyncio
+import gc
 import logging
 from collections import Counter
 from dataclasses import replace
@@ -762,6 +763,38 @@ class TestMembership:
         for rig in rigs[1:]:
             await rig.poller.stop()
         assert slots.taken == 0
+
+
+async def test_moments_that_have_been_superseded_do_not_pile_up() -> None:
+    rig = Rig(ScriptedProvider(CLOSED))
+    rig.add_many(300)
+    await asyncio.sleep(20)
+    for seconds in range(40):
+        pace = replace(PACE, closed=PACE.closed + seconds)
+        rig.poller.set_pace(pace, rig.throttle.rate, rig.throttle.max_in_flight)
+        await asyncio.sleep(2)
+    assert len(rig.poller._queue) == len(rig.poller._moments) < 1000
+    await rig.poller.stop()
+
+
+async def test_failed_polls_leave_nothing_to_the_garbage_collector() -> None:
+    class Failing(ScriptedProvider):
+        async def poll(self, campaign_id: str) -> Snapshot:
+            raise ServerFaultError(campaign_id)
+
+    rig = Rig(Failing())
+    rig.add_many(30)
+    await asyncio.sleep(100)
+    gc.collect()
+    gc.disable()
+    try:
+        polls = rig.health.polls["server_error"]
+        await asyncio.sleep(1000)
+        assert rig.health.polls["server_error"] > polls + 50
+        assert gc.collect() < 50
+    finally:
+        gc.enable()
+    await rig.poller.stop()
 
 
 async def test_every_reason_is_counted_under_its_own_name() -> None:

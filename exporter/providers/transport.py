@@ -343,8 +343,8 @@ class Transport:
                 else:
                     await _drain(content)
             finally:
-                # At its end the answer has given its connection back by itself.
-                if not content.at_eof():
+                # At its end an answer has closed itself and given its connection back, but not after a 101.
+                if not response.closed:
                     response.release()
         except (aiohttp.ClientError, OSError, UnicodeError) as exc:
             # The cause stays out of tracebacks: aiohttp's quotes what was received, which may repeat the token.

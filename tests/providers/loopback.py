@@ -14,6 +14,8 @@ DATA = Path(__file__).parents[1] / "data"
 
 Answer = bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]
 
+MAX_IN_FLIGHT = 4
+
 
 class Loopback:
     """
@@ -118,7 +120,12 @@ def transport(
 ) -> Transport:
     """A transport with limits that suit a test."""
     return Transport(
-        base_url, timeout=timeout, max_body_bytes=max_body_bytes, max_in_flight=4, keepalive=60, proxy_url=proxy_url
+        base_url,
+        timeout=timeout,
+        max_body_bytes=max_body_bytes,
+        max_in_flight=MAX_IN_FLIGHT,
+        keepalive=60,
+        proxy_url=proxy_url,
     )
 
 

@@ -14,7 +14,17 @@ from exporter.providers.anyreach import Anyreach
 from exporter.providers.osvi import Osvi
 from exporter.providers.transport import Transport
 from exporter.snapshot import Snapshot
-from tests.providers.loopback import Answer, Loopback, body_of, http, recorded, reset, serving, transport
+from tests.providers.loopback import (
+    MAX_IN_FLIGHT,
+    Answer,
+    Loopback,
+    body_of,
+    http,
+    recorded,
+    reset,
+    serving,
+    transport,
+)
 
 LIMIT = 65_536
 PROVIDERS: dict[str, tuple[type[Anyreach] | type[Osvi], str]] = {
@@ -98,7 +108,10 @@ HOSTILE: dict[str, tuple[Answer, str]] = {
     "two lengths": (sending(HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}"), "protocol"),
     "another protocol": (sending(b"SSH-2.0-OpenSSH_9.6\r\n"), "protocol"),
     "HTTP of the future": (sending(b"HTTP/9.9 200 OK\r\nContent-Length: 2\r\n\r\n{}"), "protocol"),
-    "an upgrade that nobody wanted": (sending(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"), "protocol"),
+    "an upgrade that nobody wanted": (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
+        "protocol",
+    ),
     "a header without end": (repeating(HEAD + b"X-Long: ", b"x" * 10_000), "protocol"),
     "headers without end": (repeating(HEAD, b"X-Many: x\r\n" * 1_000), "protocol"),
     "a status line without end": (repeating(b"HTTP/1.1 200 ", b"x" * 10_000), "protocol"),
@@ -139,6 +152,32 @@ async def test_each_hostile_answer_has_its_reason(provider: str, case: str) -> N
             await poll(provider, transport(server.url, max_body_bytes=LIMIT))
 
     assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("case", list(HOSTILE))
+async def test_a_hostile_answer_keeps_no_connection(case: str) -> None:
+    answer, _ = HOSTILE[case]
+
+    async def answer_or_documented(writer: asyncio.StreamWriter) -> None:
+        now = answer if len(errors) < MAX_IN_FLIGHT else http(documented("anyreach"))
+        if callable(now):
+            await now(writer)
+        else:
+            writer.write(now)
+
+    # Kept with all that they tie to themselves, as whoever logs them may do.
+    errors: list[PollError] = []
+    async with (
+        serving(answer_or_documented) as server,
+        transport(server.url, max_body_bytes=LIMIT, timeout=2) as sender,
+    ):
+        anyreach = Anyreach(sender, lambda: "token")
+        for _ in range(MAX_IN_FLIGHT):
+            with pytest.raises(PollError) as caught:
+                await anyreach.poll("7")
+            errors.append(caught.value)
+
+        assert (await anyreach.poll("7")).status == "active"
 
 
 @pytest.mark.parametrize(
