@@ -1,8 +1,8 @@
 """
 Thousands of campaigns under random faults and reloads, for as long as you like.
 
-What must hold: memory, descriptors and tasks stay flat, every counter only rises, no campaign's polling is lost, none
-that has gone is asked for any more, and a wrong configuration changes nothing.
+What must hold: memory and tasks stay flat, descriptors within their limit, every counter only rises, no campaign's
+polling is lost, none that has gone is asked for any more, and a wrong configuration changes nothing.
 """
 
 import argparse
