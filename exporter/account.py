@@ -279,12 +279,12 @@ class Account:
             if target is None:
                 new.append((campaign, hours))
                 continue
-            others = target.state.hours is not hours
+            has_other_hours = target.state.hours is not hours
             self.poller.set_hours(campaign_id, hours)
             if target.state.campaign != campaign:
                 target.state.configure(campaign)
                 board.relabel(target.state)
-            elif not others:
+            elif not has_other_hours:
                 continue
             changes.changed += 1
         for state in self.poller.add(new):

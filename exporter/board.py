@@ -7,7 +7,7 @@ Each family has a column with one piece of text for each campaign; a poll replac
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
-from exporter.lines import label_block, renderer
+from exporter.lines import label_block, number_format, renderer
 from exporter.metrics import CAMPAIGN_FAMILIES, CampaignFamily, Reading
 from exporter.snapshot import Snapshot
 from exporter.state import NOTHING, CampaignState
@@ -49,7 +49,7 @@ def writer(families: Sequence[CampaignFamily], columns: Sequence[Column]) -> Wri
             names[f"render{place}"] = renderer(family)
             text = f"render{place}(labels, new{place})"
         else:
-            number = f"{{new{place}:.14g}}" if family.by_clock else f"{{new{place}!r}}"
+            number = f"{{new{place}:{number_format(family)}}}"
             text = f"b'' if new{place} is None else f'{family.name}{{{{{{labels}}}}}} {number}\\n'.encode()"
         source += [
             f" if new{place} is not old{place} and new{place} != old{place}:",

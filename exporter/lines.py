@@ -25,17 +25,17 @@ def label_block(labels: Iterable[tuple[str, str]]) -> str:
 Renderer = Callable[[str, Reading], bytes]
 
 
-def renderer(family: CampaignFamily | Family[AccountView]) -> Renderer:
-    """
-    Make the function that writes a family's lines for one subject: its label block and its reading in.
+def number_format(family: CampaignFamily | Family[AccountView]) -> str:
+    """How a family's numbers are written: as Python does, which Prometheus reads as Python would, or to 14 digits."""
+    return ".14g" if family.by_clock else ""
 
-    Numbers are written as Python does, which Prometheus reads as Python would.
-    """
+
+def renderer(family: CampaignFamily | Family[AccountView]) -> Renderer:
+    """Make the function that writes a family's lines for one subject: its label block and its reading in."""
     begin = family.name + "{"
-    if family.by_clock:
-        return lambda labels, value: b"" if value is None else f"{begin}{labels}}} {value:.14g}\n".encode()
     if not family.labels:
-        return lambda labels, value: b"" if value is None else f"{begin}{labels}}} {value!r}\n".encode()
+        form = number_format(family)
+        return lambda labels, value: b"" if value is None else f"{begin}{labels}}} {value:{form}}\n".encode()
     keys = family.labels
     if len(keys) == 1:
         then = f',{keys[0]}="'

@@ -65,7 +65,8 @@ def _account_plan(account: AccountSettings, before: AccountPlan | None) -> Accou
     hours = schedule_of(account.calling_hours) if account.calling_hours else None
     campaigns = {}
     for settings in account.campaigns:
-        own_hours = schedule_of(settings.calling_hours) if settings.calling_hours else hours
+        given = account.calling_hours_of(settings)
+        own_hours = hours if given is None or given is account.calling_hours else schedule_of(given)
         campaign = _campaign(account, str(settings.id), settings, own_hours)
         old = old_campaigns.get(campaign.id)
         campaigns[campaign.id] = old if old == campaign else campaign

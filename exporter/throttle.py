@@ -76,8 +76,7 @@ class Throttle:
     @property
     def full(self) -> bool:
         """Whether a request has to wait for another one's end."""
-        slots = self._slots
-        return self.in_flight >= self.max_in_flight or slots.taken >= slots.limit
+        return self.in_flight >= self.max_in_flight or not self._slots.free
 
     def delay(self, now: float) -> float:
         """Seconds until the rate allows a request; 0 when it does now."""
