@@ -26,7 +26,8 @@ MAY_IMPORT: dict[str, AbstractSet[str]] = {
     "webconfig": {"basic_auth", "configuration_file", "settings"},
     # What providers say
     "providers": {"snapshot"},
-    "providers.transport": {"errors"},
+    "providers.timelimit": NOTHING_OF_OURS,
+    "providers.transport": {"errors", "providers.timelimit"},
     "providers.anyreach": {"providers.transport", "snapshot", "errors", "windows"},
     "providers.osvi": {"providers.transport", "snapshot", "errors"},
     # What is known of it, and how it is asked for

@@ -6,6 +6,7 @@ Everything that can go wrong there, from the name lookup to the last byte, leave
 `decipher`, `read_json` and the functions on numbers below are pure.
 """
 
+import asyncio
 import json
 import math
 import re
@@ -43,6 +44,7 @@ from exporter.errors import (
     TooLargeError,
     UnauthorizedError,
 )
+from exporter.providers.timelimit import TimeLimit
 
 # An error's body is read only so that its connection can be used again; a longer one is not worth its bytes.
 ERROR_BODY_LIMIT: Final = 65_536
@@ -280,8 +282,7 @@ class Transport:
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._host = URL(base_url).host or ""
-        # Exact also above five seconds, where aiohttp would round up to the next full one.
-        self._timeout = aiohttp.ClientTimeout(total=timeout, ceil_threshold=math.inf)
+        self._timeout = timeout
         self._max_body_bytes = max_body_bytes
         self._max_in_flight = max_in_flight
         self._keepalive = keepalive
@@ -289,8 +290,10 @@ class Transport:
         self._ssl = _tls_context(ca_file, cert_file, key_file, insecure_skip_verify)
         self._wall_clock = wall_clock
         self._session: aiohttp.ClientSession | None = None
+        self._limit: TimeLimit | None = None
 
     async def __aenter__(self) -> Self:
+        self._limit = TimeLimit(self._timeout)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._max_in_flight, keepalive_timeout=self._keepalive, ssl=self._ssl),
             headers={
@@ -299,7 +302,7 @@ class Transport:
                 "Accept-Encoding": "gzip, deflate",
                 "User-Agent": f"campaign-exporter/{__version__}",
             },
-            timeout=self._timeout,
+            timeout=aiohttp.ClientTimeout(),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             proxy=self._proxy,
@@ -311,6 +314,8 @@ class Transport:
     ) -> None:
         if self._session is not None:
             await self._session.close()
+        if self._limit is not None:
+            self._limit.close()
 
     def url(self, path: str) -> URL:
         """The address of a path (and query) that begins with a slash and is percent-encoded already."""
@@ -326,11 +331,13 @@ class Transport:
         Raises:
             PollError: Everything that is no 200 with a complete body inside the limits of time and size.
         """
-        assert self._session is not None, "not entered"  # noqa: S101  # a defect of the caller, not a check of input
+        session, limit = self._session, self._limit
+        assert session is not None and limit is not None, "not entered"  # noqa: S101, PT018 -- a defect of the caller
         body = b""
+        task = limit.begin()
         try:
             # Awaited rather than entered: its context manager does nothing more than the release below.
-            response = await self._session.get(url, headers=headers, allow_redirects=False)
+            response = await session.get(url, headers=headers, allow_redirects=False)
             content = response.content
             try:
                 if response.status == 200:
@@ -349,6 +356,12 @@ class Transport:
         except (aiohttp.ClientError, OSError, UnicodeError) as exc:
             # The cause stays out of tracebacks: aiohttp's quotes what was received, which may repeat the token.
             raise self._translate(exc) from None
+        except asyncio.CancelledError:
+            if limit.has_run_out(task):
+                raise self._timed_out() from None
+            raise
+        finally:
+            limit.end(task)
         if response.status == 407 and self._proxy is not None:
             raise ConnectFailedError("the proxy asks for credentials (HTTP 407)")
         return decipher(response.status, response.headers, body, now=self._wall_clock())
@@ -367,9 +380,12 @@ class Transport:
     def _too_large(self) -> TooLargeError:
         return TooLargeError(f"the answer is larger than {self._max_body_bytes} bytes")
 
+    def _timed_out(self) -> TimedOutError:
+        return TimedOutError(f"no complete answer from {self._host} within {self._timeout:g} s")
+
     def _translate(self, exc: aiohttp.ClientError | OSError | UnicodeError) -> PollError:
-        if isinstance(exc, TimeoutError):  # before ClientError: aiohttp's timeouts are both
-            return TimedOutError(f"no complete answer from {self._host} within {self._timeout.total:g} s")
+        if isinstance(exc, TimeoutError):  # the system's own, of a peer that has fallen silent
+            return self._timed_out()
         if isinstance(exc, aiohttp.ClientConnectorDNSError | UnicodeError):
             # UnicodeError: a name that no host can have, such as one with a label of 64 characters.
             return NameNotResolvedError(f"no address for the host name ({self._route()})")
