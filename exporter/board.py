@@ -49,7 +49,7 @@ def writer(families: Sequence[CampaignFamily], columns: Sequence[Column]) -> Wri
             names[f"render{place}"] = renderer(family)
             text = f"render{place}(labels, new{place})"
         else:
-            number = f"{{new{place}:{number_format(family)}}}"
+            number = f"{{new{place}{number_format(family)}}}"
             text = f"b'' if new{place} is None else f'{family.name}{{{{{{labels}}}}}} {number}\\n'.encode()"
         source += [
             f" if new{place} is not old{place} and new{place} != old{place}:",

@@ -26,16 +26,18 @@ Renderer = Callable[[str, Reading], bytes]
 
 
 def number_format(family: CampaignFamily | Family[AccountView]) -> str:
-    """How a family's numbers are written: as Python does, which Prometheus reads as Python would, or to 14 digits."""
-    return ".14g" if family.by_clock else ""
+    """
+    How a family's numbers are written, for an f-string: to 14 digits, or as Python does, which Prometheus reads alike.
+    """
+    return ":.14g" if family.by_clock else "!r"
 
 
 def renderer(family: CampaignFamily | Family[AccountView]) -> Renderer:
     """Make the function that writes a family's lines for one subject: its label block and its reading in."""
     begin = family.name + "{"
     if not family.labels:
-        form = number_format(family)
-        return lambda labels, value: b"" if value is None else f"{begin}{labels}}} {value:{form}}\n".encode()
+        write = f"{{{number_format(family)}}}".format
+        return lambda labels, value: b"" if value is None else f"{begin}{labels}}} {write(value)}\n".encode()
     keys = family.labels
     if len(keys) == 1:
         then = f',{keys[0]}="'
