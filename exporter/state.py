@@ -5,7 +5,7 @@ Nothing here waits, sends or reads a clock: `now` is an argument, in seconds of 
 everything; `wall` is Unix time and only ever becomes a time stamp.
 """
 
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -107,7 +107,11 @@ class CampaignState:
         "_last_calls_made",
         "_on_overflow",
         "active_call_seconds",
+        "answers",
         "campaign",
+        "counted_active_calls",
+        "counted_at",
+        "counted_in_progress",
         "display_name",
         "error",
         "errors",
@@ -163,6 +167,13 @@ class CampaignState:
         self._calls: Mapping[str, float] = {}
         self._budgets: dict[str, LabelBudget] | None = None
         self._on_overflow = on_overflow
+
+        # What its account counts of it, and nobody else looks at.
+        self.answers = 0
+        """How often it stands in its account's queue of answers."""
+        self.counted_at = -_NEVER
+        """The moment (monotonic) of its answer that counts; minus infinity when none does."""
+        self.counted_active_calls = self.counted_in_progress = 0.0
 
         # What is shown: brought up to date by whatever changes it, since each poll reads all of it.
         self.shown = NOTHING
@@ -222,10 +233,11 @@ class CampaignState:
             self._work_out_patience()
         self.fresh = True
         self.up, self.error, self.errors, self.message = 1.0, None, None, ""
-        self.snapshot = self.shown = snapshot
         status, remaining = snapshot.status, snapshot.work_remaining
-        self.statuses = None if status is None else _one_of(self.lifecycle.statuses, status)
-        self.is_active = status == self.lifecycle.active_status
+        if status != self.snapshot.status or self.statuses is None:
+            self.statuses = None if status is None else _one_of(self.lifecycle.statuses, status)
+            self.is_active = status == self.lifecycle.active_status
+        self.snapshot = self.shown = snapshot
         self.work_remaining = None if remaining is None else float(remaining)
         self.last_success, self.last_success_wall = now, wall
         self.shown_progress = self.last_progress
@@ -345,7 +357,7 @@ class CampaignState:
 
     def _count_contacts(self, contacts: Mapping[str, float]) -> None:
         last = self._contacts
-        risen: dict[str, float] = {}
+        observed: dict[str, float] | None = None
         complete = True
         for bucket in _COUNTED_BUCKETS:
             number = contacts.get(bucket)
@@ -353,14 +365,12 @@ class CampaignState:
                 complete = False
                 continue
             before = last.get(bucket)
-            if before is None:
-                risen[bucket] = 0.0
-            elif number > before:
-                risen[bucket] = number - before
-        if risen:
-            observed = dict(self.observed_contacts or {})
-            for bucket, rise in risen.items():
-                observed[bucket] = observed.get(bucket, 0.0) + rise
+            if before is None or number > before:
+                if observed is None:
+                    # Another mapping, since what is shown is compared with the one before.
+                    observed = {**(self.observed_contacts or {})}
+                observed[bucket] = observed.get(bucket, 0.0) + (0.0 if before is None else number - before)
+        if observed is not None:
             self.observed_contacts = observed
         # A bucket that was left out this time is compared with what it was when it was last sent.
         self._contacts = contacts if complete else {**last, **contacts}
@@ -434,9 +444,8 @@ class AccountState:
         self._limit: float | None = None
         self._last_success = -_NEVER
         self._saturated = False
-        # By age, oldest first: (moment of the answer, active calls, contacts in progress). An ordinary dict would do
-        # but for its first key: finding it means walking over all that were taken away before it.
-        self._recent: OrderedDict[CampaignState, tuple[float, float, float]] = OrderedDict()
+        self._answers: deque[CampaignState] = deque()
+        """Who has answered, oldest answer first; those with a newer answer too are passed over."""
         self._in_progress = 0.0
         self._campaigns_by_active_calls: dict[float, int] = {}
         self._most_active_calls: float | None = None
@@ -444,7 +453,8 @@ class AccountState:
     def succeeded(self, campaign: CampaignState, now: float) -> None:
         """Take in what one of its campaigns has just answered."""
         snapshot = campaign.snapshot
-        if snapshot.active_calls is None and snapshot.contacts is None:
+        active_calls, contacts = snapshot.active_calls, snapshot.contacts
+        if active_calls is None and contacts is None:
             return
         elapsed = now - self._last_success
         if self.observed_seconds is not None and elapsed <= self.stale_after:
@@ -452,8 +462,7 @@ class AccountState:
             if self._saturated and self.saturated_seconds is not None:
                 self.saturated_seconds += elapsed
         self.forget(campaign)
-        in_progress = (snapshot.contacts or {}).get("in_progress", 0.0)
-        self._remember(campaign, now, snapshot.active_calls or 0.0, in_progress)
+        self._remember(campaign, now, active_calls or 0.0, contacts.get("in_progress", 0.0) if contacts else 0.0)
         self._last_success = now
         if (limit := snapshot.concurrency_limit) is not None:
             self._limit = limit
@@ -464,10 +473,11 @@ class AccountState:
 
     def forget(self, campaign: CampaignState) -> None:
         """Leave a campaign out: it has gone, has answered anew, or its answer is too old."""
-        if (known := self._recent.pop(campaign, None)) is None:
+        if campaign.counted_at == -_NEVER:
             return
-        _, active_calls, in_progress = known
-        self._in_progress -= in_progress
+        campaign.counted_at = -_NEVER
+        self._in_progress -= campaign.counted_in_progress
+        active_calls = campaign.counted_active_calls
         left = self._campaigns_by_active_calls[active_calls] - 1
         if left:
             self._campaigns_by_active_calls[active_calls] = left
@@ -484,12 +494,16 @@ class AccountState:
         one campaign says, and at least as many as its contacts in progress add up to.
         """
         oldest_allowed = now - self.horizon
-        while self._recent:
-            campaign = next(iter(self._recent))
-            if self._recent[campaign][0] >= oldest_allowed:
-                break
-            self.forget(campaign)
-        if not self._recent:
+        answers = self._answers
+        while answers:
+            campaign = answers[0]
+            if campaign.answers == 1:
+                if campaign.counted_at >= oldest_allowed:
+                    break
+                self.forget(campaign)
+            campaign.answers -= 1
+            answers.popleft()
+        if not answers:
             return None
         if self._most_active_calls is None:
             self._most_active_calls = max(self._campaigns_by_active_calls)
@@ -500,7 +514,10 @@ class AccountState:
         return self._limit if now - self._last_success <= self.stale_after else None
 
     def _remember(self, campaign: CampaignState, now: float, active_calls: float, in_progress: float) -> None:
-        self._recent[campaign] = (now, active_calls, in_progress)
+        self._answers.append(campaign)
+        campaign.answers += 1
+        campaign.counted_at = now
+        campaign.counted_active_calls, campaign.counted_in_progress = active_calls, in_progress
         self._in_progress += in_progress
         counts = self._campaigns_by_active_calls
         counts[active_calls] = counts.get(active_calls, 0) + 1

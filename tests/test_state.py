@@ -1,10 +1,14 @@
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from exporter.snapshot import Snapshot
 from exporter.state import AccountState, Campaign, CampaignState, Hours
 from exporter.windows import Schedule, Window
+
+quick = settings(deadline=None, database=None, derandomize=True)
 
 ANYREACH = SimpleNamespace(
     name="anyreach", statuses=("active", "paused", "closed"), active_status="active", final_status="closed"
@@ -310,6 +314,36 @@ class TestAccount:
         account.forget(june.state)
 
         assert account.active_calls(1000) == 2
+
+    @quick
+    @given(
+        st.lists(
+            st.tuples(
+                st.integers(0, 3),
+                st.sampled_from([0.0, 0.5, 10.0, 25.0]),
+                st.one_of(st.none(), st.tuples(st.integers(0, 9), st.integers(0, 9))),
+            )
+        )
+    )
+    def test_the_newest_recent_answer_of_each_campaign_counts_and_no_other(
+        self, events: list[tuple[int, float, tuple[int, int] | None]]
+    ) -> None:
+        account, campaigns = self.account(), [Watched() for _ in range(4)]
+        newest: dict[int, tuple[float, int, int]] = {}
+        now = 0.0
+        for place, wait, numbers in events:
+            now += wait
+            if numbers is None:
+                account.forget(campaigns[place].state)
+                newest.pop(place, None)
+            else:
+                active_calls, in_progress = numbers
+                contacts = bucketed(in_progress=float(in_progress))
+                self.answer(account, campaigns[place], now, active_calls=float(active_calls), contacts=contacts)
+                newest[place] = now, active_calls, in_progress
+            recent = [numbers for at, *numbers in newest.values() if at >= now - 30]
+            expected = max(max(active for active, _ in recent), sum(busy for _, busy in recent)) if recent else None
+            assert account.active_calls(1000 + now) == expected
 
     def test_the_cap_is_that_of_the_newest_answer_until_it_is_too_old(self) -> None:
         account, june, july = self.account(), Watched(), Watched()
