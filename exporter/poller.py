@@ -3,7 +3,7 @@ Polls the campaigns of one account: each at its own pace, all of them within the
 
 One timer for each account looks after its campaigns. A campaign is either being polled, by one of as many tasks as
 are needed at once, or waits for its moment; so there is never more than one poll of it under way. All that is due
-within the same 256th of a second waits in one list, so that what it costs to wait does not grow with the number of
+within the same 64th of a second waits in one list, so that what it costs to wait does not grow with the number of
 campaigns, and one turn of the timer starts all of them.
 """
 
@@ -37,8 +37,9 @@ _RESTRETCH_DELAY = 1.0
 # The throttle keeps a little of the rate back, and other polls go on meanwhile.
 _LEEWAY = 1.02
 _SLICE = 250
-# Moments a second at which polls can be due; a power of two, so that each of them is exact.
-_MOMENTS = 256
+# Moments a second at which polls can be due; a power of two, so that each of them is exact. Each time that the process
+# wakes up it finds its caches cold: with four times as many moments, 2,000 polls a second take a seventh more.
+_MOMENTS = 64
 _HEALING_SECONDS = 5.0
 _CREDENTIAL_REASONS = frozenset({"unauthorized", "forbidden", "credentials"})
 
@@ -412,7 +413,9 @@ class AccountPoller:
                 self._queue_probe()
             return
         interval = target.state.interval
-        wait = interval * (1 + JITTER * self._rng.random())
+        # What the next moment may add is part of the jitter.
+        jitter = JITTER * interval * self._rng.random() - 1 / _MOMENTS
+        wait = interval + jitter if jitter > 0 else interval
         if target.failures > 1:
             ceiling = min(BACKOFF_CEILING, interval * 2.0 ** min(target.failures - 1, 32))
             wait = max(wait, self._rng.uniform(0, ceiling))

@@ -61,7 +61,7 @@ class TestPace:
         assert min(gaps) >= interval
         assert max(gaps) <= interval * 1.1 + 0.01
         # Jitter that is always the same would lock the polls to a pattern all the same.
-        assert len({round(gap, 6) for gap in gaps}) > 30
+        assert len({round(gap, 6) for gap in gaps}) > 20
         assert state.interval == interval
         assert state.stale_after == max(60.0, 3 * interval)
         await rig.poller.stop()
@@ -87,7 +87,8 @@ class TestPace:
         await asyncio.sleep(14.99)
         moments = [at - begin for at, _ in provider.asked]
         assert [name for _, name in provider.asked] == [f"c{place}" for place in range(300)]
-        assert max(later - earlier for earlier, later in pairwise(moments)) <= 0.06
+        # They are 0.05 s apart, each at the next 64th of a second.
+        assert max(later - earlier for earlier, later in pairwise(moments)) <= 0.05 + 1 / 64
         assert most_in_a_second(moments) <= 21
         await rig.poller.stop()
 
