@@ -9,16 +9,13 @@ Calling windows: https://docs.anyreach.ai/campaigns/configurations.
 import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import ClassVar, Final
 from urllib.parse import urlencode
 
-from yarl import URL
-
 from exporter.errors import ClientFaultError, InvalidResponseError
 from exporter.providers.transport import (
-    URLS_KEPT,
     AuthorizedHeaders,
+    CampaignUrls,
     Transport,
     count,
     counts,
@@ -403,7 +400,7 @@ class Anyreach:
         self._transport = transport
         extra = {"X-Anyreach-Org": organization} if organization else {}
         self._headers = AuthorizedHeaders(token, lambda token: {"Authorization": f"Bearer {token}", **extra})
-        self._stats_url = lru_cache(URLS_KEPT)(self._make_stats_url)
+        self._stats_urls = CampaignUrls(lambda known: transport.url(f"/campaign/campaigns/{segment(known)}/stats"))
 
     async def poll(self, campaign_id: str) -> Snapshot:
         """
@@ -412,7 +409,7 @@ class Anyreach:
         Raises:
             PollError: Any failure that a later poll may cure.
         """
-        url = self._stats_url(campaign_id)
+        url = self._stats_urls[campaign_id]
         return read_stats(read_object(await self._transport.get(url, self._headers.current())))
 
     async def campaign(self, campaign_id: str) -> CampaignRecord:
@@ -447,15 +444,12 @@ class Anyreach:
             PollError: Any failure that a later request may cure.
         """
         try:
-            body = await self._get(f"/campaign/campaigns?{listing.query()}")
+            body = await self._get("/campaign/campaigns", listing.query())
         except ClientFaultError:
             if not listing.refused():
                 raise
         else:
             listing.take(read_json(body))
 
-    async def _get(self, path: str) -> bytes:
-        return await self._transport.get(self._transport.url(path), self._headers.current())
-
-    def _make_stats_url(self, campaign_id: str) -> URL:
-        return self._transport.url(f"/campaign/campaigns/{segment(campaign_id)}/stats")
+    async def _get(self, path: str, query: str = "") -> bytes:
+        return await self._transport.get(self._transport.url(path, query), self._headers.current())

@@ -8,15 +8,12 @@ Tokens and errors: https://docs.osvi.ai/api-reference/introduction.
 import math
 from collections.abc import Callable
 from datetime import datetime
-from functools import lru_cache
 from typing import ClassVar
-
-from yarl import URL
 
 from exporter.errors import InvalidResponseError
 from exporter.providers.transport import (
-    URLS_KEPT,
     AuthorizedHeaders,
+    CampaignUrls,
     Transport,
     array_at,
     count,
@@ -158,7 +155,7 @@ class Osvi:
     def __init__(self, transport: Transport, token: Callable[[], str]) -> None:
         self._transport = transport
         self._headers = AuthorizedHeaders(token, lambda token: {"API-Token": token})
-        self._status_url = lru_cache(URLS_KEPT)(self._make_status_url)
+        self._status_urls = CampaignUrls(lambda known: transport.url(f"/v1/campaigns/{segment(known)}/status"))
 
     async def poll(self, campaign_id: str) -> Snapshot:
         """
@@ -167,8 +164,5 @@ class Osvi:
         Raises:
             PollError: Any failure that a later poll may cure.
         """
-        url = self._status_url(campaign_id)
+        url = self._status_urls[campaign_id]
         return read_status(read_object(await self._transport.get(url, self._headers.current())))
-
-    def _make_status_url(self, campaign_id: str) -> URL:
-        return self._transport.url(f"/v1/campaigns/{segment(campaign_id)}/status")
