@@ -115,6 +115,8 @@ class AccountPoller:
         self._unpolled = 0
         self._bases: Counter[float] = Counter()
         self._stretch_in_force = 1.0
+        self._intervals: dict[float, tuple[float, float]] = {}
+        """Interval and staleness by base; the same two numbers for all campaigns, which need not keep their own."""
         self._restretch_timer: asyncio.TimerHandle | None = None
         self._breaker: PollError | None = None
         self._probe: Target | None = None
@@ -181,6 +183,7 @@ class AccountPoller:
         self._pace = pace
         self.throttle.rate = rate
         self.throttle.max_in_flight = max_in_flight
+        self._apply_pace()
         for target in self.targets.values():
             self._set_base(target)
         self._restretch_now(force=True)
@@ -473,9 +476,7 @@ class AccountPoller:
             self._restretch_soon()
 
     def _set_interval(self, target: Target) -> None:
-        state = target.state
-        state.interval = target.base * self._stretch_in_force
-        state.stale_after = max(self._pace.stale_after, STALE_INTERVALS * state.interval)
+        target.state.interval, target.state.stale_after = self._intervals[target.base]
 
     @property
     def _demand(self) -> float:
@@ -507,9 +508,12 @@ class AccountPoller:
         self._in_background(self._reschedule(tuple(self.targets.values()), stretch))
 
     def _apply_pace(self) -> None:
-        interval = self._pace.active * self._stretch_in_force
+        self._intervals.clear()
+        for base in (self._pace.active, self._pace.idle, self._pace.closed):
+            interval = base * self._stretch_in_force
+            self._intervals[base] = interval, max(self._pace.stale_after, STALE_INTERVALS * interval)
+        interval, self.account.stale_after = self._intervals[self._pace.active]
         self.account.horizon = RECENT_INTERVALS * interval
-        self.account.stale_after = max(self._pace.stale_after, STALE_INTERVALS * interval)
 
     async def _reschedule(self, targets: tuple[Target, ...], stretch: float) -> None:
         """Bring every campaign to the interval in force, a slice at a time."""
