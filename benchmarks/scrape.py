@@ -41,7 +41,7 @@ def _families(campaigns: Sequence[CampaignState]) -> Iterator[Metric]:
         for state in campaigns:
             labels = (state.campaign.account, state.campaign.name, state.lifecycle.name)
             reading = one.read(state)
-            if isinstance(reading, float):
+            if isinstance(reading, float | int):
                 family.add_metric(labels, reading)
             elif isinstance(reading, tuple):
                 family.add_metric((*labels, *reading), 1.0)

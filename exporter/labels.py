@@ -46,7 +46,7 @@ class LabelBudget:
         folded: dict[str, float] = {}
         for value, number in numbers.items():
             admitted = self.admit(value)
-            folded[admitted] = folded.get(admitted, 0.0) + number
+            folded[admitted] = folded.get(admitted, 0) + number
         return dict(sorted(folded.items(), key=lambda item: self.rank(item[0])))
 
     def rank(self, admitted: str) -> int:

@@ -50,7 +50,7 @@ def renderer(family: CampaignFamily | Family[AccountView]) -> Renderer:
         return one_label
 
     def several_labels(labels: str, value: Reading) -> bytes:
-        numbers = {value: 1.0} if isinstance(value, tuple) else cast(Mapping[tuple[str, ...], float], value or {})
+        numbers = {value: 1} if isinstance(value, tuple) else cast(Mapping[tuple[str, ...], float], value or {})
         return "".join(
             [
                 f"{begin}{labels},{label_block(zip(keys, at, strict=True))}}} {number!r}\n"

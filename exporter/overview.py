@@ -358,7 +358,7 @@ def row_of(campaign: CampaignState, account: AccountView, state: State, now: flo
         work_remaining=shown.work_remaining,
         calling_window_open=_truths(campaign.window_open),
         calling_windows=_whole(campaign.windows),
-        dialing_expected=None if (expected := campaign.expected) is None else expected == 1.0,
+        dialing_expected=None if (expected := campaign.expected) is None else expected == 1,
         dialing_expected_since_timestamp_seconds=campaign.expected_since,
         last_progress_timestamp_seconds=campaign.last_progress,
         last_success_timestamp_seconds=campaign.last_success_wall,
@@ -398,14 +398,14 @@ def _stand_of_active(campaign: CampaignState, at_cap: bool, wall: float) -> Stat
     if campaign.windows == 0 and snapshot.work_remaining:
         return State.NEVER_DIALS
     # Others hold the slots: silence says nothing of this campaign, so this comes before a stall.
-    may_dial = campaign.expected != 0.0 or campaign.calls_in_flight
-    if at_cap and may_dial and (snapshot.contacts or {}).get("pending", 0.0) > 0:
+    may_dial = campaign.expected != 0 or campaign.calls_in_flight
+    if at_cap and may_dial and (snapshot.contacts or {}).get("pending", 0) > 0:
         return State.SATURATED
     if _is_stalled(campaign, wall):
         return State.STALLED
     if campaign.calls_in_flight or _has_called_lately(campaign, wall):
         return State.DIALING
-    return State.WAITING if campaign.expected == 0.0 else State.QUIET
+    return State.WAITING if campaign.expected == 0 else State.QUIET
 
 
 def _is_stalled(campaign: CampaignState, wall: float) -> bool:
@@ -455,7 +455,7 @@ def _whole_numbers(numbers: Mapping[str, float] | None) -> Mapping[str, int] | N
 
 
 def _truths(numbers: Mapping[str, float] | None) -> Mapping[str, bool] | None:
-    return None if numbers is None else {key: number == 1.0 for key, number in numbers.items()}
+    return None if numbers is None else {key: number == 1 for key, number in numbers.items()}
 
 
 def _valid(text: str) -> str:

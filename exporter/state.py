@@ -40,7 +40,7 @@ class Lifecycle(Protocol):
 @lru_cache(4096)
 def _one_of(statuses: tuple[str, ...], status: str) -> Mapping[str, float]:
     """1 for a status, 0 for the documented others; one mapping for all campaigns that stand there."""
-    return {**dict.fromkeys(statuses, 0.0), status: 1.0}
+    return {**dict.fromkeys(statuses, 0), status: 1}
 
 
 class Hours:
@@ -54,7 +54,7 @@ class Hours:
 
     def __init__(self, schedule: Schedule | None, wall: float) -> None:
         self.schedule = schedule
-        self.windows = None if schedule is None else float(schedule.window_count)
+        self.windows = None if schedule is None else schedule.window_count
         """Number of windows in all; None for round the clock, which has none to count."""
         self.open: Mapping[str, float] = {}
         self.all_open = True
@@ -65,7 +65,7 @@ class Hours:
         if self.schedule is None:
             return False
         before = self.open
-        self.open = {zone: float(is_open) for zone, is_open in self.schedule.open_at(wall).items()}
+        self.open = {zone: int(is_open) for zone, is_open in self.schedule.open_at(wall).items()}
         self.all_open = self.schedule.all_open(wall)
         return self.open != before
 
@@ -173,7 +173,8 @@ class CampaignState:
         """How often it stands in its account's queue of answers."""
         self.counted_at = -_NEVER
         """The moment (monotonic) of its answer that counts; minus infinity when none does."""
-        self.counted_active_calls = self.counted_in_progress = 0.0
+        self.counted_active_calls: float = 0
+        self.counted_in_progress: float = 0
 
         # What is shown: brought up to date by whatever changes it, since each poll reads all of it.
         self.shown = NOTHING
@@ -232,20 +233,20 @@ class CampaignState:
             self.retry_delay = snapshot.retry_delay_seconds
             self._work_out_patience()
         self.fresh = True
-        self.up, self.error, self.errors, self.message = 1.0, None, None, ""
+        self.up, self.error, self.errors, self.message = 1, None, None, ""
         status, remaining = snapshot.status, snapshot.work_remaining
         if status != self.snapshot.status or self.statuses is None:
             self.statuses = None if status is None else _one_of(self.lifecycle.statuses, status)
             self.is_active = status == self.lifecycle.active_status
         self.snapshot = self.shown = snapshot
-        self.work_remaining = None if remaining is None else float(remaining)
+        self.work_remaining = None if remaining is None else int(remaining)
         self.last_success, self.last_success_wall = now, wall
         self.shown_progress = self.last_progress
         self.expect(wall)
 
     def failed(self, reason: str, message: str) -> None:
         """Take in a failed poll: the values stay until they are too old."""
-        self.up, self.error, self.errors, self.message = 0.0, reason, {reason: 1.0}, message
+        self.up, self.error, self.errors, self.message = 0, reason, {reason: 1}, message
 
     def withdraw(self) -> None:
         """Show no values any more: they are too old to be true."""
@@ -267,7 +268,7 @@ class CampaignState:
         else:
             self.window_open, self.windows = hours.open, hours.windows
         self.expected = self._is_expected()
-        if self.expected != 1.0:
+        if self.expected != 1:
             self.expected_since = None
         elif self.expected_since is None:
             self.expected_since = wall
@@ -306,10 +307,10 @@ class CampaignState:
         if hours is None:
             return None
         if hours.windows == 0 or not hours.all_open or remaining is False:
-            return 0.0
+            return 0
         if self.is_active:
-            return None if remaining is None else 1.0
-        return None if self.snapshot.status is None else 0.0
+            return None if remaining is None else 1
+        return None if self.snapshot.status is None else 0
 
     def _integrate(self, now: float) -> None:
         """Add the time since the last success, if it is short enough to be covered by that one's numbers."""
@@ -332,7 +333,7 @@ class CampaignState:
     def _count_rises(self, snapshot: Snapshot) -> bool:
         """Add what rose since each number was last known; True when that, or a call in progress, is progress."""
         contacts, calls = snapshot.contacts, snapshot.calls
-        progress = contacts is not None and contacts.get("in_progress", 0.0) > 0
+        progress = contacts is not None and contacts.get("in_progress", 0) > 0
         if self.saturated_seconds is None and snapshot.active_calls is not None:
             if self.active_call_seconds is None:
                 self.active_call_seconds = 0.0
@@ -340,7 +341,7 @@ class CampaignState:
                 self.saturated_seconds = 0.0
         if (attempts := snapshot.attempts) is not None:
             if self._last_attempts is None or self.observed_attempts is None:
-                self.observed_attempts = 0.0
+                self.observed_attempts = 0
             elif attempts > self._last_attempts:
                 # A fall means deleted contacts, not calls undone: it adds nothing.
                 self.observed_attempts += attempts - self._last_attempts
@@ -369,7 +370,7 @@ class CampaignState:
                 if observed is None:
                     # Another mapping, since what is shown is compared with the one before.
                     observed = {**(self.observed_contacts or {})}
-                observed[bucket] = observed.get(bucket, 0.0) + (0.0 if before is None else number - before)
+                observed[bucket] = observed.get(bucket, 0) + (0 if before is None else number - before)
         if observed is not None:
             self.observed_contacts = observed
         # A bucket that was left out this time is compared with what it was when it was last sent.
@@ -377,14 +378,14 @@ class CampaignState:
 
     def _count_calls(self, calls: Mapping[str, float]) -> bool:
         last, observed = self._calls, self.observed_calls
-        progress = calls.get(CALLS_IN_PROGRESS, 0.0) > 0
+        progress = calls.get(CALLS_IN_PROGRESS, 0) > 0
         first = observed is None
         for status, number in calls.items():
             if status == CALLS_IN_PROGRESS:
                 continue
-            rise = 0.0 if first else max(0.0, number - last.get(status, 0.0))
+            rise = 0 if first else max(0, number - last.get(status, 0))
             if rise or observed is None or status not in observed:
-                observed = {**(observed or {}), status: (observed or {}).get(status, 0.0) + rise}
+                observed = {**(observed or {}), status: (observed or {}).get(status, 0) + rise}
                 progress |= rise > 0
         self.observed_calls = observed
         self._calls = calls if calls.keys() >= last.keys() else {**last, **calls}
@@ -415,7 +416,7 @@ class CampaignState:
         folded: dict[tuple[str, str], float] = {}
         for (agent, state), number in numbers.items():
             key = (admitted[agent], state)
-            folded[key] = folded.get(key, 0.0) + number
+            folded[key] = folded.get(key, 0) + number
         return dict(sorted(folded.items(), key=lambda item: budget.rank(item[0][0])))
 
     def _budget(self, family: str, known: tuple[str, ...]) -> LabelBudget:
@@ -446,7 +447,7 @@ class AccountState:
         self._saturated = False
         self._answers: deque[CampaignState] = deque()
         """Who has answered, oldest answer first; those with a newer answer too are passed over."""
-        self._in_progress = 0.0
+        self._in_progress: float = 0
         self._campaigns_by_active_calls: dict[float, int] = {}
         self._most_active_calls: float | None = None
 
@@ -462,7 +463,7 @@ class AccountState:
             if self._saturated and self.saturated_seconds is not None:
                 self.saturated_seconds += elapsed
         self.forget(campaign)
-        self._remember(campaign, now, active_calls or 0.0, contacts.get("in_progress", 0.0) if contacts else 0.0)
+        self._remember(campaign, now, active_calls or 0, contacts.get("in_progress", 0) if contacts else 0)
         self._last_success = now
         if (limit := snapshot.concurrency_limit) is not None:
             self._limit = limit

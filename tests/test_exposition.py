@@ -75,12 +75,12 @@ def own(text: str) -> str:
 async def test_the_anyreach_documentations_answer_makes_exactly_these_lines() -> None:
     snapshot = Snapshot(
         status="active",
-        contacts={"pending": 310.0, "in_progress": 8.0, "completed": 902.0, "exhausted": 20.0},
-        contacts_loaded=1240.0,
-        attempts=1730.0,
+        contacts={"pending": 310, "in_progress": 8, "completed": 902, "exhausted": 20},
+        contacts_loaded=1240,
+        attempts=1730,
         attempts_per_contact=1.39,
-        active_calls=8.0,
-        concurrency_limit=10.0,
+        active_calls=8,
+        concurrency_limit=10,
         work_remaining=True,
         calls_in_flight=True,
     )
@@ -90,29 +90,29 @@ async def test_the_anyreach_documentations_answer_makes_exactly_these_lines() ->
     samples = [line for line in lines.splitlines() if not line.startswith("#")]
     common = 'account="acme",campaign="june",provider="anyreach",team="renewals"'
     assert samples == [
-        f'campaign_info{{{common},campaign_id="6c6f",campaign_name=""}} 1.0',
-        f'campaign_status{{{common},status="active"}} 1.0',
-        f'campaign_status{{{common},status="paused"}} 0.0',
-        f'campaign_status{{{common},status="closed"}} 0.0',
-        f'campaign_contacts{{{common},bucket="pending"}} 310.0',
-        f'campaign_contacts{{{common},bucket="in_progress"}} 8.0',
-        f'campaign_contacts{{{common},bucket="completed"}} 902.0',
-        f'campaign_contacts{{{common},bucket="exhausted"}} 20.0',
-        f"campaign_contacts_loaded{{{common}}} 1240.0",
-        f"campaign_attempts{{{common}}} 1730.0",
+        f'campaign_info{{{common},campaign_id="6c6f",campaign_name=""}} 1',
+        f'campaign_status{{{common},status="active"}} 1',
+        f'campaign_status{{{common},status="paused"}} 0',
+        f'campaign_status{{{common},status="closed"}} 0',
+        f'campaign_contacts{{{common},bucket="pending"}} 310',
+        f'campaign_contacts{{{common},bucket="in_progress"}} 8',
+        f'campaign_contacts{{{common},bucket="completed"}} 902',
+        f'campaign_contacts{{{common},bucket="exhausted"}} 20',
+        f"campaign_contacts_loaded{{{common}}} 1240",
+        f"campaign_attempts{{{common}}} 1730",
         f"campaign_attempts_per_contact{{{common}}} 1.39",
-        f"campaign_active_calls{{{common}}} 8.0",
-        f"campaign_concurrency_limit{{{common}}} 10.0",
-        f"campaign_up{{{common}}} 1.0",
+        f"campaign_active_calls{{{common}}} 8",
+        f"campaign_concurrency_limit{{{common}}} 10",
+        f"campaign_up{{{common}}} 1",
         f"campaign_last_success_timestamp_seconds{{{common}}} 1780000000",
         f"campaign_poll_interval_seconds{{{common}}} 15.0",
         f"campaign_stale_after_seconds{{{common}}} 60.0",
-        f"campaign_work_remaining{{{common}}} 1.0",
+        f"campaign_work_remaining{{{common}}} 1",
         f"campaign_last_progress_timestamp_seconds{{{common}}} 1780000000",
         f"campaign_stall_after_seconds{{{common}}} 3600.0",
-        f"campaign_observed_attempts_total{{{common}}} 0.0",
-        f'campaign_observed_contacts_total{{{common},bucket="completed"}} 0.0',
-        f'campaign_observed_contacts_total{{{common},bucket="exhausted"}} 0.0',
+        f"campaign_observed_attempts_total{{{common}}} 0",
+        f'campaign_observed_contacts_total{{{common},bucket="completed"}} 0',
+        f'campaign_observed_contacts_total{{{common},bucket="exhausted"}} 0',
         f"campaign_observed_seconds_total{{{common}}} 0",
         f"campaign_active_call_seconds_total{{{common}}} 0",
         f"campaign_saturated_seconds_total{{{common}}} 0",
@@ -123,13 +123,13 @@ async def test_the_osvi_documentations_answer_makes_exactly_these_lines() -> Non
     snapshot = Snapshot(
         status="active",
         name="June Renewals",
-        calls={"picked": 88.0, "not_picked": 25.0, "failed": 7.0, "busy": 0.0, "voicemail": 0.0},
-        calls_made=120.0,
-        uploads=1.0,
-        queues={("agent_x", "open"): 1.0, ("agent_x", "completed"): 0.0},
-        queued_contacts={("agent_x", "open"): 50.0, ("agent_x", "completed"): 0.0},
-        retry_enabled=1.0,
-        retry_threshold=2.0,
+        calls={"picked": 88, "not_picked": 25, "failed": 7, "busy": 0, "voicemail": 0},
+        calls_made=120,
+        uploads=1,
+        queues={("agent_x", "open"): 1, ("agent_x", "completed"): 0},
+        queued_contacts={("agent_x", "open"): 50, ("agent_x", "completed"): 0},
+        retry_enabled=1,
+        retry_threshold=2,
         retry_delay_seconds=1800.0,
         created_timestamp_seconds=1780288200.0,
         work_remaining=True,
@@ -141,31 +141,31 @@ async def test_the_osvi_documentations_answer_makes_exactly_these_lines() -> Non
     assert lines.startswith(f"""\
 # HELP campaign_info {CAMPAIGN_FAMILIES[0].help}
 # TYPE campaign_info gauge
-campaign_info{{{common},campaign_id="6c6f",campaign_name="June Renewals"}} 1.0
+campaign_info{{{common},campaign_id="6c6f",campaign_name="June Renewals"}} 1
 """)
     samples = [line for line in lines.splitlines() if not line.startswith("#")]
     assert samples[1:] == [
-        f'campaign_status{{{common},status="active"}} 1.0',
-        f'campaign_status{{{common},status="inactive"}} 0.0',
-        *(f'campaign_calls{{{common},status="{status}"}} {n:.1f}' for status, n in (snapshot.calls or {}).items()),
-        f"campaign_calls_made{{{common}}} 120.0",
-        f"campaign_uploads{{{common}}} 1.0",
-        f'campaign_queues{{{common},agent="agent_x",state="open"}} 1.0',
-        f'campaign_queues{{{common},agent="agent_x",state="completed"}} 0.0',
-        f'campaign_queued_contacts{{{common},agent="agent_x",state="open"}} 50.0',
-        f'campaign_queued_contacts{{{common},agent="agent_x",state="completed"}} 0.0',
-        f"campaign_retry_enabled{{{common}}} 1.0",
-        f"campaign_retry_threshold{{{common}}} 2.0",
+        f'campaign_status{{{common},status="active"}} 1',
+        f'campaign_status{{{common},status="inactive"}} 0',
+        *(f'campaign_calls{{{common},status="{status}"}} {n}' for status, n in (snapshot.calls or {}).items()),
+        f"campaign_calls_made{{{common}}} 120",
+        f"campaign_uploads{{{common}}} 1",
+        f'campaign_queues{{{common},agent="agent_x",state="open"}} 1',
+        f'campaign_queues{{{common},agent="agent_x",state="completed"}} 0',
+        f'campaign_queued_contacts{{{common},agent="agent_x",state="open"}} 50',
+        f'campaign_queued_contacts{{{common},agent="agent_x",state="completed"}} 0',
+        f"campaign_retry_enabled{{{common}}} 1",
+        f"campaign_retry_threshold{{{common}}} 2",
         f"campaign_retry_delay_seconds{{{common}}} 1800.0",
         f"campaign_created_timestamp_seconds{{{common}}} 1780288200.0",
-        f"campaign_up{{{common}}} 1.0",
+        f"campaign_up{{{common}}} 1",
         f"campaign_last_success_timestamp_seconds{{{common}}} 1780000000",
         f"campaign_poll_interval_seconds{{{common}}} 15.0",
         f"campaign_stale_after_seconds{{{common}}} 60.0",
-        f"campaign_work_remaining{{{common}}} 1.0",
+        f"campaign_work_remaining{{{common}}} 1",
         f"campaign_last_progress_timestamp_seconds{{{common}}} 1780000000",
         f"campaign_stall_after_seconds{{{common}}} 3600.0",
-        *(f'campaign_observed_calls_total{{{common},status="{status}"}} 0.0' for status in CALL_OUTCOMES),
+        *(f'campaign_observed_calls_total{{{common},status="{status}"}} 0' for status in CALL_OUTCOMES),
         f"campaign_observed_seconds_total{{{common}}} 0",
     ]
 
@@ -412,7 +412,9 @@ class TestTable:
         assert (check.returncode, check.stdout, check.stderr) == (0, b"", b"")
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0, 0.1, 0.1 + 0.2, 1e-7, 1e6, 1234567.5, 2.0**53, 1e16, 5e-324, 1.7e308])
+@pytest.mark.parametrize(
+    "value", [0, 1234567, 2**53 - 1, 0.1 + 0.2, 1e-7, 1e6, 1234567.5, 2.0**53, 1e16, 5e-324, 1.7e308]
+)
 @pytest.mark.parametrize(("format", "parse"), [(Format.TEXT, parse_text), (Format.OPENMETRICS, parse_openmetrics)])
 async def test_numbers_are_read_as_they_were_sent(
     value: float, format: Format, parse: Callable[[str], Iterable[Metric]]

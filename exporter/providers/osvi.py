@@ -48,7 +48,7 @@ def read_status(payload: dict[str, object]) -> Snapshot:
     if by_status is not None:
         # The map leaves out what has not happened yet; without a zero to start from, a campaign's first failure could
         # not be seen as a rise.
-        outcomes = {outcome: 0.0 for outcome in CALL_OUTCOMES if outcome not in by_status}
+        outcomes = {outcome: 0 for outcome in CALL_OUTCOMES if outcome not in by_status}
         outcomes |= counts(by_status)
     queues = None if uploads is None else _Queues(uploads)
     retry_enabled = campaign.get("is_retry_enabled")
@@ -60,7 +60,7 @@ def read_status(payload: dict[str, object]) -> Snapshot:
         uploads=None if queues is None else queues.uploads,
         queues=None if queues is None else queues.number,
         queued_contacts=None if queues is None else queues.contacts,
-        retry_enabled=float(retry_enabled) if isinstance(retry_enabled, bool) else None,
+        retry_enabled=int(retry_enabled) if isinstance(retry_enabled, bool) else None,
         retry_threshold=count(campaign.get("retry_threshold")),
         retry_delay_seconds=number(campaign.get("retry_delay")),
         created_timestamp_seconds=read_moment(campaign.get("created_at")),
@@ -86,13 +86,13 @@ class _Queues:
     __slots__ = ("contacts", "number", "uploads", "work_remaining")
 
     def __init__(self, uploads: list[object]) -> None:
-        self.uploads = 0.0
+        self.uploads = 0
         self.number: dict[tuple[str, str], float] = {}
         self.contacts: dict[tuple[str, str], float] = {}
         self.work_remaining: bool | None = False
         for upload in uploads:
             if isinstance(upload, dict):
-                self.uploads += 1.0
+                self.uploads += 1
                 queues = upload.get("queues")
                 if isinstance(queues, list):
                     for queue in queues:
@@ -100,7 +100,7 @@ class _Queues:
                             self._add(queue)
         for pair, size in self.number.items():
             if not size:
-                self.contacts[pair] = 0.0
+                self.contacts[pair] = 0
 
     def _add(self, queue: dict[str, object]) -> None:
         completed = queue.get("completed")
@@ -113,10 +113,10 @@ class _Queues:
             pair, other = other, pair
         else:
             self.work_remaining = True
-        self.number[pair] = self.number.get(pair, 0.0) + 1.0
-        self.number.setdefault(other, 0.0)
+        self.number[pair] = self.number.get(pair, 0) + 1
+        self.number.setdefault(other, 0)
         if (contacts := count(queue.get("total_queued"))) is not None:
-            total = self.contacts.get(pair, 0.0) + contacts
+            total = self.contacts.get(pair, 0) + contacts
             if total < math.inf:
                 self.contacts[pair] = total
 

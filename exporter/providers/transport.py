@@ -212,12 +212,18 @@ def number(value: object) -> float | None:
     return read + 0.0 if 0.0 <= read < math.inf else None
 
 
+# From here on not every integer is a float; such a number is kept as one, so that no sum can be too large for it.
+_TOO_LARGE_TO_COUNT: Final = 1 << 53
+
+
 def count(value: object) -> float | None:
-    """A number of things: `8`, `8.0` and `"8"` are 8; None for what `number` refuses, and for a fraction."""
-    if type(value) is int and 0 <= value < 1 << 53:
-        return value + 0.0
+    """A number of things: `8`, `8.0` and `"8"` are an integer; None for what `number` refuses, and for a fraction."""
+    if type(value) is int and 0 <= value < _TOO_LARGE_TO_COUNT:
+        return value
     read = number(value)
-    return read if read is not None and read.is_integer() else None
+    if read is None or not read.is_integer():
+        return None
+    return int(read) if read < _TOO_LARGE_TO_COUNT else read
 
 
 def counts(values: Mapping[str, object]) -> dict[str, float]:
@@ -225,8 +231,8 @@ def counts(values: Mapping[str, object]) -> dict[str, float]:
     found: dict[str, float] = {}
     for name, value in values.items():
         # The ordinary case, without a call for each.
-        if type(value) is int and 0 <= value < 1 << 53:
-            found[name] = value + 0.0
+        if type(value) is int and 0 <= value < _TOO_LARGE_TO_COUNT:
+            found[name] = value
         elif (read := count(value)) is not None:
             found[name] = read
     return found

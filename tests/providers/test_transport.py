@@ -211,7 +211,7 @@ class TestRetryAfter:
 class TestNumbers:
     @pytest.mark.parametrize("value", [8, 8.0, "8", "8.0", "08"])
     def test_a_count_may_be_written_in_three_ways(self, value: object) -> None:
-        assert count(value) == 8
+        assert repr(count(value)) == "8"
         assert number(value) == 8
 
     @pytest.mark.parametrize(
@@ -233,10 +233,10 @@ class TestNumbers:
 
     def test_a_negative_zero_loses_its_sign(self) -> None:
         assert str(number(-0.0)) == "0.0"
-        assert str(count(-0.0)) == "0.0"
+        assert str(count(-0.0)) == "0"
 
     def test_a_number_too_large_to_be_exact_is_kept(self) -> None:
-        assert count(2**63 - 1) == 2.0**63
+        assert repr(count(2**63 - 1)) == repr(2.0**63)
 
 
 class TestReadJson:
