@@ -247,8 +247,9 @@ class AccountPoller:
         self._timer, self._timer_at = None, inf
         now = self._loop.time()
         try:
-            self._expire(now)
             self._start_due(now)
+            # Second, since it rings later than the next poll: the other way round the timer would be armed twice.
+            self._expire(now)
         except Exception as exc:  # noqa: BLE001 -- a timer that dies without a word would leave frozen numbers behind
             self._fatal(exc)
 
