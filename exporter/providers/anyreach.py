@@ -15,7 +15,6 @@ from urllib.parse import urlencode
 from exporter.errors import ClientFaultError, InvalidResponseError
 from exporter.providers.transport import (
     AuthorizedHeaders,
-    CampaignUrls,
     Transport,
     count,
     counts,
@@ -400,7 +399,6 @@ class Anyreach:
         self._transport = transport
         extra = {"X-Anyreach-Org": organization} if organization else {}
         self._headers = AuthorizedHeaders(token, lambda token: {"Authorization": f"Bearer {token}", **extra})
-        self._stats_urls = CampaignUrls(lambda known: transport.url(f"/campaign/campaigns/{segment(known)}/stats"))
 
     async def poll(self, campaign_id: str) -> Snapshot:
         """
@@ -409,8 +407,7 @@ class Anyreach:
         Raises:
             PollError: Any failure that a later poll may cure.
         """
-        url = self._stats_urls[campaign_id]
-        return read_stats(read_object(await self._transport.get(url, self._headers.current())))
+        return read_stats(read_object(await self._get(f"/campaign/campaigns/{segment(campaign_id)}/stats")))
 
     async def campaign(self, campaign_id: str) -> CampaignRecord:
         """

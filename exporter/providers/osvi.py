@@ -13,7 +13,6 @@ from typing import ClassVar
 from exporter.errors import InvalidResponseError
 from exporter.providers.transport import (
     AuthorizedHeaders,
-    CampaignUrls,
     Transport,
     array_at,
     count,
@@ -155,7 +154,6 @@ class Osvi:
     def __init__(self, transport: Transport, token: Callable[[], str]) -> None:
         self._transport = transport
         self._headers = AuthorizedHeaders(token, lambda token: {"API-Token": token})
-        self._status_urls = CampaignUrls(lambda known: transport.url(f"/v1/campaigns/{segment(known)}/status"))
 
     async def poll(self, campaign_id: str) -> Snapshot:
         """
@@ -164,5 +162,5 @@ class Osvi:
         Raises:
             PollError: Any failure that a later poll may cure.
         """
-        url = self._status_urls[campaign_id]
+        url = self._transport.url(f"/v1/campaigns/{segment(campaign_id)}/status")
         return read_status(read_object(await self._transport.get(url, self._headers.current())))

@@ -49,9 +49,6 @@ from exporter.providers.timelimit import TimeLimit
 # An error's body is read only so that its connection can be used again; a longer one is not worth its bytes.
 ERROR_BODY_LIMIT: Final = 65_536
 
-# Bounds what is kept of campaigns that are gone.
-_URLS_KEPT: Final = 100_000
-
 STATUS_ERRORS: Final[Mapping[int, type[PollError]]] = {
     401: UnauthorizedError,
     403: ForbiddenError,
@@ -324,7 +321,6 @@ class Transport:
 
     def url(self, path: str, query: str = "") -> URL:
         """The address of a path, which begins with a slash, and of a query; both are percent-encoded already."""
-        # Made of the base, so that all have one host and not a copy of it each.
         url = self._base_url.with_path(self._base_url.raw_path.rstrip("/") + path, encoded=True)
         return URL(f"{url}?{query}", encoded=True) if query else url
 
@@ -449,25 +445,6 @@ def _tls_error(exc: BaseException | None) -> ssl.SSLError | None:
             return exc
         exc = exc.__cause__ or exc.__context__
     return None
-
-
-class CampaignUrls(dict[str, URL]):
-    """
-    The URLs that are polled, by campaign id; aiohttp reads one that it knows three times as fast as a new one.
-
-    Args:
-        make: Makes the URL of an id.
-    """
-
-    def __init__(self, make: Callable[[str], URL]) -> None:
-        super().__init__()
-        self._make = make
-
-    def __missing__(self, campaign_id: str) -> URL:
-        if len(self) >= _URLS_KEPT:
-            self.clear()
-        url = self[campaign_id] = self._make(campaign_id)
-        return url
 
 
 class AuthorizedHeaders:
