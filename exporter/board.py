@@ -5,6 +5,7 @@ Each family has a column with one piece of text for each campaign; a poll replac
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
 from typing import Any, cast
 
 from exporter.lines import label_block, number_format, renderer
@@ -30,7 +31,7 @@ def writer(families: Sequence[CampaignFamily], columns: Sequence[Column]) -> Wri
         A function of a campaign's state, its label block, the snapshot that is shown of it as yet, and what else is
         shown of it; it returns what takes the place of the last.
     """
-    names: dict[str, Any] = {}
+    names: dict[str, Any] = {"lengthen": _lengthen}
     own = [place for place, family in enumerate(families) if not family.path.startswith(_OF_SNAPSHOT)]
     fields = {family.path: place for place, family in enumerate(families)}
     shown = [fields.get(_OF_SNAPSHOT + field) for field in Snapshot._fields]
@@ -53,11 +54,20 @@ def writer(families: Sequence[CampaignFamily], columns: Sequence[Column]) -> Wri
             text = f"b'' if new{place} is None else f'{family.name}{{{{{{labels}}}}}} {number}\\n'.encode()"
         source += [
             f" if new{place} is not old{place} and new{place} != old{place}:",
-            f"  column{place}[slot] = {text}",
+            f"  line = {text}",
+            "  try:",
+            f"   column{place}[slot] = line",
+            "  except IndexError:",
+            f"   lengthen(column{place}, slot, line)",
         ]
     source.append(f" return {_targets('new', own)}")
     exec(compile("\n".join(source), "<families>", "exec"), names)  # noqa: S102 -- nothing but the table is in it
     return cast(Writer, names["write"])
+
+
+def _lengthen(column: Column, slot: int, line: bytes) -> None:
+    column.extend(repeat(b"", slot - len(column)))
+    column.append(line)
 
 
 def _targets(name: str, places: Iterable[int | None]) -> str:
@@ -68,7 +78,8 @@ class Board:
     """
     The lines of all campaigns, by family and campaign.
 
-    A campaign has the same place in every column, from the day it comes until it goes, so the order is stable.
+    A campaign has the same place in every column, from the day it comes until it goes, so the order is stable. A column
+    ends with its last line: what no provider of these campaigns tells, takes no memory.
     """
 
     def __init__(self) -> None:
@@ -92,8 +103,6 @@ class Board:
             self._labels.append(labels)
             self._snapshots.append(NOTHING)
             self._readings.append(self._nothing)
-            for lines in self._columns:
-                lines.append(b"")
         self.update(state)
 
     def update(self, state: CampaignState) -> None:
@@ -119,7 +128,8 @@ class Board:
 
     def _clear(self, slot: int) -> None:
         for lines in self._columns:
-            lines[slot] = b""
+            if slot < len(lines):
+                lines[slot] = b""
         self._snapshots[slot], self._readings[slot] = NOTHING, self._nothing
 
     @staticmethod

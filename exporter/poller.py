@@ -433,6 +433,9 @@ class AccountPoller:
         self._queued += 1
         waiting = self._queue.get(due)
         if waiting is not None:
+            if waiting[0].due == due:
+                # The same object, so that not each of them keeps one.
+                target.due = waiting[0].due
             waiting.append(target)
             return
         self._queue[due] = [target]
