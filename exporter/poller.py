@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from itertools import count
-from math import ceil, inf
+from math import ceil, floor, inf
 
 from exporter.errors import ForbiddenError, InternalError, PollError, UnauthorizedError
 from exporter.health import SUCCESS, AccountHealth
@@ -69,7 +69,7 @@ class Target:
         self.polling = False
         self.gone = False
         self.expiry = inf
-        """The moment of its entry in the heap of expiries."""
+        """The moment at which somebody looks whether its values are too old."""
 
 
 class AccountPoller:
@@ -107,7 +107,12 @@ class AccountPoller:
         self._moments: list[float] = []
         """The keys of the queue, as a heap."""
         self._queued = 0
+        self._looks: dict[float, list[Target]] = {}
+        """Whose values may become too old within a second, by its beginning; nearly all have answered by then."""
+        self._seconds: list[float] = []
+        """The keys of that, as a heap."""
         self._expiries: list[tuple[float, int, Target]] = []
+        """Whose values become too old within this second, and when."""
         self._ticket = count()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
@@ -292,7 +297,13 @@ class AccountPoller:
 
     def _expire(self, now: float) -> None:
         """Withdraw the values that have become too old."""
-        expiries = self._expiries
+        seconds, expiries = self._seconds, self._expiries
+        while seconds and seconds[0] <= now:
+            second = heapq.heappop(seconds)
+            for target in self._looks.pop(second):
+                if second == target.expiry:
+                    target.expiry = inf
+                    self._watch_expiry(target)
         while expiries and expiries[0][0] <= now:
             at, _, target = heapq.heappop(expiries)
             if at != target.expiry:
@@ -303,6 +314,8 @@ class AccountPoller:
                 continue
             target.state.withdraw()
             self._changed(target.state)
+        if seconds:
+            self._arm(seconds[0])
         if expiries:
             self._arm(expiries[0][0])
 
@@ -310,10 +323,20 @@ class AccountPoller:
         """See to it that the timer rings no later than its values become too old."""
         at = target.state.stale_at
         # A success that moves the moment away leaves the entry where it is: it is looked at again then.
-        if at < target.expiry:
+        if at >= target.expiry:
+            return
+        second = float(floor(at))
+        if second <= self._loop.time():
             target.expiry = at
             heapq.heappush(self._expiries, (at, next(self._ticket), target))
-            self._arm(at)
+        elif second in self._looks:
+            target.expiry = second
+            self._looks[second].append(target)
+        else:
+            target.expiry = second
+            self._looks[second] = [target]
+            heapq.heappush(self._seconds, second)
+        self._arm(target.expiry)
 
     # One poll
 

@@ -21,6 +21,7 @@ NOTHING = Snapshot()
 _COUNTED_BUCKETS = ("completed", "exhausted")
 _KNOWN_CALLS = (*CALL_OUTCOMES, CALLS_IN_PROGRESS)
 _NEVER = float("inf")
+_NO_NUMBERS: Mapping[str, float] = {}
 
 
 class Lifecycle(Protocol):
@@ -163,8 +164,7 @@ class CampaignState:
         self.retry_delay: float | None = None
         self._last_attempts: float | None = None
         self._last_calls_made: float | None = None
-        self._contacts: Mapping[str, float] = {}
-        self._calls: Mapping[str, float] = {}
+        self._contacts = self._calls = _NO_NUMBERS
         self._budgets: dict[str, LabelBudget] | None = None
         self._on_overflow = on_overflow
 

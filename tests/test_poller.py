@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import random
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
@@ -551,6 +552,29 @@ class TestFreshness:
         provider.answer = ACTIVE._replace(attempts=9.0)
         await asyncio.sleep(301)
         assert (state.fresh, state.shown.attempts, state.observed_attempts, state.errors) == (True, 9.0, 2.0, None)
+        await rig.poller.stop()
+
+    async def test_no_value_is_shown_too_long_or_withdrawn_too_soon_whatever_the_campaigns_go_through(self) -> None:
+        rng = random.Random(5)
+        provider = ScriptedProvider()
+        rig = Rig(provider)
+        rig.add_many(40)
+        withdrawn = 0
+        for _ in range(3000):
+            provider.answers[f"c{rng.randrange(40)}"] = rng.choice([ACTIVE, PAUSED, BROKEN, BROKEN, BROKEN])
+            if rng.random() < 0.01:
+                pace = replace(PACE, stale_after=rng.choice([20.0, 60.0, 100.0]), idle=rng.choice([20.0, 120.0]))
+                rig.poller.set_pace(pace, rig.throttle.rate, rig.throttle.max_in_flight)
+                await asyncio.sleep(0.01)
+            until = {state: state.stale_at for state in rig.states if state.fresh}
+            await asyncio.sleep(rng.uniform(0, 2))
+            now = rig.loop.time()
+            for state in rig.states:
+                assert state.stale_at > now - 0.002
+                if state in until and not state.fresh:
+                    assert until[state] <= now
+                    withdrawn += 1
+        assert withdrawn > 100
         await rig.poller.stop()
 
     async def test_values_are_withdrawn_though_no_answer_comes_at_all(self) -> None:
