@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 TOKEN_LOOK = 2.0
 WINDOWS_LOOK = 5.0
+# Longer than a poll's time limit may be late.
+_RETIRED_FOR = 1.0
 
 PROVIDERS: dict[str, Callable[[AccountSettings, Transport, Credentials], Provider]] = {
     "anyreach": lambda account, transport, credentials: Anyreach(
@@ -227,7 +229,7 @@ class Account:
 
         async def close_later() -> None:
             try:
-                await asyncio.sleep(timeout)
+                await asyncio.sleep(timeout + _RETIRED_FOR)
             finally:
                 await transport.__aexit__(None, None, None)
 

@@ -19,6 +19,8 @@ class TimeLimit:
         self.seconds = seconds
         self._loop = asyncio.get_running_loop()
         self._began: dict[asyncio.Task[Any], float] = {}
+        self._cancelled: dict[asyncio.Task[Any], int] = {}
+        """Those that have run out and not ended yet, and how often they were told so."""
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> asyncio.Task[Any]:
@@ -32,11 +34,12 @@ class TimeLimit:
 
     def has_run_out(self, task: asyncio.Task[Any]) -> bool:
         """Whether this limit, and nobody else, has cancelled the task, whose request has not ended yet."""
-        return task not in self._began and task.cancelling() == 1
+        return 0 < self._cancelled.get(task, 0) == task.cancelling()
 
     def end(self, task: asyncio.Task[Any]) -> None:
         """Let go of a request that has ended, in whatever way."""
-        if self._began.pop(task, None) is None:
+        del self._began[task]
+        for _ in range(self._cancelled.pop(task, 0)):
             task.uncancel()
 
     def close(self) -> None:
@@ -50,9 +53,12 @@ class TimeLimit:
 
     def _ring(self) -> None:
         self._timer = None
-        latest = self._loop.time() - self.seconds
-        for task in [task for task, began in self._began.items() if began <= latest]:
+        now = self._loop.time()
+        for task in [task for task, began in self._began.items() if began + self.seconds <= now]:
+            # A library may swallow it: who has not ended when the same time has passed again is told again.
             del self._began[task]
+            self._began[task] = now
+            self._cancelled[task] = self._cancelled.get(task, 0) + 1
             task.cancel()
         if self._began:
             self._watch(next(iter(self._began.values())))

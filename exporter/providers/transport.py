@@ -209,7 +209,7 @@ def number(value: object) -> float | None:
     return read + 0.0 if 0.0 <= read < math.inf else None
 
 
-# From here on not every integer is a float; such a number is kept as one, so that no sum can be too large for it.
+# From here on not every integer is a float; such a number is kept as one, since integers have no end.
 _TOO_LARGE_TO_COUNT: Final = 1 << 53
 
 
@@ -337,6 +337,7 @@ class Transport:
         session, limit = self._session, self._limit
         assert session is not None and limit is not None, "not entered"  # noqa: S101, PT018 -- a defect of the caller
         body = b""
+        response: aiohttp.ClientResponse | None = None
         task = limit.begin()
         try:
             # Awaited rather than entered: its context manager does nothing more than the release below.
@@ -361,10 +362,17 @@ class Transport:
             raise self._translate(exc) from None
         except asyncio.CancelledError:
             if limit.has_run_out(task):
-                raise self._timed_out() from None
-            raise
+                # An error stands, though the end of its body has not come.
+                if response is None or response.status == 200:
+                    raise self._timed_out() from None
+            elif task.cancelling():
+                raise
+            else:
+                # Not this task was cancelled, but what it waited for: the connections are being closed.
+                raise BrokenProtocolError(f"the connections to {self._host} were closed") from None
         finally:
             limit.end(task)
+        assert response is not None  # noqa: S101 -- for mypy: whatever gets here has an answer
         if response.status == 407 and self._proxy is not None:
             raise ConnectFailedError("the proxy asks for credentials (HTTP 407)")
         return decipher(response.status, response.headers, body, now=self._wall_clock())
@@ -387,8 +395,6 @@ class Transport:
         return TimedOutError(f"no complete answer from {self._host} within {self._timeout:g} s")
 
     def _translate(self, exc: aiohttp.ClientError | OSError | UnicodeError) -> PollError:
-        if isinstance(exc, TimeoutError):  # the system's own, of a peer that has fallen silent
-            return self._timed_out()
         if isinstance(exc, aiohttp.ClientConnectorDNSError | UnicodeError):
             # UnicodeError: a name that no host can have, such as one with a label of 64 characters.
             return NameNotResolvedError(f"no address for the host name ({self._route()})")

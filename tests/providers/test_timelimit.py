@@ -1,6 +1,7 @@
 """A request has its time and no more, whatever the others do, and only its own task hears of it."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -122,6 +123,20 @@ async def test_a_request_that_fails_as_its_time_runs_out_leaves_its_task_unharme
     except asyncio.CancelledError:
         # What a library makes of it is no business of the limit's.
         pass
+    finally:
+        limit.end(task)
+    assert task.cancelling() == 0
+
+
+async def test_a_request_that_does_not_hear_it_is_told_again(limit: TimeLimit) -> None:
+    task = limit.begin()
+    try:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        assert limit.has_run_out(task)
+        assert asyncio.get_running_loop().time() == pytest.approx(1000 + 2 * SECONDS, abs=0.01)
     finally:
         limit.end(task)
     assert task.cancelling() == 0

@@ -353,6 +353,32 @@ class TestGet:
         # The rest is in the buffers of both kernels.
         assert sent < 20_000_000
 
+    async def test_an_error_stands_though_its_body_never_ends(self) -> None:
+        async def stall(writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 429 Slow Down\r\nRetry-After: 120\r\nContent-Length: 100\r\n\r\nwait")
+            await asyncio.Event().wait()
+
+        async with serving(stall) as server:
+            with pytest.raises(RateLimitedError) as error:
+                await fetch(transport(server.url, timeout=0.1))
+        assert error.value.retry_after == 120
+
+    async def test_whoever_waits_for_a_connection_that_will_never_be_made_fails(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        looked_up = asyncio.Event()
+
+        async def hang(*_: object, **__: object) -> None:
+            looked_up.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", hang)
+        async with transport("http://provider.invalid") as sender:
+            waiting = asyncio.create_task(sender.get(sender.url("/stats"), {}))
+            await looked_up.wait()
+        with pytest.raises(BrokenProtocolError, match="were closed"):
+            await waiting
+
     async def test_a_connection_that_was_closed_while_idle_costs_no_request(self) -> None:
         async def once(writer: asyncio.StreamWriter) -> None:
             writer.write(http("{}"))
