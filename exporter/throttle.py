@@ -40,13 +40,13 @@ class Throttle:
     """
     One account's budget of requests.
 
-    No second, wherever it begins, sees more than `rate` requests. A hundredth of the rate is kept back, so that
-    requests may go out up to a hundredth of a second before their turn: who comes late by that much makes up for it,
-    where timers that count whole milliseconds would cost a tenth of the rate.
+    No second, wherever it begins, sees more than `rate` requests. A 65th of the rate is kept back, so that requests may
+    go out up to a 64th of a second before their turn: those that come due together, at one of 64 moments a second, go
+    out together, and timers that count whole milliseconds cost nothing of the rate.
     """
 
-    _KEPT_BACK = 0.01
-    _EARLIEST = 0.01
+    _KEPT_BACK = 1 / 65
+    _EARLIEST = 0.0156
     _SHARE_OF_OTHERS = 0.25
 
     def __init__(self, rate: float, max_in_flight: int, slots: Slots) -> None:

