@@ -66,8 +66,9 @@ def writer(families: Sequence[CampaignFamily], columns: Sequence[Column]) -> Wri
 
 
 def _lengthen(column: Column, slot: int, line: bytes) -> None:
-    column.extend(repeat(b"", slot - len(column)))
-    column.append(line)
+    if line:
+        column.extend(repeat(b"", slot - len(column)))
+        column.append(line)
 
 
 def _targets(name: str, places: Iterable[int | None]) -> str:
@@ -79,7 +80,7 @@ class Board:
     The lines of all campaigns, by family and campaign.
 
     A campaign has the same place in every column, from the day it comes until it goes, so the order is stable. A column
-    ends with its last line: what no provider of these campaigns tells, takes no memory.
+    grows with the first line of a campaign: what no provider of these campaigns tells takes no memory.
     """
 
     def __init__(self) -> None:

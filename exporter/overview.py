@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -447,11 +448,11 @@ def _calls_now(shown: Snapshot) -> float | None:
 
 
 def _whole(number: float | None) -> int | None:
-    return None if number is None else int(number)
+    return None if number is None or number == inf else int(number)
 
 
 def _whole_numbers(numbers: Mapping[str, float] | None) -> Mapping[str, int] | None:
-    return None if numbers is None else {key: int(number) for key, number in numbers.items()}
+    return None if numbers is None else {key: int(number) for key, number in numbers.items() if number < inf}
 
 
 def _truths(numbers: Mapping[str, float] | None) -> Mapping[str, bool] | None:

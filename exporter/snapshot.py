@@ -9,8 +9,8 @@ class Snapshot(NamedTuple):
     The numbers of one campaign at the moment of one request.
 
     None means that the provider did not say, or said something that is no such number; it never means zero.
-    Every number is finite and not negative; a number of things is an integer. Strings are the provider's own text,
-    unbounded and unescaped.
+    Every number is finite and not negative; a number of things is an integer, unless it is 2**53 or more. Strings are
+    the provider's own text, unbounded and unescaped.
     """
 
     status: str | None = None

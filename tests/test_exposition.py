@@ -24,7 +24,7 @@ from exporter.labels import clean
 from exporter.metrics import ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, HealthCollector, Instruments
 from exporter.negotiation import Format
 from exporter.snapshot import CALL_OUTCOMES, Snapshot
-from exporter.state import AccountState, Campaign, CampaignState
+from exporter.state import AccountState, Campaign, CampaignState, Hours
 
 ANYREACH = SimpleNamespace(
     name="anyreach", statuses=("active", "paused", "closed"), active_status="active", final_status="closed"
@@ -436,3 +436,18 @@ async def test_times_are_written_to_fourteen_digits_without_the_noise_of_sums() 
     assert state.observed_seconds == 10.123456788999988
     assert numbers["campaign_observed_seconds_total"].split()[-1] == "10.123456789"
     assert numbers["campaign_last_success_timestamp_seconds"].split()[-1] == "1780000000.1235"
+
+
+def test_what_no_campaign_has_takes_no_place_on_the_page() -> None:
+    board = Board()
+    for _ in range(3):
+        state = campaign(Snapshot(status="active", queues={}, queued_contacts={}))
+        state.hours = Hours(None, WALL)
+        state.expect(WALL)
+        board.add(state)
+
+    places = {family.name: len(column) for family, column in board.columns()}
+
+    assert {name for name, number in places.items() if number == 3} >= {"campaign_status", "campaign_up"}
+    for name in ("campaign_calling_window_open", "campaign_queues", "campaign_queued_contacts", "campaign_attempts"):
+        assert places[name] == 0

@@ -556,12 +556,13 @@ class TestFreshness:
 
     async def test_no_value_is_shown_too_long_or_withdrawn_too_soon_whatever_the_campaigns_go_through(self) -> None:
         rng = random.Random(5)
+        answers: list[Answer] = [ACTIVE, PAUSED, BROKEN, BROKEN, BROKEN]
         provider = ScriptedProvider()
         rig = Rig(provider)
         rig.add_many(40)
         withdrawn = 0
         for _ in range(3000):
-            provider.answers[f"c{rng.randrange(40)}"] = rng.choice([ACTIVE, PAUSED, BROKEN, BROKEN, BROKEN])
+            provider.answers[f"c{rng.randrange(40)}"] = rng.choice(answers)
             if rng.random() < 0.01:
                 pace = replace(PACE, stale_after=rng.choice([20.0, 60.0, 100.0]), idle=rng.choice([20.0, 120.0]))
                 rig.poller.set_pace(pace, rig.throttle.rate, rig.throttle.max_in_flight)
