@@ -54,6 +54,16 @@ class June:
         return (await self.fleet()).row(0)
 
 
+async def test_a_sum_that_no_float_can_hold_costs_itself_and_no_other_number() -> None:
+    invented = {f"bucket-{place}": 1.7e308 for place in range(60)}
+    row = await June().says(**WORKING | {"contacts": WORKING["contacts"] | invented, "active_calls": 1.7e308}).row()
+
+    assert row.attempts == int(WORKING["attempts"])
+    assert row.contacts is not None
+    assert row.contacts["completed"] == WORKING["contacts"]["completed"]
+    assert "other" not in row.contacts
+
+
 class TestState:
     async def test_it_is_unpolled_before_the_first_poll(self) -> None:
         assert (await June().row()).state is State.UNPOLLED
