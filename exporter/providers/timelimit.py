@@ -16,7 +16,7 @@ class TimeLimit:
     """
 
     def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+        self._seconds = seconds
         self._loop = asyncio.get_running_loop()
         self._began: dict[asyncio.Task[Any], float] = {}
         self._cancelled: dict[asyncio.Task[Any], int] = {}
@@ -49,12 +49,12 @@ class TimeLimit:
 
     def _watch(self, began: float) -> None:
         # A millisecond later: timers count whole ones, and would ring too early as often as too late.
-        self._timer = self._loop.call_at(began + self.seconds + 0.001, self._ring)
+        self._timer = self._loop.call_at(began + self._seconds + 0.001, self._ring)
 
     def _ring(self) -> None:
         self._timer = None
         now = self._loop.time()
-        for task in [task for task, began in self._began.items() if began + self.seconds <= now]:
+        for task in [task for task, began in self._began.items() if began + self._seconds <= now]:
             # A library may swallow it: who has not ended when the same time has passed again is told again.
             del self._began[task]
             self._began[task] = now

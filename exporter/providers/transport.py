@@ -282,7 +282,8 @@ class Transport:
         insecure_skip_verify: bool = False,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self._base_url = URL(base_url.rstrip("/"), encoded=True)
+        self._base_url = URL(base_url, encoded=True)
+        self._path_prefix = self._base_url.raw_path.rstrip("/")
         self._host = URL(base_url).host or ""
         self._timeout = timeout
         self._max_body_bytes = max_body_bytes
@@ -321,7 +322,7 @@ class Transport:
 
     def url(self, path: str, query: str = "") -> URL:
         """The address of a path, which begins with a slash, and of a query; both are percent-encoded already."""
-        url = self._base_url.with_path(self._base_url.raw_path.rstrip("/") + path, encoded=True)
+        url = self._base_url.with_path(self._path_prefix + path, encoded=True)
         return URL(f"{url}?{query}", encoded=True) if query else url
 
     async def get(self, url: URL, headers: Mapping[str, str]) -> bytes:
