@@ -4,10 +4,10 @@ import json
 from collections.abc import Collection, Iterator
 
 from benchmarks.upstream import anyreach
-from exporter.hours import HoursWatch
+from exporter.campaign.hours import HoursWatch
+from exporter.campaign.schedule import Schedule, Window
+from exporter.campaign.state import Campaign, CampaignState
 from exporter.providers.anyreach import Anyreach, read_stats
-from exporter.state import Campaign, CampaignState
-from exporter.windows import Schedule, Window
 
 WALL = 1_780_000_000.0
 ROUND_THE_CLOCK = {

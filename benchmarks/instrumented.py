@@ -11,7 +11,8 @@ import signal
 import sys
 
 from benchmarks.holds import Holds
-from exporter import cli, health
+from exporter import cli
+from exporter.polling import health
 
 _new_event_loop = cli.new_event_loop
 

@@ -18,12 +18,12 @@ from benchmarks.isolation import isolated
 from benchmarks.results import Row, row
 from benchmarks.subject import Subject, subject
 from benchmarks.upstream import upstream
-from exporter.app import Exporter, spare_the_collector
-from exporter.loading import load
-from exporter.metrics import Instruments
-from exporter.options import FlagParser, add_flags
-from exporter.plan import plan_of
-from exporter.settings import Settings
+from exporter.config.flags import FlagParser, add_flags
+from exporter.config.model import Settings
+from exporter.config.plan import plan_of
+from exporter.config.sources import load
+from exporter.daemon import Exporter, spare_the_collector
+from exporter.exposition.families import Instruments
 
 _WARM_UP = 1.0
 

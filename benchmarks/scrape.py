@@ -15,11 +15,11 @@ from benchmarks.fleet import states
 from benchmarks.holds import Holds
 from benchmarks.isolation import isolated
 from benchmarks.results import Row, row
-from exporter.board import Board
-from exporter.exposition import Exposition
-from exporter.metrics import CAMPAIGN_FAMILIES
-from exporter.negotiation import Format
-from exporter.state import CampaignState
+from exporter.campaign.state import CampaignState
+from exporter.exposition.board import Board
+from exporter.exposition.families import CAMPAIGN_FAMILIES
+from exporter.exposition.negotiation import Format
+from exporter.exposition.page import Exposition
 
 EVERYTHING = frozenset[str]()
 

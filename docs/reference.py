@@ -13,12 +13,18 @@ from prometheus_client.core import Metric
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from exporter.board import Board
-from exporter.errors import PollError
-from exporter.exposition import Exposition
-from exporter.metrics import ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, HEALTH_FAMILIES, HEALTH_HISTOGRAMS, Instruments
-from exporter.options import options
-from exporter.settings import AccountSettings, format_duration
+from exporter.config.flags import options
+from exporter.config.model import AccountSettings, format_duration
+from exporter.exposition.board import Board
+from exporter.exposition.families import (
+    ACCOUNT_FAMILIES,
+    CAMPAIGN_FAMILIES,
+    HEALTH_FAMILIES,
+    HEALTH_HISTOGRAMS,
+    Instruments,
+)
+from exporter.exposition.page import Exposition
+from exporter.providers.errors import PollError
 
 DOCS = Path(__file__).parent
 
@@ -28,7 +34,7 @@ def metrics() -> str:
     return f"""\
 # Metrics
 
-<!-- Written by python -m docs.reference; edit the tables in exporter/metrics.py instead. -->
+<!-- Written by python -m docs.reference; edit the tables in exporter/exposition/families.py instead. -->
 
 A number that the provider did not send, or sent as something that is no such number, is no sample and never 0.
 A campaign that fails keeps its last values for `campaign_stale_after_seconds`; then only its `campaign_info`, its
@@ -119,7 +125,7 @@ def configuration() -> str:
     return f"""\
 # Configuration
 
-<!-- Written by python -m docs.reference; edit exporter/settings.py instead. -->
+<!-- Written by python -m docs.reference; edit exporter/config/model.py instead. -->
 
 One model reads the file, the environment and the flags. A flag wins over a variable, a variable over the file, and the
 file over the default; a list is replaced as a whole. Unknown keys and variables are errors, and all faults are told at

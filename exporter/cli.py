@@ -14,15 +14,15 @@ from typing import TypeVar
 from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from exporter import __revision__, __version__, logs
-from exporter.app import Exporter, serve
-from exporter.listening import ListenError, listening, location
-from exporter.loading import config_file, load
-from exporter.metrics import Instruments
-from exporter.options import FlagParser, add_flags
-from exporter.plan import Plan, plan_of
+from exporter.config.flags import FlagParser, add_flags
+from exporter.config.model import ConfigurationError, Settings
+from exporter.config.plan import Plan, plan_of
+from exporter.config.sources import config_file, load
+from exporter.daemon import Exporter, serve
+from exporter.exposition.families import Instruments
 from exporter.providers.anyreach import Anyreach
-from exporter.settings import ConfigurationError, Settings
-from exporter.webconfig import WebConfigFile
+from exporter.web.config import WebConfigFile
+from exporter.web.server import ListenError, listening, location
 
 T = TypeVar("T")
 
@@ -109,10 +109,10 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from exporter.check import check, unasked
-    from exporter.report import Report, as_json, write_text
-    from exporter.terminal import console, progress_bar, write
-    from exporter.upstream import upstreams
+    from exporter.commands.check import check, unasked
+    from exporter.commands.report import Report, as_json, write_text
+    from exporter.commands.terminal import console, progress_bar, write
+    from exporter.commands.upstream import upstreams
 
     settings = load(arguments)
     _web_config(settings)
@@ -132,9 +132,9 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _discover(arguments: argparse.Namespace) -> int:
-    from exporter.discover import as_yaml, discover
-    from exporter.terminal import printable, write
-    from exporter.upstream import upstreams
+    from exporter.commands.discover import as_yaml, discover
+    from exporter.commands.terminal import printable, write
+    from exporter.commands.upstream import upstreams
 
     settings = load(arguments)
     redact = _log_without_secrets(settings)

@@ -4,7 +4,7 @@ The log: one record is one line of logfmt or JSON, whatever is in it, with the s
 Fields are what a call gives as `extra`:
 
     log.info("campaign recovered", extra={"account": "acme", "campaign": "june"})
-    ts=2026-11-21T23:00:00.123Z level=info logger=exporter.poller msg="campaign recovered" account=acme campaign=june
+    ts=2026-11-21T23:00:00.123Z level=info logger=exporter.polling msg="campaign recovered" account=acme campaign=june
 
 Much of what is logged was written by strangers (names, error texts). So whatever a terminal, a line-oriented reader or
 a person could take for something else is escaped: control characters, separators of lines, invisible and

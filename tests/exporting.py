@@ -12,12 +12,12 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.app import Exporter
-from exporter.loading import load
-from exporter.metrics import Instruments
-from exporter.negotiation import Format
-from exporter.plan import plan_of
-from exporter.settings import Settings
+from exporter.config.model import Settings
+from exporter.config.plan import plan_of
+from exporter.config.sources import load
+from exporter.daemon import Exporter
+from exporter.exposition.families import Instruments
+from exporter.exposition.negotiation import Format
 
 EPOCH = 1_780_000_000.0
 """What the wall clock would have shown when the loop's clock was at 0."""

@@ -7,15 +7,15 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
-from exporter.frontend import routes
-from exporter.listening import Limits, listening, location, serving
-from exporter.negotiation import Format
-from exporter.overview import AccountView, Overview
-from exporter.settings import ListenAddress
-from exporter.snapshot import Snapshot
-from exporter.state import AccountState, Campaign, CampaignState, Hours
-from exporter.web import create_app
-from exporter.windows import Schedule, Window
+from exporter.campaign.schedule import Schedule, Window
+from exporter.campaign.snapshot import Snapshot
+from exporter.campaign.state import AccountState, Campaign, CampaignState, Hours
+from exporter.config.model import ListenAddress
+from exporter.exposition.negotiation import Format
+from exporter.ui.handlers import routes
+from exporter.ui.rows import AccountView, Overview
+from exporter.web.routes import create_app
+from exporter.web.server import Limits, listening, location, serving
 
 ANYREACH = SimpleNamespace(
     name="anyreach", statuses=("active", "paused", "closed"), active_status="active", final_status="closed"

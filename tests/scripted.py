@@ -7,12 +7,12 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import ClassVar
 
-from exporter.errors import PollError
-from exporter.health import AccountHealth
-from exporter.poller import AccountPoller, Pace
-from exporter.snapshot import Snapshot
-from exporter.state import AccountState, Campaign, CampaignState, Hours
-from exporter.throttle import Slots, Throttle
+from exporter.campaign.snapshot import Snapshot
+from exporter.campaign.state import AccountState, Campaign, CampaignState, Hours
+from exporter.polling.health import AccountHealth
+from exporter.polling.poller import AccountPoller, Pace
+from exporter.polling.throttle import Slots, Throttle
+from exporter.providers.errors import PollError
 
 ACTIVE = Snapshot(status="active", work_remaining=True)
 PAUSED = Snapshot(status="paused", work_remaining=True)

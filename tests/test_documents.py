@@ -11,9 +11,15 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from docs.reference import documents
-from exporter.board import Board
-from exporter.exposition import Exposition
-from exporter.metrics import ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, HEALTH_FAMILIES, HEALTH_HISTOGRAMS, Instruments
+from exporter.exposition.board import Board
+from exporter.exposition.families import (
+    ACCOUNT_FAMILIES,
+    CAMPAIGN_FAMILIES,
+    HEALTH_FAMILIES,
+    HEALTH_HISTOGRAMS,
+    Instruments,
+)
+from exporter.exposition.page import Exposition
 
 ROOT = Path(__file__).parent.parent
 RULES = ROOT / "deploy" / "prometheus" / "rules" / "campaign-exporter.rules.yml"

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.errors import REASONS
+from exporter.providers.errors import REASONS
 from exporter.simulator import ManualClock, Scenario, Servers, demo, serving
 from tests.process import answers, exporter, prometheus, query, running, text, until
 

@@ -199,7 +199,7 @@ async def are_up(supervisor: Supervisor, **campaigns: float | None) -> bool:
 def test_the_wheel_holds_the_package_with_its_files_and_nothing_else(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     runbooks = {f"exporter/runbooks/{file.name}" for file in (ROOT / "docs" / "runbooks").glob("*.md")}
-    static = {f"exporter/static/{file.name}" for file in (ROOT / "exporter" / "static").iterdir()}
+    static = {f"exporter/ui/static/{file.name}" for file in (ROOT / "exporter" / "ui" / "static").iterdir()}
 
     assert runbooks | static | {"exporter/py.typed", "exporter/simulator/__init__.py"} <= names
     assert {name.partition("/")[0].split("-")[0] for name in names} == {"exporter", "campaign_exporter"}

@@ -54,11 +54,11 @@ def log() -> Iterator[Log]:
 
 @pytest.fixture
 def logger() -> logging.Logger:
-    return logging.getLogger("exporter.poller")
+    return logging.getLogger("exporter.polling.poller")
 
 
 def record(message: object, *args: object, **fields: object) -> logging.LogRecord:
-    made = logging.LogRecord("exporter.poller", logging.INFO, __file__, 1, message, args, None)
+    made = logging.LogRecord("exporter.polling.poller", logging.INFO, __file__, 1, message, args, None)
     made.created = 1795302000.1239
     vars(made).update(fields)
     return made
@@ -74,7 +74,7 @@ def test_a_record_is_a_line_of_logfmt() -> None:
     )
 
     assert line == (
-        'ts=2026-11-21T23:00:00.123Z level=info logger=exporter.poller msg="campaign recovered" '
+        'ts=2026-11-21T23:00:00.123Z level=info logger=exporter.polling.poller msg="campaign recovered" '
         'account=acme campaign="june renewals" seconds=1.5 calls=3 ok=true'
     )
 
@@ -87,7 +87,7 @@ def test_a_record_is_an_object_of_json() -> None:
     assert json.loads(line) == {
         "ts": "2026-11-21T23:00:00.123Z",
         "level": "info",
-        "logger": "exporter.poller",
+        "logger": "exporter.polling.poller",
         "msg": "campaign recovered",
         "account": "acme",
         "seconds": 1.5,
@@ -276,7 +276,9 @@ def test_only_what_the_level_lets_through_is_written(log: Log, logger: logging.L
     logger.info("quiet")
     logger.warning("loud")
 
-    assert [re.sub(r"ts=\S+ ", "", line) for line in log.lines] == ["level=warning logger=exporter.poller msg=loud"]
+    assert [re.sub(r"ts=\S+ ", "", line) for line in log.lines] == [
+        "level=warning logger=exporter.polling.poller msg=loud"
+    ]
 
 
 def test_messages_are_counted_by_level_and_warnings_even_when_hidden(log: Log, logger: logging.Logger) -> None:

@@ -7,7 +7,7 @@ It tries once and reports; pace, back-off, limits on requests and the time limit
 
 from typing import ClassVar, Protocol
 
-from exporter.snapshot import Snapshot
+from exporter.campaign.snapshot import Snapshot
 
 
 class Provider(Protocol):

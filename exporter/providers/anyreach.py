@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 from urllib.parse import urlencode
 
-from exporter.errors import ClientFaultError, InvalidResponseError
-from exporter.providers.transport import (
+from exporter.campaign.schedule import Schedule, Window
+from exporter.campaign.snapshot import Snapshot
+from exporter.providers.errors import ClientFaultError, InvalidResponseError
+from exporter.providers.http import (
     AuthorizedHeaders,
     Transport,
     count,
@@ -25,8 +27,6 @@ from exporter.providers.transport import (
     segment,
     text_at,
 )
-from exporter.snapshot import Snapshot
-from exporter.windows import Schedule, Window
 
 # What the provider takes for a configuration that names none.
 DEFAULT_TIMEZONE: Final = "America/New_York"

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import ClassVar
 
-from exporter.errors import InvalidResponseError
-from exporter.providers.transport import (
+from exporter.campaign.snapshot import CALL_OUTCOMES, CALLS_IN_PROGRESS, Snapshot
+from exporter.providers.errors import InvalidResponseError
+from exporter.providers.http import (
     AuthorizedHeaders,
     Transport,
     array_at,
@@ -23,7 +24,6 @@ from exporter.providers.transport import (
     segment,
     text_at,
 )
-from exporter.snapshot import CALL_OUTCOMES, CALLS_IN_PROGRESS, Snapshot
 
 
 def read_status(payload: dict[str, object]) -> Snapshot:

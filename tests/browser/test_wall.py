@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
+from exporter.campaign.state import CampaignState
 from exporter.simulator import ManualClock, demo, serving
-from exporter.state import CampaignState
 from tests.browser.conftest import Opener, Tab
 from tests.made_up import OSVI, WORKING, MadeUp, RealClock, crowd, serving_frontend
 from tests.process import answers, exporter, until

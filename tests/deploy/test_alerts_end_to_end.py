@@ -16,10 +16,9 @@ from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry
 
-from exporter.app import Exporter, serve
-from exporter.listening import listening, location
-from exporter.metrics import Instruments
-from exporter.plan import plan_of
+from exporter.config.plan import plan_of
+from exporter.daemon import Exporter, serve
+from exporter.exposition.families import Instruments
 from exporter.simulator import (
     DAYS,
     ROUND_THE_CLOCK,
@@ -31,6 +30,7 @@ from exporter.simulator import (
     World,
     serving,
 )
+from exporter.web.server import listening, location
 from tests.deploy.monitoring import PATIENCE, SPEED, Monitoring, monitored, recorded_series
 from tests.exporting import settings_of
 from tests.process import Process, answers, exporter, text, until

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import exporter
-from exporter.loading import load
+from exporter.config.sources import load
 
 Service = dict[str, Any]
 

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 import exporter
-from exporter.loading import load
-from exporter.options import FlagParser, add_flags
+from exporter.config.flags import FlagParser, add_flags
+from exporter.config.sources import load
 
 Manifest = dict[str, Any]
 Render = Callable[..., list[Manifest]]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.loading import load
+from exporter.config.sources import load
 
 INSTALLED = "/opt/campaign-exporter/bin/campaign-exporter"
 

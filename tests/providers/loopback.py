@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from exporter.providers.transport import Transport
+from exporter.providers.http import Transport
 
 DATA = Path(__file__).parents[1] / "data"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from exporter.snapshot import Snapshot
+from exporter.campaign.snapshot import Snapshot
 
 scalars = (
     st.none()

@@ -12,16 +12,16 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.board import Board
-from exporter.errors import InvalidResponseError
-from exporter.exposition import Exposition
-from exporter.metrics import CAMPAIGN_FAMILIES
-from exporter.negotiation import Format
+from exporter.campaign.snapshot import Snapshot
+from exporter.campaign.state import Campaign, CampaignState, Lifecycle
+from exporter.exposition.board import Board
+from exporter.exposition.families import CAMPAIGN_FAMILIES
+from exporter.exposition.negotiation import Format
+from exporter.exposition.page import Exposition
 from exporter.providers.anyreach import Anyreach, read_stats
+from exporter.providers.errors import InvalidResponseError
+from exporter.providers.http import read_object
 from exporter.providers.osvi import Osvi, read_status
-from exporter.providers.transport import read_object
-from exporter.snapshot import Snapshot
-from exporter.state import Campaign, CampaignState, Lifecycle
 from tests.providers.loopback import body_of
 from tests.providers.payloads import shuffled, words
 

@@ -7,14 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.errors import (
-    ClientFaultError,
-    CredentialsError,
-    ForbiddenError,
-    InvalidResponseError,
-    PollError,
-    ServerFaultError,
-)
+from exporter.campaign.schedule import Schedule, Window
+from exporter.campaign.snapshot import Snapshot
 from exporter.providers import Provider
 from exporter.providers.anyreach import (
     PAGE_SIZE,
@@ -25,9 +19,15 @@ from exporter.providers.anyreach import (
     read_schedule,
     read_stats,
 )
-from exporter.providers.transport import read_object
-from exporter.snapshot import Snapshot
-from exporter.windows import Schedule, Window
+from exporter.providers.errors import (
+    ClientFaultError,
+    CredentialsError,
+    ForbiddenError,
+    InvalidResponseError,
+    PollError,
+    ServerFaultError,
+)
+from exporter.providers.http import read_object
 from tests.providers.loopback import body_of, http, recorded, serving, transport
 from tests.providers.payloads import json_values, numbers_of, shuffled
 

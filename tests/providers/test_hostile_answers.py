@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 import pytest
 
-from exporter.errors import PollError, TimedOutError, TooLargeError
+from exporter.campaign.snapshot import Snapshot
 from exporter.providers.anyreach import Anyreach
+from exporter.providers.errors import PollError, TimedOutError, TooLargeError
+from exporter.providers.http import Transport
 from exporter.providers.osvi import Osvi
-from exporter.providers.transport import Transport
-from exporter.snapshot import Snapshot
 from tests.providers.loopback import (
     MAX_IN_FLIGHT,
     Answer,

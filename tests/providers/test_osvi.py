@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.errors import CredentialsError, InvalidResponseError, NotFoundError
+from exporter.campaign.snapshot import Snapshot
 from exporter.providers import Provider
+from exporter.providers.errors import CredentialsError, InvalidResponseError, NotFoundError
+from exporter.providers.http import read_object
 from exporter.providers.osvi import Osvi, read_moment, read_status
-from exporter.providers.transport import read_object
-from exporter.snapshot import Snapshot
 from tests.providers.loopback import body_of, recorded, serving, transport
 from tests.providers.payloads import json_values, numbers_of, shuffled
 

@@ -10,7 +10,7 @@ import pytest
 from yarl import URL
 
 import exporter.simulator
-from exporter.settings import Settings
+from exporter.config.model import Settings
 from exporter.simulator import ManualClock, Scenario, Servers, SimulatedClock, demo, fleet, is_open, serving
 from exporter.simulator.scenario import BUSINESS_HOURS, timezone_where
 

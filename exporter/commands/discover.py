@@ -1,0 +1,164 @@
+"""
+Lists the campaigns of the Anyreach accounts as YAML that the configuration file can take in.
+
+Names are made fit for the label `campaign`: without line breaks and control characters, cut to its length, and unique
+within the account. Campaigns that the account names already, by either of their ids, are left out.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, count
+
+from pydantic import ValidationError
+
+from exporter.campaign.labels import clean
+from exporter.commands.upstream import Upstream, not_configured
+from exporter.config.model import MAX_LABEL_LENGTH, AccountSettings, CampaignSettings, DiscoverySettings
+from exporter.polling.discovery import walk
+from exporter.providers.advice import advice
+from exporter.providers.anyreach import Anyreach, CampaignRecord, Listing
+from exporter.providers.errors import PollError
+
+_GAPS = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]+")
+_ID_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """
+    What one account's listing has brought.
+
+    Attributes:
+        campaigns: Those that are new, ready for the configuration, each with its status where that is a known one.
+        configured: Number of those that the account names already.
+        problems: Why it is not all that there is, a sentence or two each.
+    """
+
+    account: AccountSettings
+    campaigns: Sequence[tuple[CampaignSettings, str | None]] = ()
+    configured: int = 0
+    problems: Sequence[str] = ()
+
+
+async def discover(
+    upstreams: Iterable[Upstream],
+    redact: Callable[[str], str],
+    *,
+    statuses: Sequence[str] | None = None,
+    name_contains: str | None = None,
+) -> list[Found]:
+    """
+    List the campaigns of all accounts, at the same time.
+
+    Args:
+        redact: Takes the secrets out of a text; a provider may repeat what it was sent.
+        statuses: Campaigns in these; None for what the account's `discovery` says, or its defaults without one.
+        name_contains: Campaigns whose name contains this; None as above.
+    """
+    return await asyncio.gather(*(_list(upstream, redact, statuses, name_contains) for upstream in upstreams))
+
+
+async def _list(
+    upstream: Upstream, redact: Callable[[str], str], statuses: Sequence[str] | None, name_contains: str | None
+) -> Found:
+    account, provider = upstream.account, upstream.provider
+    if not isinstance(provider, Anyreach):
+        return Found(account)
+    options = account.discovery or DiscoverySettings()
+    listing = Listing(
+        statuses=options.statuses if statuses is None else statuses,
+        name_contains=options.name_contains if name_contains is None else name_contains,
+        max_campaigns=options.max_campaigns,
+    )
+    problems = []
+    async with upstream.transport:
+        try:
+            await walk(provider, upstream.throttle, listing)
+        except PollError as exc:
+            problems.append(f"{exc.reason}: {exc}. {advice(exc.reason, account)}")
+    if listing.problem:
+        problems.append(f"{listing.problem}.")
+    new = not_configured(account, listing.campaigns)
+    campaigns = list(configurable(account, new, redact))
+    if refused := len(new) - len(campaigns):
+        problems.append(f"{refused} of its campaigns have ids that the configuration does not take.")
+    return Found(account, campaigns, len(listing.campaigns) - len(new), problems)
+
+
+def configurable(
+    account: AccountSettings, records: Iterable[CampaignRecord], redact: Callable[[str], str]
+) -> Iterator[tuple[CampaignSettings, str | None]]:
+    """
+    Make new campaigns ready for the account's configuration, each with its status where that is a known one.
+
+    Those whose id the configuration does not take, or whose id repeats a secret, are passed over.
+    """
+    names = {campaign.name for campaign in account.campaigns}
+    for record in records:
+        if redact(record.id) != record.id:
+            continue
+        try:
+            campaign = CampaignSettings(id=record.id, name=_unique_name(record.id, redact(record.name or ""), names))
+        except ValidationError:
+            continue
+        names.add(campaign.name)
+        yield campaign, record.status if record.status in Anyreach.statuses else None
+
+
+def _unique_name(campaign_id: str, name: str, names: set[str]) -> str:
+    name = _fit(name) or _fit(campaign_id)
+    endings = chain(("", f" {_fit(campaign_id[:_ID_SHOWN])}"), (f" {number}" for number in count(2)))
+    candidates = (name[: MAX_LABEL_LENGTH - len(ending)] + ending for ending in endings)
+    return next(candidate for candidate in candidates if candidate not in names)
+
+
+def _fit(text: str) -> str:
+    return clean(_GAPS.sub(" ", text).strip())
+
+
+def as_yaml(found: Iterable[Found]) -> str:
+    """Write what was found as an `accounts` list; every text of a provider stands between double quotes."""
+    comments: list[str] = []
+    accounts: list[str] = []
+    for one in found:
+        name = quoted(one.account.name)
+        if one.account.provider != Anyreach.name:
+            comments.append(
+                f"# {name}: the API of this provider lists no campaigns; its dashboard shows their numbers."
+            )
+            continue
+        if one.configured:
+            comments.append(
+                f"# {name}: {one.configured} campaigns are left out, which the configuration names already."
+            )
+        if one.problems:
+            comments.append(f"# {name}: the list is not complete.")
+        elif not one.campaigns:
+            comments.append(f"# {name}: no{' other' if one.configured else ''} campaigns were found.")
+        if not one.campaigns:
+            continue
+        accounts += [f"  - name: {name}", f"    provider: {one.account.provider}", "    campaigns:"]
+        for campaign, status in one.campaigns:
+            accounts.append(f"      - id: {quoted(str(campaign.id))}" + (f"  # {status}" if status else ""))
+            accounts.append(f"        name: {quoted(campaign.name)}")
+    return "".join(f"{line}\n" for line in (*comments, "accounts:" if accounts else "accounts: []", *accounts))
+
+
+def quoted(text: str) -> str:
+    """
+    A double-quoted scalar of YAML, on one line, with everything escaped that is no printable character.
+
+    See https://yaml.org/spec/1.2.2/#57-escaped-characters. It must hold no lone surrogates.
+    """
+    return '"' + "".join(map(_escaped, text)) + '"'
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return f"\\{character}"
+    if character.isprintable():
+        return character
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -1,0 +1,78 @@
+"""Writing for people, on a terminal or into a pipe."""
+
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+# A pipe has no edge: whoever reads it wants one row to be one line.
+_NO_EDGE = 1_000_000
+
+
+def printable(text: str) -> str:
+    """A text of strangers that no terminal obeys: what is no printable character is escaped as JSON escapes it."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+
+
+def console(stream: TextIO) -> Console:
+    """A console that takes every text as it is, and colours only where somebody sees it and NO_COLOR is not set."""
+    _take_any_letter(stream)
+    seen = stream.isatty()
+    return Console(
+        file=stream,
+        force_terminal=seen,
+        width=None if seen else _NO_EDGE,
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )
+
+
+def write(text: str, stream: TextIO) -> None:
+    """Write a text as it stands, at once; letters that the stream's encoding lacks become backslash escapes."""
+    _take_any_letter(stream)
+    stream.write(text)
+    stream.flush()
+
+
+def _take_any_letter(stream: TextIO) -> None:
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+
+
+class _Bar:
+    """A progress bar, as `exporter.commands.check` moves it."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._polls = 0
+        self._task = progress.add_task("Polling campaigns", total=None)
+
+    def expect(self, polls: int) -> None:
+        self._polls += polls
+        self._progress.update(self._task, total=self._polls)
+
+    def advance(self) -> None:
+        self._progress.advance(self._task)
+
+
+@contextmanager
+def progress_bar(stream: TextIO) -> Iterator[_Bar]:
+    """A bar that is gone when the block is left; none where the stream is no terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    # Nothing but the bar is written while it moves, so that output of others needs no rerouting.
+    with Progress(
+        *columns,
+        console=console(stream),
+        transient=True,
+        disable=not stream.isatty(),
+        redirect_stdout=False,
+        redirect_stderr=False,
+    ) as progress:
+        yield _Bar(progress)

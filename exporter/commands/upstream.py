@@ -1,0 +1,60 @@
+"""The way to each account's provider, for commands that ask a few questions and end."""
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from exporter.config.model import AccountSettings, ConfigurationError, Settings
+from exporter.polling.account import PROVIDERS, transport_of
+from exporter.polling.throttle import Slots, Throttle
+from exporter.providers import Provider
+from exporter.providers.anyreach import CampaignRecord
+from exporter.providers.credentials import Credentials
+from exporter.providers.errors import CredentialsError
+from exporter.providers.http import Transport
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """An account, with its connections (to be entered by who uses them) and its budget of requests."""
+
+    account: AccountSettings
+    transport: Transport
+    provider: Provider
+    throttle: Throttle
+
+
+def upstreams(settings: Settings, hide: Callable[[str], None]) -> tuple[Upstream, ...]:
+    """
+    Make the way to every account's provider; nothing is sent yet.
+
+    Args:
+        hide: Called with every secret that must not be shown.
+
+    Raises:
+        ConfigurationError: Certificates of some accounts cannot be used.
+    """
+    slots = Slots(settings.poll.max_in_flight)
+    found, faults = [], []
+    for account in settings.accounts:
+        credentials = Credentials(account)
+        with suppress(CredentialsError):
+            hide(credentials.token())
+        try:
+            transport = transport_of(account, settings.poll, time.time, hide)
+        except OSError as exc:
+            faults.append(f"account {account.name!r}: http: the certificates can't be used: {exc}")
+            continue
+        throttle = Throttle(account.max_requests_per_second, account.max_in_flight, slots)
+        provider = PROVIDERS[account.provider](account, transport, credentials)
+        found.append(Upstream(account, transport, provider, throttle))
+    if faults:
+        raise ConfigurationError(faults)
+    return tuple(found)
+
+
+def not_configured(account: AccountSettings, records: Iterable[CampaignRecord]) -> list[CampaignRecord]:
+    """The campaigns of a listing that the account does not name itself, by either of their ids."""
+    configured = {str(campaign.id) for campaign in account.campaigns}
+    return [record for record in records if record.id not in configured and record.external_id not in configured]

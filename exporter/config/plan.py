@@ -1,0 +1,108 @@
+"""
+What this process has to do by its configuration: the campaigns to poll, ready to be compared with those before.
+
+All of it is worked out from the settings alone, so that a reload does it in a thread. The settings of the single
+campaigns, which would take as much memory again, are not kept.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from exporter.campaign.labels import clean
+from exporter.campaign.schedule import Schedule, Window
+from exporter.campaign.state import Campaign
+from exporter.config.model import AccountSettings, CallingHours, CampaignSettings, Settings, config_hash
+from exporter.config.sharding import shard_of
+
+
+@dataclass(frozen=True, slots=True)
+class AccountPlan:
+    """
+    The settings of an account, without its campaigns, and these by id.
+
+    Attributes:
+        hours: Configured for all its campaigns that have none of their own, discovered ones too; None where none are.
+    """
+
+    settings: AccountSettings
+    hours: Schedule | None
+    campaigns: Mapping[str, Campaign]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """
+    The settings, without their campaigns, and the accounts of this shard by name.
+
+    Attributes:
+        warnings: Sentences about what is allowed and probably not meant.
+    """
+
+    settings: Settings
+    accounts: Mapping[str, AccountPlan]
+    config_hash: int
+    warnings: tuple[str, ...]
+
+
+def plan_of(settings: Settings, before: Plan | None = None) -> Plan:
+    """
+    Work out the plan of some settings.
+
+    Args:
+        before: The plan in force. Accounts and campaigns that are as they were are the same objects again.
+    """
+    old_accounts = before.accounts if before else {}
+    accounts = {}
+    for account in settings.accounts:
+        if shard_of(account.name, settings.shard.count) == settings.shard.index:
+            accounts[account.name] = _account_plan(account, old_accounts.get(account.name))
+    bare = settings.model_copy(update={"accounts": tuple(map(_without_campaigns, settings.accounts))})
+    return Plan(bare, accounts, config_hash(settings), tuple(settings.warnings()))
+
+
+def _account_plan(account: AccountSettings, before: AccountPlan | None) -> AccountPlan:
+    old_campaigns: Mapping[str, Campaign] = before.campaigns if before else {}
+    hours = schedule_of(account.calling_hours) if account.calling_hours else None
+    campaigns = {}
+    for settings in account.campaigns:
+        given = account.calling_hours_of(settings)
+        own_hours = hours if given is None or given is account.calling_hours else schedule_of(given)
+        campaign = _campaign(account, str(settings.id), settings, own_hours)
+        old = old_campaigns.get(campaign.id)
+        campaigns[campaign.id] = old if old == campaign else campaign
+    plan = AccountPlan(_without_campaigns(account), hours, campaigns)
+    return before if before == plan else plan
+
+
+def _without_campaigns(account: AccountSettings) -> AccountSettings:
+    return account.model_copy(update={"campaigns": ()})
+
+
+def discovered(plan: AccountPlan, campaign_id: str) -> Campaign:
+    """What is known beforehand of a campaign that the provider lists and the configuration does not name."""
+    return _campaign(plan.settings, campaign_id, None, plan.hours)
+
+
+def _campaign(
+    account: AccountSettings, campaign_id: str, settings: CampaignSettings | None, hours: Schedule | None
+) -> Campaign:
+    own_silence = settings is not None and settings.stall_after is not None
+    return Campaign(
+        account=account.name,
+        name=clean(settings.name if settings else campaign_id),
+        id=campaign_id,
+        labels=tuple(sorted(account.labels_of(settings).items())),
+        stall_after=account.stall_after_of(settings),
+        stall_follows_retry_delay=account.provider == "osvi" and not own_silence and account.stall_after is None,
+        hours=hours,
+    )
+
+
+def schedule_of(hours: CallingHours) -> Schedule:
+    """Read the hours that a user has configured."""
+    day_names = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+    windows = tuple(
+        Window(frozenset(day_names.index(day) for day in window.days), window.start, window.end)
+        for window in hours.windows
+    )
+    return Schedule(hours.timezone, windows)

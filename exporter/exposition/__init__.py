@@ -1,0 +1,1 @@
+"""The page that Prometheus scrapes: metric families, lines, formats."""

@@ -1,0 +1,68 @@
+"""What to do when a request has failed: one sentence or two for each reason and provider."""
+
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+from exporter.config.model import BASE_URLS, AccountSettings
+
+_FOR_BOTH = MappingProxyType(
+    {
+        "timeout": "Look at the network between here and {host}, or raise `poll.timeout`.",
+        "dns": "Look at the spelling of `{address}`, and whether names can be looked up on this machine.",
+        "connect": "Look whether `{address}` is right and {host} can be reached from here: a firewall may be in the "
+        "way, or a proxy needed (`http.proxy_url`).",
+        "tls": "Look whether the certificate is for the host in `base_url` and this machine's clock is right; where a "
+        "private authority has signed it, name that authority's file in `http.ca_file`.",
+        "protocol": "Look at scheme and port of `base_url`, and at what stands between here and {host}: the answer is "
+        "no HTTP, or is cut off.",
+        "credentials": "Put the token where `{token}` says, and see that the exporter may read it.",
+        "rate_limited": "Lower `max_requests_per_second`, or find out what else uses the same token.",
+        "client_error": "Look at the spelling of the id, and at the path in `base_url`.",
+        "server_error": "The fault is on the provider's side: try again later. The exporter goes on trying by itself.",
+        "redirect": "Write the API's final address into `base_url`: a redirect is never followed, since the token must "
+        "not travel.",
+        "too_large": "Raise `poll.max_body_bytes`, if answers of that size are to be expected.",
+        "invalid_response": "Look whether `base_url` leads to the API, and not to a web page or a proxy's log-in.",
+        "internal": "This is a defect of the exporter: report it, with the trace that the log shows.",
+    }
+)
+_BY_PROVIDER = MappingProxyType(
+    {
+        "anyreach": {
+            "unauthorized": "The token in `{token}` is wrong, has expired or was deleted: make a new one. A personal "
+            "access token (pat_) needs `organization` too, with the id of the organization that owns the campaigns.",
+            "forbidden": "The token is genuine and lacks a scope: give it `campaigns:read`. A personal access token's "
+            "owner must be a member of `organization`.",
+            "not_found": "The id is wrong, or the campaign was deleted or belongs to another account's organization: "
+            "`campaign-exporter discover` lists the campaigns that this token can see.",
+        },
+        "osvi": {
+            "unauthorized": "The token in `{token}` is wrong or was replaced: copy the one that the dashboard shows "
+            "under Settings, API.",
+            "forbidden": "The token may not read this campaign: ask the provider what it may read.",
+            "not_found": "The number is wrong, or the campaign was deleted or belongs to another account: the "
+            "dashboard shows the numbers of this account's campaigns.",
+        },
+    }
+)
+
+
+def advice(reason: str, account: AccountSettings) -> str:
+    """
+    Say what to do about a failed request.
+
+    Scopes and tokens: https://docs.anyreach.ai/organizations/api-keys-and-tokens and
+    https://docs.osvi.ai/api-reference/introduction.
+
+    Args:
+        reason: The `reason` of a `PollError`.
+        account: The one whose request has failed.
+    """
+    words = _FOR_BOTH.get(reason) or _BY_PROVIDER[account.provider][reason]
+    if reason == "not_found" and account.base_url != BASE_URLS[account.provider]:
+        words += " A wrong path in `base_url` gives the same answer."
+    return words.format(
+        host=urlsplit(account.base_url).hostname,
+        address="http.proxy_url" if account.http.proxy_url is not None else "base_url",
+        token=next(key for key in ("token_file", "token_env", "token") if getattr(account, key) is not None),
+    )

@@ -1,0 +1,76 @@
+"""A token from value, file or variable, read anew when the file changes; shown to nobody but a provider."""
+
+import base64
+import os
+from collections.abc import Iterator, Mapping
+
+from pydantic import SecretStr
+from yarl import URL
+
+from exporter.config.model import AccountSettings
+from exporter.config.tokens import check_organization, read_token
+from exporter.providers.errors import CredentialsError
+
+
+def secrets_of_proxy(proxy_url: SecretStr | None) -> Iterator[str]:
+    """Tell what must not be shown of a proxy: its URL, its password, and user and password as they are sent."""
+    if proxy_url is None:
+        return
+    yield proxy_url.get_secret_value()
+    url = URL(proxy_url.get_secret_value())
+    if url.password:
+        yield url.password
+        # https://httpwg.org/specs/rfc7617.html, in the encoding that aiohttp sends.
+        yield base64.b64encode(f"{url.user or ''}:{url.password}".encode("latin-1", "replace")).decode()
+
+
+class Credentials:
+    """
+    The token of one account.
+
+    The file is compared by content, not by time stamp: Kubernetes swaps symbolic links under it.
+    """
+
+    def __init__(self, account: AccountSettings, *, environ: Mapping[str, str] | None = None) -> None:
+        self._account = account
+        self._environ = os.environ if environ is None else environ
+        self._token: str | None = None
+        self._problem = "the token has not been read yet"
+        self.refresh()
+
+    def __repr__(self) -> str:
+        return f"<Credentials of {self._account.name!r}>"
+
+    def token(self) -> str:
+        """
+        The token as it was last read.
+
+        Raises:
+            CredentialsError: It could not be read then, or is none that can be sent.
+        """
+        if self._token is None:
+            raise CredentialsError(self._problem)
+        return self._token
+
+    def refresh(self) -> bool:
+        """
+        Read the token anew, and say whether it is another one (or gone, or back).
+
+        It blocks while it reads the file; from a coroutine it is called in a thread.
+        """
+        before = self._token
+        account = self._account
+        try:
+            token = read_token(
+                token=account.token,
+                token_file=account.token_file,
+                token_env=account.token_env,
+                environ=self._environ,
+            )
+            if account.provider == "anyreach":
+                check_organization(token, account.organization)
+        except ValueError as exc:
+            self._token, self._problem = None, str(exc)
+        else:
+            self._token = token
+        return self._token != before

@@ -1,0 +1,485 @@
+"""
+One GET with its guards, and the judging of what came back.
+
+`Transport.get` is the only place that talks to a provider.
+Everything that can go wrong there, from the name lookup to the last byte, is raised as a `PollError`.
+`decipher`, `read_json` and the functions on numbers below are pure.
+"""
+
+import asyncio
+import json
+import math
+import re
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+from urllib.parse import quote
+
+import aiohttp
+import pydantic_core
+from multidict import CIMultiDict
+from yarl import URL
+
+from exporter import __version__
+from exporter.providers.errors import (
+    BrokenProtocolError,
+    ClientFaultError,
+    ConnectFailedError,
+    CredentialsError,
+    ForbiddenError,
+    InvalidResponseError,
+    NameNotResolvedError,
+    NotFoundError,
+    PollError,
+    RateLimitedError,
+    RedirectedError,
+    ServerFaultError,
+    TimedOutError,
+    TlsFailedError,
+    TooLargeError,
+    UnauthorizedError,
+)
+from exporter.providers.timelimit import TimeLimit
+
+# An error's body is read only so that its connection can be used again; a longer one is not worth its bytes.
+ERROR_BODY_LIMIT: Final = 65_536
+
+STATUS_ERRORS: Final[Mapping[int, type[PollError]]] = {
+    401: UnauthorizedError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    429: RateLimitedError,
+}
+STATUS_CLASS_ERRORS: Final[Mapping[int, type[PollError]]] = {
+    2: InvalidResponseError,  # 202, 204 and the like: a success with no snapshot in it
+    3: RedirectedError,
+    4: ClientFaultError,
+    5: ServerFaultError,
+}
+
+
+def decipher(status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> bytes:
+    """
+    Judge one answer by its status: the body of a 200, an error for everything else.
+
+    Args:
+        status: The status code.
+        headers: Headers of the answer, looked up by their usual spelling.
+        body: The body, decompressed; looked at for a 200 only, since error bodies differ and may repeat the token.
+        now: Unix time, for a `Retry-After` that is a date.
+
+    Raises:
+        PollError: The class that belongs to the status, with `retry_after` where the server sent one.
+    """
+    if status == 200:
+        return body
+    error = STATUS_ERRORS.get(status) or STATUS_CLASS_ERRORS.get(status // 100, BrokenProtocolError)
+    raise error(f"HTTP {status}", retry_after=read_retry_after(headers.get("Retry-After"), now))
+
+
+def read_retry_after(value: str | None, now: float) -> float | None:
+    """
+    Read a `Retry-After` header.
+
+    Returns:
+        Seconds from `now` (Unix time); None for no header, a moment that has passed, and what is neither seconds
+        nor a date. See https://httpwg.org/specs/rfc9110.html#field.retry-after.
+    """
+    if value is None:
+        return None
+    seconds = number(value.strip())
+    if seconds is None:
+        try:
+            moment = parsedate_to_datetime(value)
+            # The only zone of an HTTP date is GMT; a date that names none is one too.
+            seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
+        except (ValueError, OverflowError):
+            return None
+    return seconds if seconds >= 0 else None
+
+
+def read_json(body: bytes) -> object:
+    """
+    Read the JSON of an answer.
+
+    A number that Python refuses to read, such as one of 5,000 digits, becomes None, so that it costs no other.
+
+    Raises:
+        InvalidResponseError: No UTF-8, no JSON, or nested too deeply to be either.
+    """
+    try:
+        return pydantic_core.from_json(body)
+    except ValueError:
+        # It is three times as fast as json, and refuses some of what json reads, which has the last word.
+        return _read_with_json(body)
+
+
+def _read_with_json(body: bytes) -> object:
+    try:
+        text = body.decode()
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError:
+            raise
+        except ValueError:
+            # A second reading, since a hook for integers would make every ordinary one three times as slow.
+            return json.loads(text, parse_int=_read_integer)
+    except UnicodeDecodeError:
+        raise InvalidResponseError("the answer is not UTF-8") from None
+    except json.JSONDecodeError:
+        raise InvalidResponseError("the answer is not JSON") from None
+    except RecursionError:
+        raise InvalidResponseError("the answer is nested too deeply") from None
+
+
+def read_object(body: bytes) -> dict[str, object]:
+    """
+    Read an answer that must be one JSON object.
+
+    Raises:
+        InvalidResponseError: It is not.
+    """
+    payload = read_json(body)
+    if not isinstance(payload, dict):
+        raise InvalidResponseError("the top level of the answer is no object")
+    return payload
+
+
+def _read_integer(digits: str) -> int | None:
+    try:
+        return int(digits)
+    except ValueError:
+        return None
+
+
+def object_at(parent: Mapping[str, object], key: str) -> dict[str, object] | None:
+    """
+    The object under a key, None where it is missing or null.
+
+    Raises:
+        InvalidResponseError: Another kind of value stands there.
+    """
+    value = parent.get(key)
+    if value is None or isinstance(value, dict):
+        return value
+    raise InvalidResponseError(f"{key} is no object")
+
+
+def array_at(parent: Mapping[str, object], key: str) -> list[object] | None:
+    """
+    The array under a key, None where it is missing or null.
+
+    Raises:
+        InvalidResponseError: Another kind of value stands there.
+    """
+    value = parent.get(key)
+    if value is None or isinstance(value, list):
+        return value
+    raise InvalidResponseError(f"{key} is no array")
+
+
+def text_at(parent: Mapping[str, object], key: str) -> str | None:
+    """The string under a key, None where there is none."""
+    value = parent.get(key)
+    return value if isinstance(value, str) else None
+
+
+_PLAIN_DECIMAL: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+
+
+def number(value: object) -> float | None:
+    """A finite number that is not negative, from a number or from its plain decimal text; None for all else."""
+    # The exact type, since True is an int.
+    kind = type(value)
+    if kind is int or kind is float:
+        try:
+            read = float(value)  # type: ignore[arg-type]  # mypy does not narrow by type()
+        except OverflowError:
+            return None
+    elif kind is str and _PLAIN_DECIMAL.fullmatch(value):  # type: ignore[call-overload]  # as above
+        read = float(value)  # type: ignore[arg-type]  # as above
+    else:
+        return None
+    # The sum takes the sign from a negative zero.
+    return read + 0.0 if 0.0 <= read < math.inf else None
+
+
+# From here on not every integer is a float; such a number is kept as one, since integers have no end.
+_TOO_LARGE_TO_COUNT: Final = 1 << 53
+
+
+def count(value: object) -> float | None:
+    """A number of things: `8`, `8.0` and `"8"` are an integer; None for what `number` refuses, and for a fraction."""
+    if type(value) is int and 0 <= value < _TOO_LARGE_TO_COUNT:
+        return value
+    read = number(value)
+    if read is None or not read.is_integer():
+        return None
+    return int(read) if read < _TOO_LARGE_TO_COUNT else read
+
+
+def counts(values: Mapping[str, object]) -> dict[str, float]:
+    """The numbers of things among some values, without those that `count` refuses."""
+    found: dict[str, float] = {}
+    for name, value in values.items():
+        # The ordinary case, without a call for each.
+        if type(value) is int and 0 <= value < _TOO_LARGE_TO_COUNT:
+            found[name] = value
+        elif (read := count(value)) is not None:
+            found[name] = read
+    return found
+
+
+def segment(value: str) -> str:
+    """
+    One segment of a path, percent-encoded: a slash inside it separates nothing.
+
+    A segment of dots only is encoded too, or it would climb, although URL parsers may undo that one.
+    """
+    return value.replace(".", "%2E") if value in {".", ".."} else quote(value, safe="", errors="surrogatepass")
+
+
+class Transport:
+    """
+    Sends the GETs of one account through one pool of kept-alive connections.
+
+    An async context manager: the pool opens with it and closes with it.
+
+    Args:
+        base_url: Where the provider's paths begin; may carry a path prefix, a slash at its end changes nothing.
+        timeout: Seconds for one request, from the first packet to the last byte.
+        max_body_bytes: Largest body, after decompression; the rest of a larger one is not read.
+        max_in_flight: Most connections at once.
+        keepalive: Seconds for which an idle connection is kept; to be longer than the interval between two requests.
+        proxy_url: HTTP proxy, its user and password inside; a secret.
+        ca_file: Certificates (PEM) of the authorities to trust instead of the system's.
+        cert_file: Client certificate (PEM).
+        key_file: Its key (PEM), where `cert_file` does not hold it.
+        insecure_skip_verify: Take any certificate.
+        wall_clock: Unix time, for a `Retry-After` that is a date.
+
+    Raises:
+        OSError: A file of certificates cannot be read, or is none (`ssl.SSLError` is an OSError).
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeout: float,
+        max_body_bytes: int,
+        max_in_flight: int,
+        keepalive: float,
+        proxy_url: str | None = None,
+        ca_file: Path | None = None,
+        cert_file: Path | None = None,
+        key_file: Path | None = None,
+        insecure_skip_verify: bool = False,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._base_url = URL(base_url, encoded=True)
+        self._path_prefix = self._base_url.raw_path.rstrip("/")
+        self._host = URL(base_url).host or ""
+        self._timeout = timeout
+        self._max_body_bytes = max_body_bytes
+        self._max_in_flight = max_in_flight
+        self._keepalive = keepalive
+        self._proxy = URL(proxy_url) if proxy_url else None
+        self._ssl = _tls_context(ca_file, cert_file, key_file, insecure_skip_verify)
+        self._wall_clock = wall_clock
+        self._session: aiohttp.ClientSession | None = None
+        self._limit: TimeLimit | None = None
+
+    async def __aenter__(self) -> Self:
+        self._limit = TimeLimit(self._timeout)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._max_in_flight, keepalive_timeout=self._keepalive, ssl=self._ssl),
+            headers={
+                "Accept": "application/json",
+                # Those that aiohttp inflates in bounded steps whatever else is installed.
+                "Accept-Encoding": "gzip, deflate",
+                "User-Agent": f"campaign-exporter/{__version__}",
+            },
+            timeout=aiohttp.ClientTimeout(),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            proxy=self._proxy,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+        if self._limit is not None:
+            self._limit.close()
+
+    def url(self, path: str, query: str = "") -> URL:
+        """The address of a path, which begins with a slash, and of a query; both are percent-encoded already."""
+        url = self._base_url.with_path(self._path_prefix + path, encoded=True)
+        return URL(f"{url}?{query}", encoded=True) if query else url
+
+    async def get(self, url: URL, headers: Mapping[str, str]) -> bytes:
+        """
+        Send one GET.
+
+        Returns:
+            The body of a 200, decompressed.
+
+        Raises:
+            PollError: Everything that is no 200 with a complete body inside the limits of time and size.
+        """
+        session, limit = self._session, self._limit
+        assert session is not None and limit is not None, "not entered"  # noqa: S101, PT018 -- a defect of the caller
+        body = b""
+        response: aiohttp.ClientResponse | None = None
+        task = limit.begin()
+        try:
+            # Awaited rather than entered: its context manager does nothing more than the release below.
+            response = await session.get(url, headers=headers, allow_redirects=False)
+            content = response.content
+            try:
+                if response.status == 200:
+                    # Not response.read(), which inflates without a limit.
+                    body = await content.readany()
+                    if not content.at_eof():
+                        body = await self._read_on(content, body)
+                    if len(body) > self._max_body_bytes:
+                        raise self._too_large()
+                else:
+                    await _drain(content)
+            finally:
+                # At its end an answer has closed itself and given its connection back, but not after a 101.
+                if not response.closed:
+                    response.release()
+        except (aiohttp.ClientError, OSError, UnicodeError) as exc:
+            # The cause stays out of tracebacks: aiohttp's quotes what was received, which may repeat the token.
+            raise self._translate(exc) from None
+        except asyncio.CancelledError:
+            if limit.has_run_out(task):
+                # An error stands, though the end of its body has not come.
+                if response is None or response.status == 200:
+                    raise self._timed_out() from None
+            elif task.cancelling():
+                raise
+            else:
+                # Not this task was cancelled, but what it waited for: the connections are being closed.
+                raise BrokenProtocolError(f"the connections to {self._host} were closed") from None
+        finally:
+            limit.end(task)
+        assert response is not None  # noqa: S101 -- for mypy: whatever gets here has an answer
+        if response.status == 407 and self._proxy is not None:
+            raise ConnectFailedError("the proxy asks for credentials (HTTP 407)")
+        return decipher(response.status, response.headers, body, now=self._wall_clock())
+
+    async def _read_on(self, content: aiohttp.StreamReader, first: bytes) -> bytes:
+        parts = [first]
+        size = len(first)
+        while size <= self._max_body_bytes:
+            part = await content.readany()
+            if not part:
+                return b"".join(parts)
+            parts.append(part)
+            size += len(part)
+        raise self._too_large()
+
+    def _too_large(self) -> TooLargeError:
+        return TooLargeError(f"the answer is larger than {self._max_body_bytes} bytes")
+
+    def _timed_out(self) -> TimedOutError:
+        return TimedOutError(f"no complete answer from {self._host} within {self._timeout:g} s")
+
+    def _translate(self, exc: aiohttp.ClientError | OSError | UnicodeError) -> PollError:
+        if isinstance(exc, aiohttp.ClientConnectorDNSError | UnicodeError):
+            # UnicodeError: a name that no host can have, such as one with a label of 64 characters.
+            return NameNotResolvedError(f"no address for the host name ({self._route()})")
+        if isinstance(exc, aiohttp.ClientConnectorCertificateError):
+            return TlsFailedError(f"the certificate is not accepted: {exc.certificate_error}")
+        if tls := _tls_error(exc):
+            return TlsFailedError(f"TLS with {self._host} failed: {tls.reason or 'the handshake was cut off'}")
+        if isinstance(exc, aiohttp.ClientHttpProxyError):
+            return ConnectFailedError(f"the proxy refuses to connect to {self._host} (HTTP {exc.status})")
+        if isinstance(exc, aiohttp.ClientConnectorError) and not isinstance(exc.os_error, ConnectionResetError):
+            return ConnectFailedError(f"no connection ({self._route()}): {exc.strerror or type(exc.os_error).__name__}")
+        if isinstance(exc.__cause__, aiohttp.http_exceptions.ContentEncodingError):
+            return InvalidResponseError("the answer is not encoded as its headers say")
+        return BrokenProtocolError(f"the answer of {self._host} was cut off or is not HTTP ({type(exc).__name__})")
+
+    def _route(self) -> str:
+        return self._host if self._proxy is None else f"{self._host} through the proxy {self._proxy.host}"
+
+
+def _tls_context(
+    ca_file: Path | None, cert_file: Path | None, key_file: Path | None, insecure_skip_verify: bool
+) -> ssl.SSLContext | bool:
+    """What aiohttp takes as `ssl`: True is its own context, which all accounts without options share."""
+    if not (ca_file or cert_file or insecure_skip_verify):
+        return True
+    context = ssl.create_default_context(cafile=ca_file)
+    context.set_alpn_protocols(["http/1.1"])
+    if cert_file:
+        # An empty password: OpenSSL would ask the terminal for that of an encrypted key.
+        context.load_cert_chain(cert_file, key_file, password="")
+    if insecure_skip_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def _drain(content: aiohttp.StreamReader) -> None:
+    """Read an error's body, so that its connection can be used again; the status stands whatever comes."""
+    size = 0
+    try:
+        while size <= ERROR_BODY_LIMIT and not content.at_eof():
+            size += len(await content.readany())
+    except (aiohttp.ClientError, OSError):
+        return
+
+
+def _tls_error(exc: BaseException | None) -> ssl.SSLError | None:
+    """The TLS failure behind an exception; an end of the stream is one during the handshake only."""
+    handshaking = isinstance(exc, aiohttp.ClientConnectorError)
+    if isinstance(exc, aiohttp.ClientConnectorError):
+        exc = exc.os_error
+    while exc is not None:
+        if isinstance(exc, ssl.SSLError) and (handshaking or not isinstance(exc, ssl.SSLEOFError)):
+            return exc
+        exc = exc.__cause__ or exc.__context__
+    return None
+
+
+class AuthorizedHeaders:
+    """
+    The headers that carry an account's token; made anew when the token changes.
+
+    Args:
+        token: Gives the token in force.
+        header: Turns a token into headers.
+    """
+
+    def __init__(self, token: Callable[[], str], header: Callable[[str], Mapping[str, str]]) -> None:
+        self._token = token
+        self._header = header
+        self._sent: str | None = None
+        self._headers: CIMultiDict[str] = CIMultiDict()
+
+    def current(self) -> Mapping[str, str]:
+        """
+        The headers with the token in force.
+
+        Raises:
+            CredentialsError: There is no token, or no header can carry it.
+        """
+        token = self._token()
+        if token != self._sent:
+            if not (token.isascii() and token.isprintable()):
+                raise CredentialsError("the token holds characters that a header cannot carry")
+            self._headers = CIMultiDict(self._header(token))
+            self._sent = token
+        return self._headers

@@ -1,0 +1,153 @@
+"""
+What people, and programs that read JSON, are answered: the page, its files and the API.
+
+Answers have weak tags, so that asking again for what has not changed costs next to nothing.
+"""
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
+from hashlib import blake2b
+
+from aiohttp import web
+from isal import igzip
+
+from exporter.exposition.negotiation import accepts_gzip
+from exporter.ui import api, page
+from exporter.ui.rows import Fleet, Overview, in_turns
+
+_GZIP_LEVEL = 1
+_SMALL = 1000
+
+_PAGE_HEADERS = {
+    "Content-Security-Policy": page.CONTENT_SECURITY_POLICY,
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",  # for browsers that do not know frame-ancestors
+    "Cache-Control": "no-cache",
+}
+_REVALIDATED = {"Cache-Control": "no-cache"}
+_FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
+
+# Not what the machine's tables say: a browser runs no script of another kind.
+_KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+
+def routes(overview: Overview, *, version: str, telemetry_path: str, runbooks: Iterable[str]) -> Mapping[str, Handler]:
+    """
+    Make what answers a GET, by its path.
+
+    Args:
+        telemetry_path: Where the metrics are; "/" leaves no place for the page.
+        runbooks: Names of the alerts that have one.
+    """
+    assets = page.read_assets()
+    addresses = {name: f"/static/{page.hashed(name, content)}" for name, content in assets.items()}
+    frame = page.Frame(
+        version=version,
+        links={
+            "Metrics": telemetry_path,
+            "Health": "/-/healthy",
+            "Readiness": "/-/ready",
+            "JSON": api.CAMPAIGNS,
+            "API description": api.DESCRIPTION,
+        },
+        runbooks=frozenset(runbooks),
+        assets=addresses,
+    )
+    made: dict[str, Handler] = {
+        api.CAMPAIGNS: _campaigns(overview),
+        api.DESCRIPTION: _fixed(api.describe(version), "application/json", _REVALIDATED),
+    }
+    if telemetry_path != "/":
+        made["/"] = _page(overview, frame)
+    for name, content in assets.items():
+        made[addresses[name]] = _fixed(content, _KINDS[name.rpartition(".")[2]], _FOR_EVER)
+    return made
+
+
+def _page(overview: Overview, frame: page.Frame) -> Handler:
+    async def handler(request: web.Request) -> web.Response:
+        view = page.parse(request.query)
+        listing = await _listing(await overview.fleet(), view)
+        tag = page.etag(listing, frame)
+        if _is_known(request, tag):
+            return _not_modified(tag, _PAGE_HEADERS)
+        body = "".join(await in_turns(page.render(listing, frame, overview.wall()))).encode()
+        return _answer(request, body, "text/html", tag, _PAGE_HEADERS)
+
+    return handler
+
+
+async def _listing(fleet: Fleet, view: page.View) -> page.Listing:
+    places = await fleet.select(replace(view.filters, state=""))
+    counts = Counter(map(fleet.states.__getitem__, places))
+    if wanted := view.filters.state:
+        places = [place for place in places if fleet.states[place] == wanted]
+    view = replace(view, page=min(view.page, page.pages(len(places))))
+    start = (view.page - 1) * page.PAGE_SIZE
+    shown = (await fleet.sort(places, view.sort, descending=view.descending))[start : start + page.PAGE_SIZE]
+    return page.Listing(
+        view=view,
+        rows=await in_turns(map(fleet.row, shown)),
+        matching=len(places),
+        total=len(fleet),
+        counts=counts,
+        providers=fleet.providers,
+        accounts=fleet.accounts,
+    )
+
+
+def _campaigns(overview: Overview) -> Handler:
+    async def handler(request: web.Request) -> web.Response:
+        try:
+            query = api.parse(request.query.items())
+        except api.BadQueryError as exc:
+            return web.Response(status=400, body=api.problem(exc), headers={"Content-Type": api.PROBLEM_TYPE})
+        fleet = await overview.fleet()
+        places = await fleet.select(query.filters)
+        start = bisect_right(places, query.after, key=fleet.position) if query.after else 0
+        shown = places[start : start + query.limit]
+        after = fleet.position(shown[-1]) if start + query.limit < len(places) else None
+        rows = await in_turns(map(fleet.row, shown))
+        body = b"".join(await in_turns(api.answer(rows, after, len(places))))
+        tag = _tag(body)
+        if _is_known(request, tag):
+            return _not_modified(tag, _REVALIDATED)
+        return _answer(request, body, "application/json", tag, _REVALIDATED)
+
+    return handler
+
+
+def _fixed(body: bytes, kind: str, headers: Mapping[str, str]) -> Handler:
+    tag = _tag(body)
+
+    async def handler(request: web.Request) -> web.Response:
+        return _not_modified(tag, headers) if _is_known(request, tag) else _answer(request, body, kind, tag, headers)
+
+    return handler
+
+
+def _tag(body: bytes) -> str:
+    # Weak, since it goes with the answer as it is and as gzip.
+    return f'W/"{blake2b(body, digest_size=12).hexdigest()}"'
+
+
+def _is_known(request: web.Request, tag: str) -> bool:
+    value = tag.removeprefix("W/").strip('"')
+    return any(known.value in ("*", value) for known in request.if_none_match or ())
+
+
+def _not_modified(tag: str, headers: Mapping[str, str]) -> web.Response:
+    return web.Response(status=304, headers={**headers, "ETag": tag, "Vary": "Accept-Encoding"})
+
+
+def _answer(request: web.Request, body: bytes, kind: str, tag: str, headers: Mapping[str, str]) -> web.Response:
+    named = {**headers, "ETag": tag, "Vary": "Accept-Encoding"}
+    if len(body) > _SMALL and accepts_gzip(",".join(request.headers.getall("Accept-Encoding", ()))):
+        named["Content-Encoding"] = "gzip"
+        body = igzip.compress(body, _GZIP_LEVEL)
+    charset = None if kind == "application/json" else "utf-8"
+    return web.Response(body=body, content_type=kind, charset=charset, headers=named)

@@ -1,0 +1,1 @@
+"""The HTTP server: sockets, limits, TLS, users, and the routes for programs."""

@@ -1,0 +1,493 @@
+"""The whole exporter against real servers: reloading, readiness, and what the page shows meanwhile."""
+
+import asyncio
+import gc
+import logging
+import threading
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from exporter.config.model import ConfigurationError, Settings
+from exporter.daemon import _reload_on_change
+from tests.exporting import (
+    Upstream,
+    anyreach_account,
+    anyreach_stats,
+    exporting,
+    osvi_account,
+    settings_of,
+    stats_path,
+    status_path,
+    upstream,
+)
+
+pytestmark = pytest.mark.virtual_time
+
+
+def both(served: Upstream, **poll: Any) -> dict[str, Any]:
+    """One account of each provider, with two campaigns each."""
+    return {
+        "poll": poll,
+        "accounts": [anyreach_account(served.url, "june", "july"), osvi_account(served.url, 7, 8)],
+    }
+
+
+async def test_both_providers_are_polled_and_shown() -> None:
+    async with upstream() as served, exporting(both(served)) as running:
+        assert not running.exporter.ready
+        await asyncio.sleep(16)
+        assert running.exporter.ready
+        page = await running.page()
+        assert page.all("campaign_up") == [1, 1, 1, 1]
+        assert page.one("campaign_attempts", account="acme-us", campaign="june", provider="anyreach") == 1730
+        assert page.one("campaign_calls", account="acme-in", campaign="7", status="picked") == 88
+        assert page.one("campaign_exporter_polls_total", account="acme-in", result="success") == 2
+        assert page.one("campaign_exporter_config_last_reload_successful") == 1
+        assert set(running.hidden) == {"ak_test.secret", "osvi-secret"}
+
+
+class TestReload:
+    async def test_a_bad_configuration_changes_nothing_and_is_shown(self, caplog: pytest.LogCaptureFixture) -> None:
+        async with upstream() as served, exporting(both(served)) as running:
+            await asyncio.sleep(30)
+            before = await running.page()
+            bad = both(served)
+            bad["accounts"][0]["campaigns"] = [{"id": "august"}]
+            bad["accounts"][1]["campaigns"] = [{"id": 0}]
+            error = await running.reload(bad)
+            assert error is not None
+            assert "accounts[1].campaigns[0].id" in error
+            after = await running.page()
+            assert after.one("campaign_exporter_config_last_reload_successful") == 0
+            for name in ("campaign_info", "campaign_observed_seconds_total", "campaign_exporter_config_hash"):
+                assert after.all(name) == before.all(name)
+            stamp = "campaign_exporter_config_last_reload_success_timestamp_seconds"
+            assert after.one(stamp) == before.one(stamp)
+            assert [record.levelname for record in caplog.records] == ["ERROR"]
+            await asyncio.sleep(15)
+            assert min((await running.page()).all("campaign_last_success_timestamp_seconds")) > max(
+                before.all("campaign_last_success_timestamp_seconds")
+            )
+            assert await running.reload(both(served)) is None
+            assert (await running.page()).one("campaign_exporter_config_last_reload_successful") == 1
+
+    async def test_certificates_that_cannot_be_used_change_nothing(self, tmp_path: Path) -> None:
+        (tmp_path / "ca.pem").write_text("no certificate")
+        async with upstream() as served, exporting(both(served)) as running:
+            await asyncio.sleep(30)
+            account = running.exporter.accounts["acme-us"]
+            bad = both(served)
+            bad["accounts"][0]["campaigns"] = []
+            bad["accounts"][1]["http"] = {"ca_file": str(tmp_path / "ca.pem")}
+            bad["accounts"].append(anyreach_account(served.url, "new", name="new"))
+            error = await running.reload(bad)
+            assert error is not None
+            assert "'acme-in'" in error
+            assert running.exporter.accounts["acme-us"] is account
+            page = await running.page()
+            assert page.values_of("campaign") == {"june", "july", "7", "8"}
+            assert page.one("campaign_exporter_config_last_reload_successful") == 0
+
+    async def test_unchanged_campaigns_keep_state_counters_pace_and_connections(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO)
+        async with upstream() as served, exporting(both(served)) as running:
+            served.answers[stats_path("june")] = anyreach_stats(attempts=100)
+            await asyncio.sleep(61)
+            served.answers[stats_path("june")] = anyreach_stats(attempts=130)
+            await asyncio.sleep(60)
+            connections = len(served.connections)
+            caplog.clear()
+            changed = both(served)
+            changed["accounts"][0]["campaigns"] = [{"id": "june"}, {"id": "august", "name": "new"}]
+            changed["accounts"][1]["campaigns"][1]["labels"] = {"team": "renewals"}
+            before = await running.page()
+            assert await running.reload(changed) is None
+            after = await running.page()
+            assert after.names(campaign="july") == set()
+            assert after.one("campaign_info", campaign="new", campaign_id="august") == 1
+            assert after.values_of("team") == {"renewals"}
+            assert after.names(campaign="8") == after.names(campaign="8", team="renewals") == before.names(campaign="8")
+            for campaign in ("june", "7", "8"):
+                for name in ("campaign_observed_seconds_total", "campaign_last_success_timestamp_seconds"):
+                    assert after.one(name, campaign=campaign) == before.one(name, campaign=campaign)
+            assert after.one("campaign_observed_attempts_total", campaign="june") == 30
+            name = "campaign_exporter_polls_total"
+            polls = (before.one(name, account="acme-us", result="success") or 0.0) + 1.0
+            # The new campaign may have been polled by now.
+            assert after.one(name, account="acme-us", result="success") in {polls - 1.0, polls}
+            (record,) = (r for r in caplog.records if r.getMessage() == "configuration reloaded")
+            assert [vars(record)[key] for key in ("added", "removed", "changed")] == [1, 1, 1]
+            reloaded_at = asyncio.get_running_loop().time()
+            await asyncio.sleep(60)
+            page = await running.page()
+            assert page.one("campaign_up", campaign="new") == 1
+            assert page.one("campaign_observed_seconds_total", campaign="june") == pytest.approx(165, abs=20)
+            assert len(served.connections) == connections
+            assert stats_path("july") not in served.paths(since=reloaded_at)
+            for path in (stats_path("june"), status_path(7)):
+                moments = [at for at, asked, _ in served.requests if asked == path]
+                assert min(later - earlier for earlier, later in pairwise(moments)) >= 15
+
+    async def test_a_changed_interval_and_budget_apply_at_once(self) -> None:
+        async with upstream() as served, exporting(both(served, active_interval="60s")) as running:
+            await asyncio.sleep(130)
+            assert set((await running.page()).all("campaign_poll_interval_seconds")) == {60}
+            assert await running.reload(both(served, active_interval="5s", stale_after="20s")) is None
+            reloaded_at = asyncio.get_running_loop().time()
+            await asyncio.sleep(30)
+            page = await running.page()
+            assert set(page.all("campaign_poll_interval_seconds")) == {5}
+            assert set(page.all("campaign_stale_after_seconds")) == {20}
+            assert 5 <= served.paths(since=reloaded_at).count(stats_path("june")) <= 7
+            slower = both(served, active_interval="5s")
+            slower["accounts"][0]["max_requests_per_second"] = 0.1
+            assert await running.reload(slower) is None
+            await asyncio.sleep(1)
+            page = await running.page()
+            assert set(page.all("campaign_poll_interval_seconds", account="acme-us")) == {20}
+            assert set(page.all("campaign_poll_interval_seconds", account="acme-in")) == {5}
+
+    async def test_another_base_url_starts_afresh(self) -> None:
+        async with upstream() as served, upstream() as other, exporting(both(served)) as running:
+            await asyncio.sleep(60)
+            moved = both(served)
+            moved["accounts"][0]["base_url"] = other.url
+            assert await running.reload(moved) is None
+            moved_at = asyncio.get_running_loop().time()
+            page = await running.page()
+            # The first of an account's campaigns is polled at once.
+            assert page.names(account="acme-us", campaign="july") == {
+                "campaign_info",
+                "campaign_poll_interval_seconds",
+                "campaign_stale_after_seconds",
+                "campaign_stall_after_seconds",
+            }
+            polls = page.one("campaign_exporter_polls_total", account="acme-us", result="success")
+            assert polls is not None
+            assert polls <= 1
+            await asyncio.sleep(20)
+            assert stats_path("june") in other.paths()
+            assert {path for path in served.paths(since=moved_at) if path.startswith("/campaign")} == set()
+            page = await running.page()
+            assert page.one("campaign_observed_attempts_total", campaign="june") == 0
+            assert running.exporter.ready
+
+    async def test_an_account_that_goes_takes_all_its_series_along(self) -> None:
+        async with upstream() as served, exporting(both(served)) as running:
+            await asyncio.sleep(30)
+            smaller = both(served)
+            del smaller["accounts"][0]
+            assert await running.reload(smaller) is None
+            page = await running.page()
+            assert page.values_of("account") == {"acme-in"}
+            gone_at = asyncio.get_running_loop().time()
+            await asyncio.sleep(60)
+            assert all(path.startswith("/v1") for path in served.paths(since=gone_at))
+
+    async def test_it_happens_between_two_turns_of_the_loop(self) -> None:
+        async with upstream() as served, upstream() as other, exporting(both(served)) as running:
+            await asyncio.sleep(30)
+            old = {"june", "july", "7", "8"}
+            seen: set[frozenset[str]] = set()
+            done = asyncio.Event()
+
+            async def watch() -> None:
+                column = next(lines for family, lines in running.exporter.exposition._board.columns())
+                while not done.is_set():
+                    text = b"".join(column).decode()
+                    names = old | {"august", "9"}
+                    seen.add(frozenset(name for name in names if f'campaign="{name}"' in text))
+                    await asyncio.sleep(0)
+
+            watching = asyncio.create_task(watch())
+            await asyncio.sleep(0)
+            moved = {
+                "accounts": [
+                    anyreach_account(other.url, "august"),
+                    osvi_account(served.url, 8, 9, http={"insecure_skip_verify": True}),
+                ]
+            }
+            assert await running.reload(moved) is None
+            done.set()
+            await watching
+            assert seen == {frozenset(old), frozenset({"august", "8", "9"})}
+
+    async def test_reloads_never_overlap(self) -> None:
+        async with upstream() as served, exporting(both(served)) as running:
+            lock = threading.Lock()
+            overlaps: list[bool] = []
+
+            def load() -> Settings:
+                overlaps.append(not lock.acquire(blocking=False))
+                time.sleep(0.02)
+                lock.release()
+                return settings_of(both(served))
+
+            assert await asyncio.gather(*(running.exporter.reload(load) for _ in range(4))) == [None] * 4
+            assert overlaps == [False] * 4
+
+    async def test_connections_that_were_replaced_are_closed_whatever_comes_next(self) -> None:
+        problems: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+        async with upstream() as served, exporting(both(served)) as running:
+            await asyncio.sleep(20)
+            retired = []
+            for seconds in (11, 12, 13):
+                retired += [account._transport for account in running.exporter.accounts.values()]
+                assert await running.reload(both(served, active_interval=f"{seconds}s")) is None
+                await asyncio.sleep(0.5)
+            await asyncio.sleep(11)
+            assert len(retired) == 6
+            assert all(transport._session is not None and transport._session.closed for transport in retired)
+            assert set((await running.page()).all("campaign_up")) == {1}
+            assert await running.reload(both(served)) is None
+            retired = [account._transport for account in running.exporter.accounts.values()]
+        assert all(transport._session is not None and transport._session.closed for transport in retired)
+        gc.collect()
+        assert problems == []
+
+    async def test_polls_under_way_end_over_the_connections_they_began_with(self) -> None:
+        async with upstream() as served, exporting(both(served)) as running:
+            await asyncio.sleep(20)
+            served.latency = 4
+            answered = len(served.requests)
+            while len(served.requests) == answered:  # noqa: ASYNC110 -- the server sends no event
+                await asyncio.sleep(0.1)
+            assert await running.reload(both(served, active_interval="20s", timeout="1s")) is None
+            served.latency = 0
+            await asyncio.sleep(30)
+            page = await running.page()
+            assert set(page.all("campaign_up")) == {1}
+            assert set(page.all("campaign_exporter_polls_total", result="protocol")) == {0}
+
+
+class TestReadiness:
+    async def test_it_waits_for_the_first_poll_of_every_campaign(self) -> None:
+        async with upstream() as served, exporting(both(served)) as running:
+            await asyncio.sleep(7)
+            assert not running.exporter.ready
+            await asyncio.sleep(1)
+            assert running.exporter.ready
+
+    async def test_a_failed_poll_counts(self) -> None:
+        async with upstream() as served, exporting(both(served)) as running:
+            served.valid = set()
+            await asyncio.sleep(1)
+            assert running.exporter.ready
+
+    async def test_a_reload_never_takes_it_back_even_if_nobody_had_asked(self) -> None:
+        async with upstream() as served, exporting(both(served)) as running:
+            await asyncio.sleep(20)
+            bigger = both(served)
+            bigger["accounts"][0]["campaigns"] += [{"id": f"new{place}"} for place in range(10)]
+            bigger["accounts"].append(anyreach_account(served.url, "august", name="third"))
+            assert await running.reload(bigger) is None
+            assert running.exporter.ready
+
+    async def test_an_exporter_with_no_campaigns_is_ready(self) -> None:
+        async with exporting({"accounts": []}) as running:
+            assert running.exporter.ready
+
+
+class TestToken:
+    @pytest.fixture
+    def token_file(self, tmp_path: Path) -> Path:
+        return self.hold(tmp_path / "token", "ak_old.secret\n")
+
+    @staticmethod
+    def hold(path: Path, token: str | None) -> Path:
+        """Have a file hold a token, or be gone."""
+        if token is None:
+            path.unlink()
+        else:
+            path.write_text(token)
+        return path
+
+    def configuration(self, served: Upstream, token_file: Path) -> dict[str, Any]:
+        campaigns = [f"c{place}" for place in range(100)]
+        account = anyreach_account(served.url, *campaigns, token_file=str(token_file), max_requests_per_second=200)
+        return {"poll": {"active_interval": "2s"}, "accounts": [account]}
+
+    async def test_a_repaired_file_heals_all_campaigns_within_seconds(self, token_file: Path) -> None:
+        async with upstream() as served, exporting(self.configuration(served, token_file)) as running:
+            served.valid = {"ak_new.secret"}
+            await asyncio.sleep(30)
+            page = await running.page()
+            assert page.one("campaign_exporter_breaker_open") == 1
+            assert page.all("campaign_poll_error", reason="unauthorized") == [1] * 100
+            assert page.all("campaign_up") == [0] * 100
+            assert len(served.requests) <= 3
+            self.hold(token_file, "ak_new.secret\n")
+            await asyncio.sleep(5)
+            page = await running.page()
+            assert page.one("campaign_exporter_breaker_open") == 0
+            assert page.all("campaign_up") == [1] * 100
+            assert page.all("campaign_poll_error") == []
+            assert {"ak_old.secret", "ak_new.secret"} <= set(running.hidden)
+
+    async def test_a_file_that_goes_fails_as_credentials_and_heals_when_it_is_back(self, token_file: Path) -> None:
+        async with upstream() as served, exporting(self.configuration(served, token_file)) as running:
+            await asyncio.sleep(10)
+            self.hold(token_file, None)
+            await asyncio.sleep(6)
+            asked = len(served.requests)
+            await asyncio.sleep(10)
+            page = await running.page()
+            assert page.all("campaign_poll_error", reason="credentials") == [1] * 100
+            assert page.one("campaign_exporter_breaker_open") == 0
+            assert len(served.requests) == asked
+            self.hold(token_file, "ak_old.secret")
+            await asyncio.sleep(6)
+            assert (await running.page()).all("campaign_up") == [1] * 100
+
+    async def test_a_token_that_a_reload_changes_heals_and_any_other_change_leaves_the_breaker_open(self) -> None:
+        async with upstream() as served, exporting(both(served)) as running:
+            served.valid = {"osvi-secret", "ak_new.secret"}
+            await asyncio.sleep(5)
+            assert running.exporter.accounts["acme-us"].health.breaker_open
+            asked = len(served.requests)
+            assert await running.reload(both(served, idle_interval="90s")) is None
+            assert running.exporter.accounts["acme-us"].health.breaker_open
+            await asyncio.sleep(2)
+            assert not [path for path in served.paths()[asked:] if path.startswith("/campaign")]
+            repaired = both(served, idle_interval="90s")
+            repaired["accounts"][0]["token"] = "ak_new.secret"
+            assert await running.reload(repaired) is None
+            assert not running.exporter.accounts["acme-us"].health.breaker_open
+            await asyncio.sleep(16)
+            assert set((await running.page()).all("campaign_up")) == {1}
+
+
+class TestHours:
+    HOURS: ClassVar = {
+        "timezone": "Asia/Kolkata",
+        "windows": [{"days": ["mon", "tue", "wed", "thu", "fri"], "start": "09:00", "end": "19:00"}],
+    }
+    # Monday, 1 June 2026, 09:00 in Kolkata.
+    OPENING = 1_780_284_600.0
+
+    async def test_expectation_changes_with_the_hours_without_any_poll(self) -> None:
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+
+        def hours_wall() -> float:
+            return self.OPENING - 120 + loop.time() - begin
+
+        async with upstream() as served:
+            account = osvi_account(served.url, 7, calling_hours=self.HOURS)
+            configuration = {"poll": {"active_interval": "1d"}, "accounts": [account]}
+            async with exporting(configuration, hours_wall=hours_wall) as running:
+                await asyncio.sleep(119.5)
+                page = await running.page()
+                assert page.one("campaign_dialing_expected") == 0
+                assert page.one("campaign_calling_window_open", timezone="Asia/Kolkata") == 0
+                assert page.one("campaign_calling_windows") == 1
+                assert page.one("campaign_dialing_expected_since_timestamp_seconds") is None
+                await asyncio.sleep(1.5)
+                page = await running.page()
+                assert page.one("campaign_dialing_expected") == 1
+                assert page.one("campaign_calling_window_open") == 1
+                since = page.one("campaign_dialing_expected_since_timestamp_seconds")
+                assert since == pytest.approx(running.exporter._wall() - 0.5, abs=1)
+                await asyncio.sleep(10 * 3600 - 2)
+                page = await running.page()
+                assert page.one("campaign_dialing_expected") == 1
+                assert page.one("campaign_dialing_expected_since_timestamp_seconds") == since
+                await asyncio.sleep(2)
+                page = await running.page()
+                assert page.one("campaign_dialing_expected") == 0
+                assert page.one("campaign_dialing_expected_since_timestamp_seconds") is None
+                assert len(served.requests) == 1
+
+    async def test_hours_that_a_reload_changes_hold_at_once(self) -> None:
+        async with upstream() as served:
+            closed = osvi_account(served.url, 7, calling_hours=self.HOURS)
+            open_ = osvi_account(served.url, 7, calling_windows="always")
+            async with exporting({"accounts": [closed]}, hours_wall=lambda: self.OPENING - 60) as running:
+                await asyncio.sleep(5)
+                assert (await running.page()).one("campaign_dialing_expected") == 0
+                assert await running.reload({"accounts": [open_]}) is None
+                page = await running.page()
+                assert page.one("campaign_dialing_expected") == 1
+                assert page.one("campaign_calling_windows") is None
+                assert await running.reload({"accounts": [osvi_account(served.url, 7)]}) is None
+                page = await running.page()
+                assert page.one("campaign_dialing_expected") is None
+                assert page.one("campaign_dialing_expected_since_timestamp_seconds") is None
+                assert len(served.requests) == 1
+
+
+class TestWatchedFile:
+    async def watch(self, running: Any, contents: list[bytes | None], seconds: float) -> int:
+        reloads = 0
+
+        async def reload() -> None:
+            nonlocal reloads
+            reloads += 1
+
+        def read() -> bytes | None:
+            return contents.pop(0) if len(contents) > 1 else contents[0]
+
+        task = asyncio.create_task(_reload_on_change(running.exporter, read, reload))
+        await asyncio.sleep(seconds)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return reloads
+
+    async def test_a_changed_content_reloads_once(self) -> None:
+        async with exporting({"accounts": [], "reload": {"auto_interval": "10s"}}) as running:
+            assert await self.watch(running, [b"one", b"one", b"two", b"two"], 100) == 1
+
+    async def test_a_file_that_cannot_be_read_for_a_moment_does_not(self) -> None:
+        async with exporting({"accounts": [], "reload": {"auto_interval": "10s"}}) as running:
+            assert await self.watch(running, [b"one", None, b"one"], 100) == 0
+
+    async def test_nothing_is_reloaded_without_an_interval(self) -> None:
+        async with exporting({"accounts": []}) as running:
+            assert await self.watch(running, [b"one", b"two"], 100) == 0
+
+
+async def test_a_loop_that_dies_is_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with upstream() as served, exporting(both(served)) as running:
+        await asyncio.sleep(20)
+
+        def broken(*_: object) -> None:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(running.exporter._surroundings.watch, "refresh", broken)
+        await asyncio.sleep(2)
+        assert isinstance(running.exporter.failure.exception(), ZeroDivisionError)
+        running.exporter.failure = asyncio.get_running_loop().create_future()
+
+
+async def test_only_this_shards_accounts_are_polled() -> None:
+    async with upstream() as served:
+        accounts = [osvi_account(served.url, 7, name=f"account-{place}") for place in range(8)]
+        shown = []
+        for index in range(2):
+            async with exporting({"accounts": accounts, "shard": {"index": index, "count": 2}}) as running:
+                await asyncio.sleep(2)
+                page = await running.page()
+                assert page.one("campaign_exporter_shard_index") == index
+                assert page.one("campaign_exporter_shards") == 2
+                shown.append(page.values_of("account"))
+        assert shown[0] | shown[1] == {f"account-{place}" for place in range(8)}
+        assert not shown[0] & shown[1]
+        assert all(shown)
+
+
+async def test_a_configuration_that_cannot_start_starts_nothing(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("no certificate")
+    async with upstream() as served:
+        bad = both(served)
+        bad["accounts"][1]["http"] = {"ca_file": str(tmp_path / "ca.pem")}
+        with pytest.raises(ConfigurationError, match="acme-in"):
+            async with exporting(bad):
+                pass
+        assert served.requests == []

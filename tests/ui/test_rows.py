@@ -1,0 +1,340 @@
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from exporter.campaign.state import CampaignState, Hours
+from exporter.ui.rows import (
+    ADVICE,
+    ATTENTION,
+    MAX_AGE,
+    MEANINGS,
+    RECENT_SECONDS,
+    SORTS,
+    CampaignRow,
+    Filters,
+    Fleet,
+    State,
+    in_turns,
+)
+from tests.made_up import ANYREACH, CALLING, NO_WINDOWS, OSVI, ROUND_THE_CLOCK, SHUT, WALL, WORKING, MadeUp, crowd
+
+IDLE = WORKING | {"contacts": WORKING["contacts"] | {"in_progress": 0.0}, "active_calls": 0.0, "calls_in_flight": False}
+DONE = IDLE | {"contacts": {"pending": 0.0, "in_progress": 0.0, "completed": 9.0, "exhausted": 1.0}}
+NOTHING_LOADED = IDLE | {"contacts": dict.fromkeys(WORKING["contacts"], 0.0), "contacts_loaded": 0.0}
+
+
+class June:
+    """One campaign of an account."""
+
+    def __init__(self, *, hours: Hours | None = ROUND_THE_CLOCK, osvi: bool = False, **campaign: Any) -> None:
+        self.made = MadeUp()
+        self.account = self.made.account("acme", OSVI if osvi else ANYREACH)
+        self.state: CampaignState = self.account.add("june", hours=hours, **campaign)
+
+    def says(self, **numbers: Any) -> "June":
+        self.account.says(self.state, **numbers)
+        return self
+
+    def fails(self, reason: str) -> "June":
+        self.state.failed(reason, f"it was {reason}")
+        return self
+
+    def later(self, seconds: float) -> "June":
+        self.made.clock.now += seconds
+        return self
+
+    async def fleet(self) -> Fleet:
+        self.later(MAX_AGE)
+        return await self.made.overview.fleet()
+
+    async def row(self) -> CampaignRow:
+        return (await self.fleet()).row(0)
+
+
+async def test_a_sum_that_no_float_can_hold_costs_itself_and_no_other_number() -> None:
+    invented = {f"bucket-{place}": 1.7e308 for place in range(60)}
+    row = await June().says(**WORKING | {"contacts": WORKING["contacts"] | invented, "active_calls": 1.7e308}).row()
+
+    assert row.attempts == int(WORKING["attempts"])
+    assert row.contacts is not None
+    assert row.contacts["completed"] == WORKING["contacts"]["completed"]
+    assert "other" not in row.contacts
+
+
+class TestState:
+    async def test_it_is_unpolled_before_the_first_poll(self) -> None:
+        assert (await June().row()).state is State.UNPOLLED
+
+    async def test_it_is_dialing_while_calls_are_in_flight(self) -> None:
+        assert (await June().says(**WORKING).row()).state is State.DIALING
+
+    async def test_it_is_dialing_for_a_while_after_a_call_was_seen(self) -> None:
+        june = June().says(**IDLE).later(15).says(**IDLE | {"attempts": 1731.0})
+        assert (await june.row()).state is State.DIALING
+
+        june.later(RECENT_SECONDS).says(**IDLE | {"attempts": 1731.0})
+        assert (await june.row()).state is State.QUIET
+
+    async def test_the_first_poll_is_no_sign_of_a_call(self) -> None:
+        assert (await June().says(**IDLE).row()).state is State.QUIET
+
+    async def test_it_is_dialing_when_osvi_makes_calls(self) -> None:
+        quiet = CALLING | {"calls": CALLING["calls"] | {"in_progress": 0.0}, "calls_in_flight": False}
+        june = June(osvi=True).says(**quiet)
+        assert (await june.row()).state is State.QUIET
+
+        june.says(**quiet | {"calls": quiet["calls"] | {"picked": 89.0}, "calls_made": 123.0})
+        assert (await june.row()).state is State.DIALING
+
+    async def test_it_is_stalled_after_stall_after_of_silence_while_it_should_dial(self) -> None:
+        june = June(stall_after=600.0).says(**IDLE)
+        june.later(598).says(**IDLE)
+        assert (await june.row()).state is State.QUIET
+
+        june.later(2).says(**IDLE)
+        assert (await june.row()).state is State.STALLED
+        assert (await june.row()).alert == "CampaignStalled"
+
+    async def test_silence_counts_from_the_beginning_of_the_expectation(self) -> None:
+        june = June(stall_after=600.0).says(**IDLE | {"status": "paused"}).later(5000).says(**IDLE)
+
+        assert (await june.row()).state is State.QUIET
+
+    async def test_it_never_stalls_where_that_is_switched_off(self) -> None:
+        assert (await June(stall_after=None).says(**IDLE).later(1e6).says(**IDLE).row()).state is State.QUIET
+
+    async def test_unknown_hours_make_no_stall(self) -> None:
+        row = await June(hours=None, stall_after=60.0).says(**IDLE).later(1e6).says(**IDLE).row()
+
+        assert (row.state, row.dialing_expected, row.calling_window_open) == (State.QUIET, None, None)
+
+    async def test_an_organization_at_its_cap_makes_it_saturated_and_no_stall(self) -> None:
+        june = June(stall_after=60.0).says(**IDLE).later(120).says(**IDLE)
+        july = june.account.add("july")
+        june.account.says(july, **WORKING | {"active_calls": 10.0})
+
+        row = (await june.fleet()).row(1)
+
+        assert (row.campaign, row.state) == ("june", State.SATURATED)
+        assert (row.active_calls, row.account_active_calls, row.concurrency_limit) == (0, 10, 10)
+
+    async def test_it_never_dials_without_windows(self) -> None:
+        assert (await June(hours=NO_WINDOWS).says(**IDLE).row()).state is State.NEVER_DIALS
+
+    async def test_it_waits_outside_its_hours(self) -> None:
+        row = await June(hours=SHUT).says(**IDLE).row()
+
+        assert (row.state, row.dialing_expected) == (State.WAITING, False)
+        assert row.calling_window_open == {"Asia/Kolkata": False}
+
+    async def test_it_waits_for_its_hours_and_not_for_a_slot_even_at_the_cap(self) -> None:
+        june = June(hours=SHUT).says(**IDLE | {"active_calls": 10.0})
+
+        assert (await june.row()).state is State.WAITING
+
+    async def test_it_is_drained_when_all_is_worked_through(self) -> None:
+        assert (await June().says(**DONE | {"work_remaining": False}).row()).state is State.DRAINED
+
+    async def test_it_is_empty_when_nothing_was_ever_loaded(self) -> None:
+        assert (await June().says(**NOTHING_LOADED | {"work_remaining": False}).row()).state is State.EMPTY
+
+    @pytest.mark.parametrize(
+        ("osvi", "status", "state"),
+        [
+            (False, "paused", State.PAUSED),
+            (True, "inactive", State.PAUSED),
+            (False, "closed", State.CLOSED),
+            (False, "archived", State.UNKNOWN),
+            (False, None, State.UNKNOWN),
+        ],
+    )
+    async def test_other_statuses(self, osvi: bool, status: str | None, state: State) -> None:
+        assert (await June(osvi=osvi).says(**IDLE | {"status": status}).row()).state is state
+
+    async def test_one_failure_changes_nothing_but_the_advice(self) -> None:
+        row = await June().says(**WORKING).fails("timeout").row()
+
+        assert (row.state, row.contacts_loaded, row.alert) == (State.DIALING, 1240, None)
+        assert (row.error, row.error_message, row.advice) == ("timeout", "it was timeout", "Cure `timeout`.")
+
+    async def test_it_is_failing_once_its_values_are_withdrawn(self) -> None:
+        june = June().says(**WORKING).fails("timeout")
+        june.state.withdraw()
+        row = await june.row()
+
+        assert (row.state, row.alert) == (State.FAILING, "CampaignPollsFailing")
+        assert (row.contacts, row.active_calls, row.status, row.finished_ratio) == (None, None, None, None)
+        assert row.last_success_timestamp_seconds == WALL
+
+    async def test_refused_credentials_are_told_at_once(self) -> None:
+        june = June().says(**WORKING).fails("unauthorized")
+        june.account.breaker_open = True
+        row = await june.row()
+
+        assert (row.state, row.alert) == (State.FAILING, "CampaignAccountUnauthorized")
+
+    async def test_a_campaign_that_is_gone_is_told_at_once(self) -> None:
+        row = await June().says(**WORKING).fails("not_found").row()
+
+        assert (row.state, row.alert) == (State.FAILING, "CampaignNotFound")
+
+    async def test_a_closed_campaign_that_is_gone_is_no_incident(self) -> None:
+        row = await June().says(**IDLE | {"status": "closed"}).fails("not_found").row()
+
+        assert (row.state, row.alert) == (State.CLOSED, None)
+
+    async def test_it_is_stale_when_no_poll_comes_any_more(self) -> None:
+        june = June().says(**WORKING)
+        june.state.withdraw()
+
+        assert (await june.row()).state is State.STALE
+
+
+async def test_what_is_not_known_is_none_and_never_0() -> None:
+    row = await June().says(status="active").row()
+
+    assert {
+        name: getattr(row, name)
+        for name in ("contacts", "contacts_loaded", "finished_ratio", "attempts", "active_calls", "calls", "calls_made")
+    } == dict.fromkeys(
+        ("contacts", "contacts_loaded", "finished_ratio", "attempts", "active_calls", "calls", "calls_made")
+    )
+    assert (row.concurrency_limit, row.account_active_calls, row.work_remaining, row.campaign_name) == (None,) * 4
+
+
+async def test_text_that_no_encoding_can_write_is_replaced_and_long_messages_are_cut() -> None:
+    june = June(id="a\ud800b")
+    june.state.failed("invalid_response", "\udfff" + "x" * 1000)
+    row = await june.row()
+
+    assert row.campaign_id == "a\N{REPLACEMENT CHARACTER}b"
+    assert row.error_message is not None
+    assert row.error_message.startswith("\N{REPLACEMENT CHARACTER}xxx")
+    assert len(row.error_message) == 300
+
+
+def test_every_state_has_its_meaning_and_rank() -> None:
+    assert set(MEANINGS) == set(State) == set(ATTENTION)
+    assert list(State)[:2] == [State.FAILING, State.STALLED]
+    assert list(State)[-1] is State.CLOSED
+    assert set(ADVICE) < set(State)
+
+
+class TestSelecting:
+    async def names(self, fleet: Fleet, **filters: str) -> list[str]:
+        return [fleet.row(place).campaign for place in await fleet.select(Filters(**filters))]
+
+    async def fleet(self) -> Fleet:
+        made = MadeUp()
+        acme, zeta = made.account("zeta"), made.account("acme", OSVI)
+        acme.says(acme.add("straße", labels=(("team", "Renewals"),)), **WORKING, name="June Renewals")
+        acme.add("b", id="crm:0815")
+        zeta.says(zeta.add("a"), **CALLING)
+        return await made.overview.fleet()
+
+    async def test_the_order_is_that_of_account_and_campaign(self) -> None:
+        fleet = await self.fleet()
+
+        assert await self.names(fleet) == ["a", "b", "straße"]
+        assert fleet.accounts == ["acme", "zeta"]
+        assert fleet.providers == ["anyreach", "osvi"]
+        assert [fleet.position(place) for place in range(3)] == sorted(fleet.position(place) for place in range(3))
+
+    @pytest.mark.parametrize(
+        ("text", "names"),
+        [
+            ("STRASSE", ["straße"]),
+            ("june renewals", ["straße"]),
+            ("renewals TEAM zeta", ["straße"]),
+            ("0815", ["b"]),
+            ("osvi", ["a"]),
+            ("active", ["a", "straße"]),
+            ("  ", ["a", "b", "straße"]),
+            ("june 0815", []),
+        ],
+    )
+    async def test_every_word_has_to_be_somewhere(self, text: str, names: list[str]) -> None:
+        assert await self.names(await self.fleet(), text=text) == names
+
+    @pytest.mark.parametrize(
+        ("filters", "names"),
+        [
+            ({"provider": "anyreach"}, ["b", "straße"]),
+            ({"account": "acme"}, ["a"]),
+            ({"state": "unpolled"}, ["b"]),
+            ({"state": "dialing", "provider": "anyreach", "text": "june"}, ["straße"]),
+            ({"provider": "osvi", "account": "zeta"}, []),
+        ],
+    )
+    async def test_filters_all_apply(self, filters: dict[str, str], names: list[str]) -> None:
+        assert await self.names(await self.fleet(), **filters) == names
+
+
+SHOWN: dict[str, Callable[[CampaignRow], Any]] = {
+    "attention": lambda row: list(State).index(row.state),
+    "campaign": lambda row: (row.campaign_name or row.campaign).casefold(),
+    "account": lambda row: row.account,
+    "progress": lambda row: row.finished_ratio,
+    "calls": lambda row: row.active_calls,
+    "dialing": lambda row: row.dialing_expected,
+    "called": lambda row: row.last_progress_timestamp_seconds,
+    "updated": lambda row: row.last_success_timestamp_seconds,
+}
+
+
+class TestSorting:
+    @pytest.mark.parametrize("by", SORTS)
+    @pytest.mark.parametrize("descending", [False, True])
+    async def test_every_sort_puts_what_is_not_known_last(self, by: str, *, descending: bool) -> None:
+        made = crowd(200)
+        made.accounts[0].add("never polled")
+        fleet = await made.overview.fleet()
+        places = await fleet.sort(range(len(fleet)), by, descending=descending)
+        keys = [SHOWN[by](fleet.row(place)) for place in places]
+
+        known = [key for key in keys if key is not None]
+        assert sorted(places) == list(range(len(fleet)))
+        assert keys[: len(known)] == sorted(known, reverse=descending)
+
+    @pytest.mark.parametrize("descending", [False, True])
+    async def test_equals_keep_their_order(self, *, descending: bool) -> None:
+        fleet = await crowd(200).overview.fleet()
+        places = await fleet.sort(range(len(fleet)), "account", descending=descending)
+        of_one = [place for place in places if fleet.row(place).account == "account-b"]
+
+        assert of_one == sorted(of_one)
+
+
+def slowly(number: int) -> int:
+    time.sleep(0.001)
+    return number
+
+
+class TestTurns:
+    async def test_others_get_their_turn_while_much_is_collected(self) -> None:
+        turns = 0
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        task = asyncio.create_task(other())
+        collected = await in_turns(map(slowly, range(20)))
+        task.cancel()
+
+        assert collected == list(range(20))
+        assert turns >= 5
+
+    async def test_all_who_ask_within_a_second_share_one_look(self) -> None:
+        made = crowd(10)
+        first, second = await asyncio.gather(made.overview.fleet(), made.overview.fleet())
+        made.clock.now += MAX_AGE
+        third = await made.overview.fleet()
+
+        assert first is second
+        assert third is not first

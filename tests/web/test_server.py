@@ -1,0 +1,765 @@
+"""Sockets, and clients that mean no good, over real connections on loopback."""
+
+import asyncio
+import logging
+import os
+import resource
+import socket
+import ssl
+import stat
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import aiohttp
+import pytest
+import trustme
+import uvloop
+from aiohttp import web
+
+from exporter.config.model import ListenAddress
+from exporter.web.server import Limits, ListenError, bind, inherited, listening, location, serving
+
+LOOPBACK = ListenAddress.parse("127.0.0.1:0")
+LARGE = 16 * 1024 * 1024
+"""More bytes than the kernel keeps for a connection."""
+QUICK = 0.05
+"""Seconds after which a client is dropped where a test wants to see that; the others never wait so long."""
+
+
+def at(*texts: str) -> list[ListenAddress]:
+    return [ListenAddress.parse(text) for text in texts]
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    # The paths of sockets are short by law, those of tmp_path are not.
+    with tempfile.TemporaryDirectory() as path:
+        yield Path(path)
+
+
+class TestSockets:
+    def test_the_empty_host_is_every_address_of_both_families(self) -> None:
+        with listening(at(":0"), {}) as (sock,):
+            port = sock.getsockname()[1]
+            for host in ("127.0.0.1", "::1"):
+                socket.create_connection((host, port), timeout=5).close()
+            assert location(sock) == f"http://localhost:{port}"
+
+    def test_an_ipv6_address_is_spelled_in_brackets(self) -> None:
+        with listening(at("[::1]:0"), {}) as (sock,):
+            port = sock.getsockname()[1]
+            socket.create_connection(("::1", port), timeout=5).close()
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port), timeout=5)
+            assert location(sock, "https") == f"https://[::1]:{port}"
+
+    def test_a_name_stands_for_all_of_its_addresses(self) -> None:
+        with listening(at("localhost:0"), {}) as sockets:
+            expected = {info[4][0] for info in socket.getaddrinfo("localhost", 0, type=socket.SOCK_STREAM)}
+            assert {sock.getsockname()[0] for sock in sockets} <= expected
+            for sock in sockets:
+                socket.create_connection(sock.getsockname()[:2], timeout=5).close()
+
+    def test_several_addresses_are_listened_on_together(self, directory: Path) -> None:
+        with listening(at("127.0.0.1:0", "[::1]:0", f"unix:{directory}/s"), {}) as sockets:
+            assert [sock.family for sock in sockets] == [socket.AF_INET, socket.AF_INET6, socket.AF_UNIX]
+            assert location(sockets[2]) == f"unix:{directory}/s"
+
+        assert all(sock.fileno() == -1 for sock in sockets)
+
+    def test_a_port_in_use_is_one_clear_line_and_nothing_stays_open(self, directory: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            with pytest.raises(ListenError, match=rf"^cannot listen on 127\.0\.0\.1:{port}: Address already in use$"):
+                bind(at(f"unix:{directory}/s", f"127.0.0.1:{port}"))
+
+        # The socket file has nobody behind it, so it is taken over.
+        with listening(at(f"unix:{directory}/s"), {}):
+            pass
+
+    def test_a_port_in_use_on_one_family_is_in_use(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ListenError, match="in use"):
+            bind(at(f":{taken.getsockname()[1]}"))
+
+    @pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1", "a" * 70])
+    def test_a_host_that_is_not_ours_is_one_clear_line(self, host: str) -> None:
+        with pytest.raises(ListenError, match=rf"^cannot listen on {host}:1: .+$"):
+            bind([ListenAddress(host=host, port=1)])
+
+    def test_a_unix_socket_is_for_its_owner_and_group_and_goes_away_with_us(self, directory: Path) -> None:
+        path = directory / "s"
+
+        with listening(at(f"unix:{path}"), {}):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o660
+
+        assert not path.exists()
+
+    def test_what_a_killed_process_left_behind_is_replaced(self, directory: Path) -> None:
+        path = directory / "s"
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(path))
+
+        with listening(at(f"unix:{path}"), {}), socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+
+    def test_a_unix_socket_that_somebody_serves_is_left_alone(self, directory: Path) -> None:
+        with listening(at(f"unix:{directory}/s"), {}):
+            with pytest.raises(ListenError, match=r"^cannot listen on unix:.*/s: Address already in use$"):
+                bind(at(f"unix:{directory}/s"))
+
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(f"{directory}/s")
+
+    def test_a_file_that_is_no_socket_is_never_removed(self, directory: Path) -> None:
+        path = directory / "s"
+        path.write_text("precious")
+
+        with pytest.raises(ListenError, match=r"it is no socket$"):
+            bind(at(f"unix:{path}"))
+
+        assert path.read_text() == "precious"
+
+    def test_the_socket_file_of_a_successor_stays(self, directory: Path) -> None:
+        path = directory / "s"
+
+        with listening(at(f"unix:{path}"), {}):
+            path.rename(directory / "old")
+            path.write_text("another's")
+
+        assert path.read_text() == "another's"
+
+    @pytest.mark.parametrize("path", ["/no/such/directory/s", "/tmp/" + "x" * 200])
+    def test_a_path_that_cannot_be_had_is_one_clear_line(self, path: str) -> None:
+        with pytest.raises(ListenError, match=rf"^cannot listen on unix:{path}: .+$"):
+            bind(at(f"unix:{path}"))
+
+
+class TestSocketsOfSystemd:
+    @staticmethod
+    def run(code: str, *descriptors: int) -> "subprocess.CompletedProcess[str]":
+        """Run Python code in a process that got these descriptors as systemd hands them over, from 3 on."""
+        # By way of high numbers, so that none is overwritten before it was moved.
+        moves = "".join(f"exec {50 + i}<&{fd}; " for i, fd in enumerate(descriptors))
+        moves += "".join(f"exec {3 + i}<&{50 + i} {50 + i}<&-; " for i in range(len(descriptors)))
+        script = f'{moves}export LISTEN_PID=$$ LISTEN_FDS={len(descriptors)} LISTEN_FDNAMES=http; exec "$@"'
+        return subprocess.run(
+            ["bash", "-c", script, "bash", sys.executable, "-c", textwrap.dedent(code)],
+            pass_fds=descriptors,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def test_they_are_taken_instead_of_the_addresses_and_announced_to_nobody_else(self, directory: Path) -> None:
+        with (
+            socket.create_server(("127.0.0.1", 0)) as tcp,
+            socket.socket(socket.AF_UNIX) as unix,
+        ):
+            unix.bind(str(directory / "s"))
+            unix.listen()
+            done = self.run(
+                """
+                import os
+                from exporter.web.server import listening, location
+                from exporter.config.model import ListenAddress
+                with listening([ListenAddress.parse("127.0.0.1:1")]) as sockets:
+                    print(*map(location, sockets))
+                    print(*(sock.get_inheritable() or sock.getblocking() for sock in sockets))
+                    print([name for name in os.environ if name.startswith("LISTEN_")])
+                """,
+                tcp.fileno(),
+                unix.fileno(),
+            )
+
+            assert done.stdout.splitlines() == [f"{location(tcp)} unix:{directory}/s", "False False", "[]"], done.stderr
+            # The file is systemd's.
+            assert (directory / "s").exists()
+
+    def test_another_process_variables_are_ignored_and_removed(self) -> None:
+        environ = {"LISTEN_PID": "1", "LISTEN_FDS": "1", "PATH": "/bin"}
+
+        assert inherited(environ) == []
+        assert environ == {"PATH": "/bin"}
+
+    def test_without_them_the_addresses_count(self) -> None:
+        with listening([LOOPBACK], {}) as (sock,):
+            assert sock.getsockname()[0] == "127.0.0.1"
+
+    @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+    def test_a_socket_that_does_not_listen_is_refused(self, kind: socket.SocketKind) -> None:
+        with socket.socket(socket.AF_INET, kind) as sock:
+            sock.bind(("127.0.0.1", 0))
+            done = self.run("from exporter.web.server import inherited; inherited()", sock.fileno())
+
+        assert "ListenError: descriptor 3 from systemd is no listening stream socket" in done.stderr
+
+    def test_a_descriptor_that_is_no_socket_is_refused(self) -> None:
+        with open(os.devnull) as file:  # noqa: PTH123  a descriptor is all that is wanted
+            done = self.run("from exporter.web.server import inherited; inherited()", file.fileno())
+
+        assert "ListenError: descriptor 3 from systemd is no socket" in done.stderr
+
+    def test_a_count_that_is_none_is_refused(self) -> None:
+        with pytest.raises(ListenError, match=r"^LISTEN_FDS is 'two'"):
+            inherited({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "two"})
+
+
+class Handlers:
+    """An application whose slow answer waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.entered = asyncio.Semaphore(0)
+        self.release = asyncio.Event()
+        self.app = web.Application()
+        self.app.router.add_get("/", self._quick)
+        self.app.router.add_get("/slow", self._slow)
+        self.app.router.add_get("/large", self._large)
+        self.app.router.add_get("/medium", self._medium)
+
+    async def _quick(self, request: web.Request) -> web.Response:
+        return web.Response(text="quick")
+
+    async def _medium(self, request: web.Request) -> web.Response:
+        return web.Response(body=bytes(32 * 1024))
+
+    async def _slow(self, request: web.Request) -> web.Response:
+        self.entered.release()
+        await self.release.wait()
+        return web.Response(text="slow")
+
+    async def _large(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        response.content_length = LARGE
+        await response.prepare(request)
+        piece = bytes(65536)
+        for _ in range(LARGE // len(piece)):
+            await response.write(piece)
+        return response
+
+
+class Server:
+    """What the tests know of a running server."""
+
+    def __init__(self, sockets: Sequence[socket.socket], handlers: Handlers) -> None:
+        self.sockets = sockets
+        self.release = handlers.release
+        self.entered = handlers.entered
+
+    @property
+    def url(self) -> str:
+        return location(self.sockets[0])
+
+    async def connect(self, **options: object) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        host, port = self.sockets[0].getsockname()[:2]
+        return await asyncio.open_connection(host, port, **options)  # type: ignore[arg-type]  # passed through
+
+    async def get(self, path: str = "/") -> str:
+        async with aiohttp.ClientSession() as session, session.get(self.url + path) as response:
+            return await response.text()
+
+
+@asynccontextmanager
+async def served(
+    limits: Limits | None = None,
+    *,
+    addresses: Sequence[ListenAddress] = (LOOPBACK,),
+    ssl_context: Callable[[], ssl.SSLContext] | None = None,
+    shutdown_timeout: float = 5.0,
+) -> AsyncIterator[Server]:
+    handlers = Handlers()
+    with listening(addresses, {}) as sockets:
+        async with serving(
+            handlers.app, sockets, ssl_context=ssl_context, shutdown_timeout=shutdown_timeout, limits=limits or Limits()
+        ):
+            yield Server(sockets, handlers)
+
+
+async def dropped(reader: asyncio.StreamReader) -> bytes:
+    """Read until the server ends the connection; what it said is returned."""
+    said = bytearray()
+    async with asyncio.timeout(20):
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                said += data
+    return bytes(said)
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Callable[[Awaitable[None]], None]:
+    """Run a coroutine on each of the two event loops that the exporter runs on."""
+
+    def runner(main: Awaitable[None]) -> None:
+        async def bounded() -> None:
+            async with asyncio.timeout(30):
+                await main
+
+        with asyncio.Runner(loop_factory=request.param) as loop:
+            loop.run(bounded())
+
+    return runner
+
+
+Run = Callable[[Awaitable[None]], None]
+
+
+class TestServing:
+    def test_every_socket_is_served(self, run: Run, directory: Path) -> None:
+        async def main() -> None:
+            async with served(addresses=at("127.0.0.1:0", "[::1]:0", f"unix:{directory}/s")) as server:
+                for sock in server.sockets[:2]:
+                    async with aiohttp.ClientSession() as session, session.get(location(sock)) as response:
+                        assert await response.text() == "quick"
+                async with (
+                    aiohttp.ClientSession(connector=aiohttp.UnixConnector(f"{directory}/s")) as session,
+                    session.get("http://localhost/") as response,
+                ):
+                    assert await response.text() == "quick"
+
+        run(main())
+
+    def test_pipelined_requests_are_answered_in_their_order(self, run: Run) -> None:
+        async def main() -> None:
+            async with served() as server:
+                reader, writer = await server.connect()
+                server.release.set()
+                get = b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n"
+                writer.write(get % b"/slow" + get % b"/" + get % b"/nowhere" + b"GET / HTTP/1.0\r\n\r\n")
+
+                said = await dropped(reader)
+
+                assert [said.find(part) for part in (b"slow", b"quick", b"404", b"HTTP/1.0 200")] == sorted(
+                    said.find(part) for part in (b"slow", b"quick", b"404", b"HTTP/1.0 200")
+                )
+                assert said.count(b"HTTP/1.") == 4
+                writer.close()
+
+        run(main())
+
+    async def test_an_error_in_the_block_comes_out_as_it_is(self) -> None:
+        with pytest.raises(KeyError, match="mine"):
+            async with served():
+                raise KeyError("mine")
+
+    async def test_a_listener_that_fails_takes_the_block_with_it(self) -> None:
+        with pytest.raises(ExceptionGroup):  # noqa: PT012  the block itself is what is under test
+            async with served() as server:
+                asyncio.get_running_loop().remove_reader(server.sockets[0])
+                server.sockets[0].close()
+                server.sockets[0].detach()
+                await asyncio.Event().wait()
+
+
+class TestSlowClients:
+    @pytest.mark.parametrize(
+        "said",
+        [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ", b"\x16\x03\x01"],
+        ids=["nothing", "half a line", "half the headers", "TLS where there is none"],
+    )
+    def test_one_that_does_not_finish_its_request_is_dropped(self, run: Run, said: bytes) -> None:
+        async def main() -> None:
+            async with served(Limits(request=QUICK)) as server:
+                reader, writer = await server.connect()
+                writer.write(said)
+
+                assert b"200" not in await dropped(reader)
+                writer.close()
+
+        run(main())
+
+    def test_dripping_does_not_help(self, run: Run) -> None:
+        async def main() -> None:
+            async with served(Limits(request=QUICK)) as server:
+                reader, writer = await server.connect()
+                writer.write(b"GET / HTTP/1.1\r\n")
+
+                async def drip() -> None:
+                    while True:
+                        writer.write(b"X: y\r\n")
+                        await asyncio.sleep(QUICK / 5)
+
+                dripping = asyncio.create_task(drip())
+                await dropped(reader)
+                dripping.cancel()
+                writer.close()
+
+        run(main())
+
+    def test_one_that_does_not_finish_its_second_request_is_dropped(self, run: Run) -> None:
+        async def main() -> None:
+            async with served(Limits(request=10 * QUICK)) as server:
+                reader, writer = await server.connect()
+                writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                await reader.readuntil(b"quick")
+                writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n")
+
+                assert await dropped(reader) == b""
+                writer.close()
+
+        run(main())
+
+    def test_one_that_stays_without_asking_again_is_dropped(self, run: Run) -> None:
+        async def main() -> None:
+            async with served(Limits(idle=QUICK)) as server:
+                reader, writer = await server.connect()
+                writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+
+                assert (await dropped(reader)).endswith(b"quick")
+                writer.close()
+
+        run(main())
+
+    def test_one_that_does_not_read_its_answer_is_dropped(self, run: Run) -> None:
+        async def main() -> None:
+            async with served(Limits(stall=QUICK)) as server:
+                _, writer = await server.connect(limit=1024)
+                writer.write(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+                # The reader's buffer fills up, nothing more is taken in, and so the end is only seen by sending.
+                with pytest.raises(ConnectionError):  # noqa: PT012  which of the writes it is is not known
+                    while True:
+                        writer.write(b"x")
+                        await writer.drain()
+                        await asyncio.sleep(QUICK)
+                writer.close()
+                assert await server.get() == "quick"
+
+        run(main())
+
+    def test_one_that_pipelines_and_never_reads_is_dropped(self, run: Run) -> None:
+        async def main() -> None:
+            async with served(Limits(stall=QUICK)) as server:
+                _, writer = await server.connect(limit=1024)
+                with pytest.raises(ConnectionError):  # noqa: PT012  which of the writes it is is not known
+                    while True:
+                        writer.write(b"GET /medium HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
+                        await writer.drain()
+                writer.close()
+                assert await server.get() == "quick"
+
+        run(main())
+
+    def test_one_that_takes_its_time_within_the_limits_gets_all(self, run: Run) -> None:
+        async def main() -> None:
+            async with served() as server:
+                reader, writer = await server.connect(limit=65536)
+                writer.write(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+                assert len(await dropped(reader)) > LARGE
+                writer.close()
+
+        run(main())
+
+
+class TestHeaders:
+    @pytest.mark.parametrize(
+        "request_",
+        [
+            b"GET /%s HTTP/1.1\r\n\r\n" % (b"a" * 10_000),
+            b"GET / HTTP/1.1\r\nX: %s\r\n\r\n" % (b"a" * 10_000),
+            b"GET / HTTP/1.1\r\n%s\r\n" % b"".join(b"X-%d: y\r\n" % i for i in range(200)),
+            b"\x00\x01\x02\x03\r\n\r\n",
+            b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+            b"GET / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        ],
+        ids=["long line", "long header", "many headers", "no HTTP", "negative length", "two lengths"],
+    )
+    def test_what_is_no_decent_request_gets_400_and_no_line_in_the_log(
+        self, run: Run, request_: bytes, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def main() -> None:
+            async with served() as server:
+                reader, writer = await server.connect()
+                writer.write(request_)
+
+                assert (await dropped(reader)).startswith(b"HTTP/1.0 400 ")
+                writer.close()
+
+        run(main())
+        assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+    def test_headers_without_end_are_cut_off(self, run: Run) -> None:
+        async def main() -> None:
+            async with served(Limits(request=1000.0, request_bytes=2000)) as server:
+                reader, writer = await server.connect()
+                writer.write(b"GET / HTTP/1.1\r\n")
+                # Fewer lines than the parser allows, of a length that it allows.
+                for number in range(30):
+                    writer.write(b"X-%d: %s\r\n" % (number, b"a" * 100))
+                assert await server.get() == "quick"  # by now the server has read all that
+                writer.write(b"X: y\r\n")
+
+                assert await dropped(reader) == b""
+                writer.close()
+
+        run(main())
+
+    async def test_an_error_of_ours_is_logged(self, caplog: pytest.LogCaptureFixture) -> None:
+        handlers = Handlers()
+
+        async def broken(request: web.Request) -> web.Response:
+            raise RuntimeError("ours")
+
+        handlers.app.router.add_get("/broken", broken)
+        with listening([LOOPBACK], {}) as sockets:
+            async with serving(handlers.app, sockets):
+                assert "500" in await Server(sockets, handlers).get("/broken")
+
+        assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == ["ours"]
+
+
+class TestManyConnections:
+    def test_past_the_limit_the_one_that_waits_for_longest_makes_room(self, run: Run) -> None:
+        async def main() -> None:
+            async with served(Limits(connections=3)) as server:
+                readers = []
+                writers = []
+                for _ in range(3):
+                    reader, writer = await server.connect()
+                    readers.append(reader)
+                    writers.append(writer)
+                    writer.write(b"GET")
+
+                assert await server.get() == "quick"
+
+                assert await dropped(readers[0]) == b""
+                writers[1].write(b" / HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert await readers[1].readuntil(b"quick")
+                for writer in writers:
+                    writer.close()
+
+        run(main())
+
+    def test_one_that_has_served_well_is_displaced_last(self, run: Run) -> None:
+        async def main() -> None:
+            async with served(Limits(connections=2)) as server:
+                good_reader, good_writer = await server.connect()
+                good_writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                await good_reader.readuntil(b"quick")
+                bad_reader, bad_writer = await server.connect()
+
+                assert await server.get() == "quick"
+
+                assert await dropped(bad_reader) == b""
+                good_writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert await good_reader.readuntil(b"quick")
+                good_writer.close()
+                bad_writer.close()
+
+        run(main())
+
+    def test_a_request_that_is_being_answered_is_never_displaced(self, run: Run) -> None:
+        async def main() -> None:
+            async with served(Limits(connections=2)) as server:
+                slow = [asyncio.create_task(server.get("/slow")) for _ in range(2)]
+                for _ in slow:
+                    await server.entered.acquire()
+
+                waiting = asyncio.create_task(server.get())
+                # Long enough for a displacement to be seen; a machine on which it is not makes the test no stricter.
+                await asyncio.wait({*slow, waiting}, timeout=QUICK, return_when=asyncio.FIRST_COMPLETED)
+                server.release.set()
+
+                assert await asyncio.gather(*slow) == ["slow", "slow"]
+                assert await waiting == "quick"
+                assert server.entered.locked()  # the client would have asked again, unnoticed
+
+        run(main())
+
+    def test_hundreds_of_idle_connections_keep_nobody_out(self, run: Run) -> None:
+        async def main() -> None:
+            async with served(Limits(connections=50)) as server:
+                connections = [await server.connect() for _ in range(200)]
+
+                assert await asyncio.gather(*(server.get() for _ in range(20))) == ["quick"] * 20
+
+                ends = [asyncio.create_task(dropped(reader)) for reader, _ in connections[:150]]
+                await asyncio.gather(*ends)
+                for _, writer in connections:
+                    writer.close()
+
+        run(main())
+
+    async def test_running_out_of_descriptors_is_survived(self) -> None:
+        warned = asyncio.Event()
+        handler = logging.Handler()
+        handler.emit = lambda record: warned.set()  # type: ignore[method-assign]  # all that a test wants of one
+        log = logging.getLogger("exporter.web.server")
+        log.addHandler(handler)
+        async with served() as server:
+            # The client has its descriptor, and there is none left to accept it with.
+            with socket.socket() as client:
+                client.setblocking(False)
+                soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+                resource.setrlimit(resource.RLIMIT_NOFILE, (client.fileno() + 1, hard))
+                try:
+                    await asyncio.get_running_loop().sock_connect(client, server.sockets[0].getsockname())
+                    await asyncio.wait_for(warned.wait(), 10)
+                finally:
+                    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+                    log.removeHandler(handler)
+
+            assert await server.get() == "quick"
+
+
+class TestShutdown:
+    def test_running_requests_are_answered_and_new_ones_too_until_then(self, run: Run) -> None:
+        async def main() -> None:
+            async with served() as server:
+                slow = asyncio.create_task(server.get("/slow"))
+                await server.entered.acquire()
+
+                async def later() -> str:
+                    said = await server.get()
+                    server.release.set()
+                    return said
+
+                new = asyncio.create_task(later())
+
+            assert await slow == "slow"
+            assert await new == "quick"
+
+        run(main())
+
+    def test_the_last_bytes_of_an_answer_arrive_before_the_loop_ends(self, run: Run) -> None:
+        sizes: list[int] = []
+
+        def read(address: tuple[str, int], began: Callable[[], object]) -> None:
+            with socket.socket() as client:
+                # Small, so that it is always behind, and the server's own buffer is full when its handler is done.
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                client.settimeout(20)
+                client.connect(address)
+                client.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+                _, _, body = client.recv(4096).partition(b"\r\n\r\n")
+                began()
+                size = len(body)
+                while data := client.recv(65536):
+                    size += len(data)
+                sizes.append(size)
+
+        async def main() -> None:
+            began = asyncio.Event()
+            loop = asyncio.get_running_loop()
+            async with served(shutdown_timeout=20.0) as server:
+                address = server.sockets[0].getsockname()
+                reader = threading.Thread(target=read, args=(address, lambda: loop.call_soon_threadsafe(began.set)))
+                threads.append(reader)
+                reader.start()
+                await began.wait()
+
+        threads: list[threading.Thread] = []
+        run(main())
+        for thread in threads:
+            thread.join()
+        assert sizes == [LARGE]
+
+    def test_one_that_never_ends_is_cut_off_in_time(self, run: Run) -> None:
+        async def main() -> None:
+            loop = asyncio.get_running_loop()
+            async with served(shutdown_timeout=QUICK) as server:
+                slow = asyncio.create_task(server.get("/slow"))
+                await server.entered.acquire()
+                began = loop.time()
+
+            assert loop.time() - began < 2
+            with pytest.raises(aiohttp.ClientError):
+                await slow
+
+        run(main())
+
+    def test_idle_connections_hold_nothing_up(self, run: Run) -> None:
+        async def main() -> None:
+            loop = asyncio.get_running_loop()
+            async with served() as server:
+                reader, writer = await server.connect()
+                writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                await reader.readuntil(b"quick")
+                silent, other = await server.connect()
+                began = loop.time()
+
+            assert loop.time() - began < 0.4
+            assert await dropped(reader) == b""
+            assert await dropped(silent) == b""
+            writer.close()
+            other.close()
+
+        run(main())
+
+
+class TestTls:
+    @pytest.fixture
+    def authority(self) -> trustme.CA:
+        return trustme.CA()
+
+    @pytest.fixture
+    def trusting(self, authority: trustme.CA) -> ssl.SSLContext:
+        context = ssl.create_default_context()
+        authority.configure_trust(context)
+        return context
+
+    def context(self, authority: trustme.CA, name: str = "localhost") -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        authority.issue_cert(name, "127.0.0.1").configure_cert(context)
+        return context
+
+    def test_every_connection_asks_for_the_context_anew(
+        self, run: Run, authority: trustme.CA, trusting: ssl.SSLContext
+    ) -> None:
+        contexts = [self.context(authority, "first"), self.context(authority, "second")]
+
+        async def main() -> None:
+            names = []
+            async with served(ssl_context=lambda: contexts.pop(0)) as server:
+                for _ in range(2):
+                    reader, writer = await server.connect(ssl=trusting, server_hostname="127.0.0.1")
+                    names.append(dict(writer.get_extra_info("peercert")["subjectAltName"])["DNS"])
+                    writer.write(b"GET / HTTP/1.0\r\n\r\n")
+                    assert (await dropped(reader)).endswith(b"quick")
+                    writer.close()
+            assert names == ["first", "second"]
+
+        run(main())
+
+    @pytest.mark.parametrize("said", [b"\x16\x03\x01\x02\x00", b"GET / HTTP/1.1\r\n\r\n"])
+    def test_one_that_shakes_no_hands_is_dropped_and_others_are_served(
+        self, run: Run, authority: trustme.CA, trusting: ssl.SSLContext, said: bytes, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        context = self.context(authority)
+
+        async def main() -> None:
+            async with served(Limits(request=1.5), ssl_context=lambda: context) as server:
+                reader, writer = await server.connect()
+                writer.write(said)
+
+                good_reader, good_writer = await server.connect(ssl=trusting, server_hostname="127.0.0.1")
+                good_writer.write(b"GET / HTTP/1.0\r\n\r\n")
+                assert (await dropped(good_reader)).endswith(b"quick")
+                assert b"HTTP" not in await dropped(reader)
+                writer.close()
+                good_writer.close()
+
+        run(main())
+        assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+    def test_handshakes_count_as_connections(self, run: Run, authority: trustme.CA, trusting: ssl.SSLContext) -> None:
+        context = self.context(authority)
+
+        async def main() -> None:
+            async with served(Limits(connections=2, request=1000.0), ssl_context=lambda: context) as server:
+                silent = [await server.connect() for _ in range(3)]
+
+                assert await dropped(silent[0][0]) == b""
+                reader, writer = await server.connect(ssl=trusting, server_hostname="127.0.0.1")
+                writer.write(b"GET / HTTP/1.0\r\n\r\n")
+                assert (await dropped(reader)).endswith(b"quick")
+                writer.close()
+                for _, other in silent:
+                    other.close()
+
+        run(main())
