@@ -134,8 +134,14 @@ async def prometheus(directory: Path, configuration: str, *flags: str) -> AsyncI
 
 
 @contextlib.asynccontextmanager
-async def alertmanager(directory: Path, configuration: str) -> AsyncIterator[str]:
-    """Run a real Alertmanager with this configuration, by itself and on a free port; yields its address."""
+async def alertmanager(
+    directory: Path, configuration: str, *, environ: Mapping[str, str] | None = None
+) -> AsyncIterator[str]:
+    """
+    Run a real Alertmanager with this configuration, by itself and on a free port; yields its address.
+
+    It runs in another directory than its files, as under systemd: a relative path of a secret leads nowhere.
+    """
     file = directory / "alertmanager.yml"
     file.write_text(configuration, encoding="utf-8")
     command = (
@@ -145,7 +151,7 @@ async def alertmanager(directory: Path, configuration: str) -> AsyncIterator[str
         "--web.listen-address=127.0.0.1:0",
         "--cluster.listen-address=",
     )
-    async with running(*command) as process:
+    async with running(*command, environ=environ, directory=Path("/")) as process:
         port = (await process.logged(r"msg=\"?Listening on\"?.* address=127\.0\.0\.1:(\d+)"))[1]
         address = f"http://127.0.0.1:{port}"
         await until(lambda: answers(f"{address}/-/ready"))

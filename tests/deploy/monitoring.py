@@ -165,6 +165,7 @@ def _routes(directory: Path, receivers: str, speed: float) -> str:
     (directory / "secrets/webhook-token").write_text(_SECRET)
     configuration = scaled((DEPLOY / "alertmanager/alertmanager.yml").read_text(), speed)
     assert configuration.count("http://localhost:9095/") == 3
+    configuration = configuration.replace("/etc/alertmanager/secrets", str(directory / "secrets"))
     return configuration.replace("http://localhost:9095", receivers)
 
 

@@ -62,6 +62,8 @@ def alert(name: str, **labels: str) -> dict[str, str]:
     return {"alertname": name, "severity": ALERTS[name], "job": "campaign-exporter", **labels}
 
 
+INSTALLATION = ["job", "cluster", "environment", "region", "namespace", "service", "prometheus"]
+"""Labels of targets that may tell two installations apart."""
 JUNE = {"provider": "anyreach", "account": "acme", "campaign": "june"}
 DOWN = alert("CampaignExporterDown")
 UNAUTHORIZED = alert("CampaignAccountUnauthorized", provider="anyreach", account="acme")
@@ -103,7 +105,7 @@ def test_an_alert_of_somebody_else_wakes_nobody() -> None:
 def test_alerts_of_an_account_are_one_message() -> None:
     route = load()["route"]
 
-    assert route["group_by"] == ["provider", "account"]
+    assert route["group_by"] == [*INSTALLATION, "provider", "account"]
     assert [child["group_by"] for child in route["routes"] if "group_by" in child] == [["alertname"]]
 
 
@@ -144,6 +146,26 @@ def test_a_stall_mutes_the_stuck_queue_of_the_same_campaign() -> None:
 
     assert muted(alert("CampaignQueueStuck", **JUNE), source=stalled)
     assert not muted(alert("CampaignQueueStuck", **{**JUNE, "campaign": "july"}), source=stalled)
+
+
+@pytest.mark.parametrize("label", INSTALLATION)
+def test_one_installation_never_mutes_another(label: str) -> None:
+    for source, target in (
+        (DOWN, alert("CampaignStalled", **JUNE)),
+        ({**DOWN, "shard": "2"}, alert("CampaignExporterShardMissing")),
+        (UNAUTHORIZED, alert("CampaignPollsFailing", **JUNE)),
+        (alert("CampaignStalled", **JUNE), alert("CampaignQueueStuck", **JUNE)),
+    ):
+        assert muted({**target, label: "a"}, source={**source, label: "a"})
+        assert not muted({**target, label: "a"}, source={**source, label: "b"})
+        assert not muted({**target, label: "a"}, source={key: source[key] for key in source if key != label})
+
+
+def test_paths_of_secrets_do_not_depend_on_the_working_directory() -> None:
+    paths = re.findall(r"(?m)^[ #-]*\w+_file: (.*)$", CONFIG.read_text())
+
+    assert len(paths) == 6
+    assert all(path.startswith("/etc/alertmanager/secrets/") for path in paths)
 
 
 def test_no_secret_stands_in_the_configuration() -> None:
