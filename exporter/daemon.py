@@ -25,6 +25,7 @@ from exporter.polling.account import Account, Changes, Surroundings, same_upstre
 from exporter.polling.throttle import Slots
 from exporter.providers.advice import advice
 from exporter.providers.http import Transport
+from exporter.turns import Turns
 from exporter.ui import handlers
 from exporter.ui.rows import AccountView, Overview
 from exporter.web.config import WebConfigFile, WebConfigWatch, protect
@@ -41,7 +42,6 @@ _LOOK_FOR_INTERVAL = 5.0
 _LOOK_FOR_READY = 1.0
 # Objects that outlive their poll before the collector looks at them; Python's 700 are the making of one page.
 _GC_THRESHOLD = 20_000
-_SLICE = 250
 
 Reload = Callable[[], Awaitable[str | None]]
 
@@ -249,13 +249,13 @@ class Exporter:
             if not (changed := self._surroundings.watch.refresh()):
                 continue
             wall = self._wall()
+            turns = Turns()
             for account in tuple(self.accounts.values()):
-                for place, target in enumerate(tuple(account.poller.targets.values())):
+                for target in tuple(account.poller.targets.values()):
                     if target.state.hours in changed and not target.gone:
                         target.state.expect(wall)
                         self._board.update(target.state)
-                    if place % _SLICE == _SLICE - 1:
-                        await asyncio.sleep(0)
+                    await turns.give_way()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

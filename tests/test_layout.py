@@ -20,6 +20,8 @@ MAY_IMPORT: dict[str, AbstractSet[str]] = {
     "commands": {"campaign", "config", "providers", "polling"},
     "simulator": set(),
 }
+BY_ALL = frozenset({"turns"})
+"""Modules at the top that every package may import."""
 
 
 def _imports() -> Iterator[tuple[str, str]]:
@@ -40,7 +42,7 @@ IMPORTS = frozenset(_imports())
 def test_a_package_imports_only_from_those_in_its_row(package: str) -> None:
     imported = {target for importer, target in IMPORTS if importer == package}
 
-    assert imported - MAY_IMPORT[package] - {package} == set()
+    assert imported - MAY_IMPORT[package] - {package} - BY_ALL == set()
 
 
 def test_every_package_has_a_row() -> None:

@@ -20,11 +20,11 @@ from exporter.exposition.board import Board
 from exporter.exposition.families import ACCOUNT_FAMILIES, AccountView, CampaignFamily, Family
 from exporter.exposition.lines import label_block, renderer
 from exporter.exposition.negotiation import Format
+from exporter.turns import Turns
 
 # Large enough that a slice costs little besides the copying, small enough that joining and compressing one
 # (about 100 kB) takes a fraction of a millisecond.
 _SLICE = 1000
-_TURN_SECONDS = 0.001
 _GZIP_LEVEL = 1
 _GZIP_CONTAINER = 31
 
@@ -71,6 +71,7 @@ class Exposition:
         started = time.perf_counter()
         openmetrics = format is Format.OPENMETRICS
         page = _Pieces(compress)
+        turns = Turns()
         for family, column in self._board.columns():
             if names and family.name not in names:
                 continue
@@ -81,7 +82,7 @@ class Exposition:
                         page.add(header)
                         header = None
                     page.add(lines)
-                await page.give_turn()
+                await turns.give_way()
         now = self._monotonic()
         views = [AccountView(state, now) for state in self._accounts()]
         for account_family, render in self._account_rows:
@@ -89,7 +90,7 @@ class Exposition:
                 continue
             if lines := b"".join(render(_account_labels(v.state), account_family.read(v)) for v in views):
                 page.add(_header(account_family, openmetrics) + lines)
-            await page.give_turn()
+            await turns.give_way()
         # Written in a thread: it reads files of /proc, and grows with the number of accounts.
         own = await asyncio.to_thread(self._own_metrics, openmetrics, names)
         page.add(own)
@@ -121,19 +122,12 @@ class _Pieces:
     def __init__(self, compress: bool) -> None:
         self._pieces: list[bytes] = []
         self._gzip = isal_zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_CONTAINER) if compress else None
-        self._turn_ends = time.perf_counter() + _TURN_SECONDS
 
     def add(self, text: bytes) -> None:
         if self._gzip is None:
             self._pieces.append(text)
         elif compressed := self._gzip.compress(text):
             self._pieces.append(compressed)
-
-    async def give_turn(self) -> None:
-        """Let the event loop do what else is waiting, when this page has had its turn."""
-        if time.perf_counter() >= self._turn_ends:
-            await asyncio.sleep(0)
-            self._turn_ends = time.perf_counter() + _TURN_SECONDS
 
     def finish(self) -> list[bytes]:
         if self._gzip is not None:

@@ -1,6 +1,5 @@
 """Which campaigns an account has, and which of its configurations says when they may dial."""
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from exporter.campaign.state import Hours
 from exporter.polling.throttle import Throttle
 from exporter.providers.anyreach import CampaignRecord, Listing
 from exporter.providers.errors import ForbiddenError, InternalError, NotFoundError, PollError
+from exporter.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,6 @@ OFF_FOR = 3600.0
 
 _WORTH_A_LISTING = 20
 _MOST_LISTED = 100_000
-_SLICE = 250
 
 
 class Directory(Protocol):
@@ -146,9 +145,9 @@ class WindowReader:
         """Ask for what is not known or has become too old; yields the campaigns of which something is known now."""
         if self._many_are_due(campaign_ids):
             await self._read_list(directory)
-        for place, campaign_id in enumerate(campaign_ids):
-            if place % _SLICE == _SLICE - 1:
-                await asyncio.sleep(0)
+        turns = Turns()
+        for campaign_id in campaign_ids:
+            await turns.give_way()
             if self._paused() or self._clock() < self._off_until:
                 return
             if self._is_due(campaign_id):

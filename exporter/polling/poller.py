@@ -23,6 +23,7 @@ from exporter.polling.poll_log import Transitions
 from exporter.polling.throttle import Throttle
 from exporter.providers import Provider
 from exporter.providers.errors import ForbiddenError, InternalError, PollError, UnauthorizedError
+from exporter.turns import Turns
 
 JITTER = 0.1
 BACKOFF_CEILING = 300.0
@@ -544,9 +545,9 @@ class AccountPoller:
 
     async def _reschedule(self, targets: tuple[Target, ...], stretch: float) -> None:
         """Bring every campaign to the interval in force, a slice at a time."""
-        for place, target in enumerate(targets):
-            if place % _SLICE == _SLICE - 1:
-                await asyncio.sleep(0)
+        turns = Turns()
+        for target in targets:
+            await turns.give_way()
             if stretch != self._stretch_in_force:
                 return
             if target.gone:
@@ -590,9 +591,9 @@ class AccountPoller:
         self._in_background(self._fail_all(error, tuple(self.targets.values())))
 
     async def _fail_all(self, error: PollError, targets: tuple[Target, ...]) -> None:
-        for place, target in enumerate(targets):
-            if place % _SLICE == _SLICE - 1:
-                await asyncio.sleep(0)
+        turns = Turns()
+        for target in targets:
+            await turns.give_way()
             if self._breaker is not error:
                 return
             if not target.gone:
