@@ -23,7 +23,7 @@ from exporter.config.model import Settings
 from exporter.config.plan import plan_of
 from exporter.config.sources import load
 from exporter.daemon import Exporter, spare_the_collector
-from exporter.exposition.families import Instruments
+from exporter.exposition.own import Instruments
 
 _WARM_UP = 1.0
 

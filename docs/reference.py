@@ -16,13 +16,8 @@ from pydantic.fields import FieldInfo
 from exporter.config.flags import options
 from exporter.config.model import AccountSettings, format_duration
 from exporter.exposition.board import Board
-from exporter.exposition.families import (
-    ACCOUNT_FAMILIES,
-    CAMPAIGN_FAMILIES,
-    HEALTH_FAMILIES,
-    HEALTH_HISTOGRAMS,
-    Instruments,
-)
+from exporter.exposition.families import ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, HEALTH_FAMILIES, HEALTH_HISTOGRAMS
+from exporter.exposition.own import Instruments
 from exporter.exposition.page import Exposition
 from exporter.providers.errors import PollError
 

@@ -19,7 +19,7 @@ from exporter.config.model import ConfigurationError, Settings
 from exporter.config.plan import Plan, plan_of
 from exporter.config.sources import config_file, load
 from exporter.daemon import Exporter, serve
-from exporter.exposition.families import Instruments
+from exporter.exposition.own import Instruments
 from exporter.providers.anyreach import Anyreach
 from exporter.web.config import WebConfigFile
 from exporter.web.server import ListenError, listening, location

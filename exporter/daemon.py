@@ -15,11 +15,12 @@ from typing import Any
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from exporter import __version__
-from exporter.campaign.hours import HoursWatch
+from exporter.campaign.schedule import HoursWatch
 from exporter.config.model import AccountSettings, ConfigurationError, PollSettings, Settings
 from exporter.config.plan import AccountPlan, Plan, plan_of
 from exporter.exposition.board import Board
-from exporter.exposition.families import HealthCollector, Instruments
+from exporter.exposition.families import HealthCollector
+from exporter.exposition.own import Instruments
 from exporter.exposition.page import Exposition
 from exporter.polling.account import Account, Changes, Surroundings, same_upstream, transport_of
 from exporter.polling.throttle import Slots

@@ -16,8 +16,8 @@ from exporter.config.model import Settings
 from exporter.config.plan import plan_of
 from exporter.config.sources import load
 from exporter.daemon import Exporter
-from exporter.exposition.families import Instruments
 from exporter.exposition.negotiation import Format
+from exporter.exposition.own import Instruments
 
 EPOCH = 1_780_000_000.0
 """What the wall clock would have shown when the loop's clock was at 0."""

@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
-from exporter.campaign.schedule import Schedule, Window
+from exporter.campaign.account import AccountState
+from exporter.campaign.schedule import Hours, Schedule, Window
 from exporter.campaign.snapshot import Snapshot
-from exporter.campaign.state import AccountState, Campaign, CampaignState, Hours
+from exporter.campaign.state import Campaign, CampaignState
 from exporter.config.model import ListenAddress
 from exporter.exposition.negotiation import Format
 from exporter.ui.handlers import routes

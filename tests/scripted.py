@@ -7,8 +7,10 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import ClassVar
 
+from exporter.campaign.account import AccountState
+from exporter.campaign.schedule import Hours
 from exporter.campaign.snapshot import Snapshot
-from exporter.campaign.state import AccountState, Campaign, CampaignState, Hours
+from exporter.campaign.state import Campaign, CampaignState
 from exporter.polling.health import AccountHealth
 from exporter.polling.poller import AccountPoller, Pace
 from exporter.polling.throttle import Slots, Throttle

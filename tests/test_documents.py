@@ -12,13 +12,8 @@ from prometheus_client import CollectorRegistry
 
 from docs.reference import documents
 from exporter.exposition.board import Board
-from exporter.exposition.families import (
-    ACCOUNT_FAMILIES,
-    CAMPAIGN_FAMILIES,
-    HEALTH_FAMILIES,
-    HEALTH_HISTOGRAMS,
-    Instruments,
-)
+from exporter.exposition.families import ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, HEALTH_FAMILIES, HEALTH_HISTOGRAMS
+from exporter.exposition.own import Instruments
 from exporter.exposition.page import Exposition
 
 ROOT = Path(__file__).parent.parent

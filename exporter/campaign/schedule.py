@@ -11,11 +11,12 @@ hours that a user gives are a schedule with one timezone.
 import math
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Self
+from weakref import WeakValueDictionary
 from zoneinfo import ZoneInfo
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -276,3 +277,59 @@ class _Openings:
         is_open = MappingProxyType({timezone: is_open for timezone, (is_open, _) in periods.items()})
         until = min((until for _, until in periods.values()), default=math.inf)
         return _Period(second, until, is_open, bool(is_open) and all(is_open.values()))
+
+
+class Hours:
+    """
+    When a campaign may dial, and whether it may now; shared by all campaigns of one schedule.
+
+    Without a schedule it stands for "round the clock". Hours that are not known are None in place of an object.
+    """
+
+    __slots__ = ("__weakref__", "all_open", "open", "schedule", "windows")
+
+    def __init__(self, schedule: Schedule | None, wall: float) -> None:
+        self.schedule = schedule
+        self.windows = None if schedule is None else schedule.window_count
+        """Number of windows in all; None for round the clock, which has none to count."""
+        self.open: Mapping[str, float] = {}
+        self.all_open = True
+        self.refresh(wall)
+
+    def refresh(self, wall: float) -> bool:
+        """Look at the clock again; True when any timezone has opened or closed since."""
+        if self.schedule is None:
+            return False
+        before = self.open
+        self.open = {zone: int(is_open) for zone, is_open in self.schedule.open_at(wall).items()}
+        self.all_open = self.schedule.all_open(wall)
+        return self.open != before
+
+
+class HoursWatch:
+    """
+    One `Hours` for each schedule, however many campaigns have it.
+
+    Windows open and close by the wall clock, which can be set: looking at it every second is right then, too, where
+    a timer for the next change would not be, and costs nothing with the few schedules that there are.
+
+    Args:
+        wall: Unix time by which windows open and close.
+    """
+
+    def __init__(self, wall: Callable[[], float]) -> None:
+        self.around_the_clock = Hours(None, 0.0)
+        self._wall = wall
+        self._known: WeakValueDictionary[Schedule, Hours] = WeakValueDictionary()
+
+    def of(self, schedule: Schedule) -> Hours:
+        """Give the hours of a schedule; equal schedules share them."""
+        hours = self._known.get(schedule)
+        if hours is None:
+            hours = self._known[schedule] = Hours(schedule, self._wall())
+        return hours
+
+    def refresh(self) -> frozenset[Hours]:
+        """Look at the clock, and tell the hours in which a timezone has opened or closed since the last look."""
+        wall = self._wall()
+        return frozenset(hours for hours in tuple(self._known.values()) if hours.refresh(wall))

@@ -2,20 +2,18 @@
 The metric families of campaigns and accounts, as tables: adding a metric is adding a row.
 
 A row reads a number, a mapping from label value to number, the label values of a single 1, or None for "no sample".
-The exporter's own metrics are ordinary instruments of prometheus-client, declared in `Instruments`.
 """
 
-import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Generic, Literal, TypeVar, cast
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from exporter.campaign.state import AccountState, CampaignState
+from exporter.campaign.account import AccountState
+from exporter.campaign.state import CampaignState
 from exporter.polling.health import AccountHealth, Distribution
 
 Reading = float | Mapping[str, float] | Mapping[tuple[str, str], float] | tuple[str, str] | None
@@ -517,57 +515,3 @@ class HealthCollector(Collector):
                 ]
                 histogram.add_metric((health.provider, health.account), buckets, sum_value=distribution.sum)
             yield histogram
-
-
-class Instruments:
-    """The exporter's metrics about itself as a whole."""
-
-    def __init__(self, registry: CollectorRegistry, version: str, revision: str) -> None:
-        build = Gauge(
-            "campaign_exporter_build_info",
-            "Always 1; the version of the exporter, the commit it was built from and the Python it runs on.",
-            ("version", "revision", "python_version"),
-            registry=registry,
-        )
-        build.labels(version, revision, platform.python_version()).set(1)
-        self.reload_successful = Gauge(
-            "campaign_exporter_config_last_reload_successful",
-            "1 when the last attempt to load the configuration succeeded, else 0.",
-            registry=registry,
-        )
-        self.reload_timestamp = Gauge(
-            "campaign_exporter_config_last_reload_success_timestamp_seconds",
-            "Unix time of the last successful load of the configuration.",
-            registry=registry,
-        )
-        self.web_config_successful = Gauge(
-            "campaign_exporter_web_config_last_reload_successful",
-            "1 when the web configuration and its files could be used at the last look, or there is none, else 0.",
-            registry=registry,
-        )
-        self.web_config_successful.set(1)
-        self.web_config_timestamp = Gauge(
-            "campaign_exporter_web_config_last_reload_success_timestamp_seconds",
-            "Unix time at which the web configuration in force was read; 0 when there is none.",
-            registry=registry,
-        )
-        self.config_hash = Gauge(
-            "campaign_exporter_config_hash",
-            "48 bits over the configuration without secrets, shard index and listen addresses: equal on replicas.",
-            registry=registry,
-        )
-        self.shard_index = Gauge("campaign_exporter_shard_index", "Number of this shard, from 0.", registry=registry)
-        self.shards = Gauge("campaign_exporter_shards", "Number of shards in all.", registry=registry)
-        self.label_overflow = Counter(
-            "campaign_exporter_label_overflow_total",
-            "Times that a label value a provider invented was counted as other, its family being full.",
-            registry=registry,
-        )
-        self.log_messages = Counter(
-            "campaign_exporter_log_messages_total",
-            "Messages logged, by level.",
-            ("level",),
-            registry=registry,
-        )
-        for level in ("debug", "info", "warning", "error"):
-            self.log_messages.labels(level)

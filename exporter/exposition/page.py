@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import generate_latest as generate_text
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from exporter.campaign.state import AccountState
+from exporter.campaign.account import AccountState
 from exporter.exposition.board import Board
 from exporter.exposition.families import ACCOUNT_FAMILIES, AccountView, CampaignFamily, Family
 from exporter.exposition.lines import label_block, renderer

@@ -7,13 +7,14 @@ import random
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 
-from exporter.campaign.hours import HoursWatch
+from exporter.campaign.account import AccountState
 from exporter.campaign.labels import clean
-from exporter.campaign.state import AccountState, Campaign, Hours
+from exporter.campaign.schedule import Hours, HoursWatch
+from exporter.campaign.state import Campaign
 from exporter.config.model import AccountSettings, PollSettings
 from exporter.config.plan import AccountPlan, discovered
 from exporter.exposition.board import Board
-from exporter.exposition.families import Instruments
+from exporter.exposition.own import Instruments
 from exporter.polling.discovery import OFF_FOR, RETRY, Directory, WindowReader, walk
 from exporter.polling.health import AccountHealth
 from exporter.polling.poller import AccountPoller, Pace

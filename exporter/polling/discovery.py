@@ -5,9 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from exporter.campaign.hours import HoursWatch
-from exporter.campaign.schedule import Schedule
-from exporter.campaign.state import Hours
+from exporter.campaign.schedule import Hours, HoursWatch, Schedule
 from exporter.polling.throttle import Throttle
 from exporter.providers.anyreach import CampaignRecord, Listing
 from exporter.providers.errors import ForbiddenError, InternalError, NotFoundError, PollError

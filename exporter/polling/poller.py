@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from itertools import count
 from math import ceil, floor, inf
 
+from exporter.campaign.account import AccountState
+from exporter.campaign.schedule import Hours
 from exporter.campaign.snapshot import Snapshot
-from exporter.campaign.state import AccountState, Campaign, CampaignState, Hours
+from exporter.campaign.state import Campaign, CampaignState
 from exporter.polling.health import SUCCESS, AccountHealth
 from exporter.polling.poll_log import Transitions
 from exporter.polling.throttle import Throttle

@@ -16,8 +16,9 @@ from typing import Any, TypeVar
 
 from pydantic import ConfigDict
 
+from exporter.campaign.account import AccountState
 from exporter.campaign.snapshot import CALLS_IN_PROGRESS, Snapshot
-from exporter.campaign.state import AccountState, CampaignState
+from exporter.campaign.state import CampaignState
 
 T = TypeVar("T")
 

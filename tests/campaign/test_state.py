@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.campaign.schedule import Schedule, Window
+from exporter.campaign.account import AccountState
+from exporter.campaign.schedule import Hours, Schedule, Window
 from exporter.campaign.snapshot import Snapshot
-from exporter.campaign.state import AccountState, Campaign, CampaignState, Hours
+from exporter.campaign.state import Campaign, CampaignState
 
 quick = settings(deadline=None, database=None, derandomize=True)
 

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 
 from exporter.config.plan import plan_of
 from exporter.daemon import Exporter, serve
-from exporter.exposition.families import Instruments
+from exporter.exposition.own import Instruments
 from exporter.simulator import (
     DAYS,
     ROUND_THE_CLOCK,

@@ -17,12 +17,15 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
+from exporter.campaign.account import AccountState
 from exporter.campaign.labels import clean
+from exporter.campaign.schedule import Hours
 from exporter.campaign.snapshot import CALL_OUTCOMES, Snapshot
-from exporter.campaign.state import AccountState, Campaign, CampaignState, Hours
+from exporter.campaign.state import Campaign, CampaignState
 from exporter.exposition.board import Board
-from exporter.exposition.families import ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, HealthCollector, Instruments
+from exporter.exposition.families import ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, HealthCollector
 from exporter.exposition.negotiation import Format
+from exporter.exposition.own import Instruments
 from exporter.exposition.page import Exposition
 from exporter.polling.health import AccountHealth
 

@@ -9,9 +9,7 @@ from typing import Any, Literal
 
 import pytest
 
-from exporter.campaign.hours import HoursWatch
-from exporter.campaign.schedule import Schedule, Window
-from exporter.campaign.state import Hours
+from exporter.campaign.schedule import Hours, HoursWatch, Schedule, Window
 from exporter.polling.discovery import WindowReader, ask
 from exporter.polling.throttle import Slots, Throttle
 from exporter.providers.anyreach import CampaignRecord, Listing

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from exporter.campaign.state import CampaignState, Hours
+from exporter.campaign.schedule import Hours
+from exporter.campaign.state import CampaignState
 from exporter.ui.rows import (
     ADVICE,
     ATTENTION,
