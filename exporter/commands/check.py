@@ -22,8 +22,9 @@ from exporter.config.model import AccountSettings, CampaignSettings, PollSetting
 from exporter.polling.discovery import Directory, walk
 from exporter.polling.poller import LONGEST_HOLD
 from exporter.providers import Provider
-from exporter.providers.anyreach import Anyreach, CampaignRecord, Listing
+from exporter.providers.anyreach import Anyreach
 from exporter.providers.errors import ForbiddenError, InternalError, PollError, UnauthorizedError
+from exporter.providers.listing import CampaignRecord, Listing
 
 log = logging.getLogger(__name__)
 

@@ -18,8 +18,9 @@ from exporter.commands.upstream import Upstream, not_configured
 from exporter.config.model import MAX_LABEL_LENGTH, AccountSettings, CampaignSettings, DiscoverySettings
 from exporter.polling.discovery import walk
 from exporter.providers.advice import advice
-from exporter.providers.anyreach import Anyreach, CampaignRecord, Listing
+from exporter.providers.anyreach import Anyreach
 from exporter.providers.errors import PollError
+from exporter.providers.listing import CampaignRecord, Listing
 
 _GAPS = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]+")
 _ID_SHOWN = 8

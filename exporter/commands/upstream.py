@@ -9,10 +9,10 @@ from exporter.config.model import AccountSettings, ConfigurationError, Settings
 from exporter.polling.account import PROVIDERS, transport_of
 from exporter.polling.throttle import Slots, Throttle
 from exporter.providers import Provider
-from exporter.providers.anyreach import CampaignRecord
 from exporter.providers.credentials import Credentials
 from exporter.providers.errors import CredentialsError
 from exporter.providers.http import Transport
+from exporter.providers.listing import CampaignRecord
 
 
 @dataclass(frozen=True, slots=True)

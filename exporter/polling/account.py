@@ -20,10 +20,11 @@ from exporter.polling.health import AccountHealth
 from exporter.polling.poller import AccountPoller, Pace
 from exporter.polling.throttle import Slots, Throttle
 from exporter.providers import Provider
-from exporter.providers.anyreach import Anyreach, CampaignRecord, Listing
+from exporter.providers.anyreach import Anyreach
 from exporter.providers.credentials import Credentials, secrets_of_proxy
 from exporter.providers.errors import CredentialsError, ForbiddenError, PollError
 from exporter.providers.http import Transport
+from exporter.providers.listing import CampaignRecord, Listing
 from exporter.providers.osvi import Osvi
 
 log = logging.getLogger(__name__)

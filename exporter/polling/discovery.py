@@ -7,8 +7,8 @@ from typing import Protocol, TypeVar
 
 from exporter.campaign.schedule import Hours, HoursWatch, Schedule
 from exporter.polling.throttle import Throttle
-from exporter.providers.anyreach import CampaignRecord, Listing
 from exporter.providers.errors import ForbiddenError, InternalError, NotFoundError, PollError
+from exporter.providers.listing import CampaignRecord, Listing
 from exporter.turns import Turns
 
 log = logging.getLogger(__name__)

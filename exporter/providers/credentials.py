@@ -2,8 +2,9 @@
 
 import base64
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
+from multidict import CIMultiDict
 from pydantic import SecretStr
 from yarl import URL
 
@@ -74,3 +75,34 @@ class Credentials:
         else:
             self._token = token
         return self._token != before
+
+
+class AuthorizedHeaders:
+    """
+    The headers that carry an account's token; made anew when the token changes.
+
+    Args:
+        token: Gives the token in force.
+        header: Turns a token into headers.
+    """
+
+    def __init__(self, token: Callable[[], str], header: Callable[[str], Mapping[str, str]]) -> None:
+        self._token = token
+        self._header = header
+        self._sent: str | None = None
+        self._headers: CIMultiDict[str] = CIMultiDict()
+
+    def current(self) -> Mapping[str, str]:
+        """
+        The headers with the token in force.
+
+        Raises:
+            CredentialsError: There is no token, or no header can carry it.
+        """
+        token = self._token()
+        if token != self._sent:
+            if not (token.isascii() and token.isprintable()):
+                raise CredentialsError("the token holds characters that a header cannot carry")
+            self._headers = CIMultiDict(self._header(token))
+            self._sent = token
+        return self._headers

@@ -3,13 +3,10 @@ One GET with its guards, and the judging of what came back.
 
 `Transport.get` is the only place that talks to a provider.
 Everything that can go wrong there, from the name lookup to the last byte, is raised as a `PollError`.
-`decipher`, `read_json` and the functions on numbers below are pure.
+`decipher` is pure.
 """
 
 import asyncio
-import json
-import math
-import re
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -21,8 +18,6 @@ from typing import Final, Self
 from urllib.parse import quote
 
 import aiohttp
-import pydantic_core
-from multidict import CIMultiDict
 from yarl import URL
 
 from exporter import __version__
@@ -30,7 +25,6 @@ from exporter.providers.errors import (
     BrokenProtocolError,
     ClientFaultError,
     ConnectFailedError,
-    CredentialsError,
     ForbiddenError,
     InvalidResponseError,
     NameNotResolvedError,
@@ -45,6 +39,7 @@ from exporter.providers.errors import (
     UnauthorizedError,
 )
 from exporter.providers.timelimit import TimeLimit
+from exporter.providers.wire import number
 
 # An error's body is read only so that its connection can be used again; a longer one is not worth its bytes.
 ERROR_BODY_LIMIT: Final = 65_536
@@ -101,138 +96,6 @@ def read_retry_after(value: str | None, now: float) -> float | None:
         except (ValueError, OverflowError):
             return None
     return seconds if seconds >= 0 else None
-
-
-def read_json(body: bytes) -> object:
-    """
-    Read the JSON of an answer.
-
-    A number that Python refuses to read, such as one of 5,000 digits, becomes None, so that it costs no other.
-
-    Raises:
-        InvalidResponseError: No UTF-8, no JSON, or nested too deeply to be either.
-    """
-    try:
-        return pydantic_core.from_json(body)
-    except ValueError:
-        # It is three times as fast as json, and refuses some of what json reads, which has the last word.
-        return _read_with_json(body)
-
-
-def _read_with_json(body: bytes) -> object:
-    try:
-        text = body.decode()
-        try:
-            return json.loads(text)
-        except json.JSONDecodeError:
-            raise
-        except ValueError:
-            # A second reading, since a hook for integers would make every ordinary one three times as slow.
-            return json.loads(text, parse_int=_read_integer)
-    except UnicodeDecodeError:
-        raise InvalidResponseError("the answer is not UTF-8") from None
-    except json.JSONDecodeError:
-        raise InvalidResponseError("the answer is not JSON") from None
-    except RecursionError:
-        raise InvalidResponseError("the answer is nested too deeply") from None
-
-
-def read_object(body: bytes) -> dict[str, object]:
-    """
-    Read an answer that must be one JSON object.
-
-    Raises:
-        InvalidResponseError: It is not.
-    """
-    payload = read_json(body)
-    if not isinstance(payload, dict):
-        raise InvalidResponseError("the top level of the answer is no object")
-    return payload
-
-
-def _read_integer(digits: str) -> int | None:
-    try:
-        return int(digits)
-    except ValueError:
-        return None
-
-
-def object_at(parent: Mapping[str, object], key: str) -> dict[str, object] | None:
-    """
-    The object under a key, None where it is missing or null.
-
-    Raises:
-        InvalidResponseError: Another kind of value stands there.
-    """
-    value = parent.get(key)
-    if value is None or isinstance(value, dict):
-        return value
-    raise InvalidResponseError(f"{key} is no object")
-
-
-def array_at(parent: Mapping[str, object], key: str) -> list[object] | None:
-    """
-    The array under a key, None where it is missing or null.
-
-    Raises:
-        InvalidResponseError: Another kind of value stands there.
-    """
-    value = parent.get(key)
-    if value is None or isinstance(value, list):
-        return value
-    raise InvalidResponseError(f"{key} is no array")
-
-
-def text_at(parent: Mapping[str, object], key: str) -> str | None:
-    """The string under a key, None where there is none."""
-    value = parent.get(key)
-    return value if isinstance(value, str) else None
-
-
-_PLAIN_DECIMAL: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
-
-
-def number(value: object) -> float | None:
-    """A finite number that is not negative, from a number or from its plain decimal text; None for all else."""
-    # The exact type, since True is an int.
-    kind = type(value)
-    if kind is int or kind is float:
-        try:
-            read = float(value)  # type: ignore[arg-type]  # mypy does not narrow by type()
-        except OverflowError:
-            return None
-    elif kind is str and _PLAIN_DECIMAL.fullmatch(value):  # type: ignore[call-overload]  # as above
-        read = float(value)  # type: ignore[arg-type]  # as above
-    else:
-        return None
-    # The sum takes the sign from a negative zero.
-    return read + 0.0 if 0.0 <= read < math.inf else None
-
-
-# From here on not every integer is a float; such a number is kept as one, since integers have no end.
-_TOO_LARGE_TO_COUNT: Final = 1 << 53
-
-
-def count(value: object) -> float | None:
-    """A number of things: `8`, `8.0` and `"8"` are an integer; None for what `number` refuses, and for a fraction."""
-    if type(value) is int and 0 <= value < _TOO_LARGE_TO_COUNT:
-        return value
-    read = number(value)
-    if read is None or not read.is_integer():
-        return None
-    return int(read) if read < _TOO_LARGE_TO_COUNT else read
-
-
-def counts(values: Mapping[str, object]) -> dict[str, float]:
-    """The numbers of things among some values, without those that `count` refuses."""
-    found: dict[str, float] = {}
-    for name, value in values.items():
-        # The ordinary case, without a call for each.
-        if type(value) is int and 0 <= value < _TOO_LARGE_TO_COUNT:
-            found[name] = value
-        elif (read := count(value)) is not None:
-            found[name] = read
-    return found
 
 
 def segment(value: str) -> str:
@@ -452,34 +315,3 @@ def _tls_error(exc: BaseException | None) -> ssl.SSLError | None:
             return exc
         exc = exc.__cause__ or exc.__context__
     return None
-
-
-class AuthorizedHeaders:
-    """
-    The headers that carry an account's token; made anew when the token changes.
-
-    Args:
-        token: Gives the token in force.
-        header: Turns a token into headers.
-    """
-
-    def __init__(self, token: Callable[[], str], header: Callable[[str], Mapping[str, str]]) -> None:
-        self._token = token
-        self._header = header
-        self._sent: str | None = None
-        self._headers: CIMultiDict[str] = CIMultiDict()
-
-    def current(self) -> Mapping[str, str]:
-        """
-        The headers with the token in force.
-
-        Raises:
-            CredentialsError: There is no token, or no header can carry it.
-        """
-        token = self._token()
-        if token != self._sent:
-            if not (token.isascii() and token.isprintable()):
-                raise CredentialsError("the token holds characters that a header cannot carry")
-            self._headers = CIMultiDict(self._header(token))
-            self._sent = token
-        return self._headers

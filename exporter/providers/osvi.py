@@ -11,19 +11,10 @@ from datetime import datetime
 from typing import ClassVar
 
 from exporter.campaign.snapshot import CALL_OUTCOMES, CALLS_IN_PROGRESS, Snapshot
+from exporter.providers.credentials import AuthorizedHeaders
 from exporter.providers.errors import InvalidResponseError
-from exporter.providers.http import (
-    AuthorizedHeaders,
-    Transport,
-    array_at,
-    count,
-    counts,
-    number,
-    object_at,
-    read_object,
-    segment,
-    text_at,
-)
+from exporter.providers.http import Transport, segment
+from exporter.providers.wire import array_at, count, counts, number, object_at, read_object, text_at
 
 
 def read_status(payload: dict[str, object]) -> Snapshot:

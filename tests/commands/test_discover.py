@@ -19,7 +19,7 @@ from exporter.config.model import AccountSettings, Settings
 from exporter.config.sources import load
 from exporter.config.yaml_file import read_file
 from exporter.logs import Redactor
-from exporter.providers.anyreach import CampaignRecord
+from exporter.providers.listing import CampaignRecord
 from exporter.simulator import (
     ROUND_THE_CLOCK,
     Campaign,

@@ -12,7 +12,6 @@ import pytest
 from exporter.campaign.schedule import Hours, HoursWatch, Schedule, Window
 from exporter.polling.discovery import WindowReader, ask
 from exporter.polling.throttle import Slots, Throttle
-from exporter.providers.anyreach import CampaignRecord, Listing
 from exporter.providers.errors import (
     ForbiddenError,
     InternalError,
@@ -22,6 +21,7 @@ from exporter.providers.errors import (
     ServerFaultError,
     UnauthorizedError,
 )
+from exporter.providers.listing import CampaignRecord, Listing
 from exporter.simulator import ROUND_THE_CLOCK, Fault, Organization, Servers, World, serving
 from exporter.simulator import Schedule as SimulatedSchedule
 from exporter.simulator import Window as SimulatedWindow

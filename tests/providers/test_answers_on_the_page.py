@@ -20,8 +20,8 @@ from exporter.exposition.negotiation import Format
 from exporter.exposition.page import Exposition
 from exporter.providers.anyreach import Anyreach, read_stats
 from exporter.providers.errors import InvalidResponseError
-from exporter.providers.http import read_object
 from exporter.providers.osvi import Osvi, read_status
+from exporter.providers.wire import read_object
 from tests.providers.loopback import body_of
 from tests.providers.payloads import shuffled, words
 

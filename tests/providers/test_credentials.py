@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from exporter.config.model import AccountSettings
-from exporter.providers.credentials import Credentials
+from exporter.providers.credentials import AuthorizedHeaders, Credentials
 from exporter.providers.errors import CredentialsError
+
+PLANTED = "ak_planted.secret"
 
 
 def account(provider: str = "osvi", **keys: Any) -> AccountSettings:
@@ -126,3 +128,29 @@ def test_credentials_do_not_show_their_token(file: Path) -> None:
     credentials = Credentials(account(token="t0psecret"))
 
     assert repr(credentials) == str(credentials) == "<Credentials of 'acme'>"
+
+
+class TestAuthorizedHeaders:
+    def test_a_new_token_is_in_the_next_headers(self) -> None:
+        tokens = iter(["one", "one", "two"])
+        headers = AuthorizedHeaders(lambda: next(tokens), lambda token: {"API-Token": token})
+
+        first, second, third = headers.current(), headers.current(), headers.current()
+
+        assert first is second
+        assert (first["API-Token"], third["API-Token"]) == ("one", "two")
+
+    @pytest.mark.parametrize("token", ["a\r\nX-Evil: 1", "a\n", "\0", "schlüssel"])
+    def test_a_token_that_no_header_can_carry_is_refused_and_not_shown(self, token: str) -> None:
+        headers = AuthorizedHeaders(lambda: token, lambda token: {"API-Token": token})
+
+        with pytest.raises(CredentialsError) as caught:
+            headers.current()
+
+        assert token not in str(caught.value)
+
+    def test_its_repr_shows_no_token(self) -> None:
+        headers = AuthorizedHeaders(lambda: PLANTED, lambda token: {"API-Token": token})
+        headers.current()
+
+        assert PLANTED not in repr(headers)

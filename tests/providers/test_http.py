@@ -19,7 +19,6 @@ from exporter.providers.errors import (
     BrokenProtocolError,
     ClientFaultError,
     ConnectFailedError,
-    CredentialsError,
     ForbiddenError,
     InvalidResponseError,
     NameNotResolvedError,
@@ -33,16 +32,7 @@ from exporter.providers.errors import (
     TooLargeError,
     UnauthorizedError,
 )
-from exporter.providers.http import (
-    AuthorizedHeaders,
-    Transport,
-    count,
-    decipher,
-    number,
-    read_json,
-    read_retry_after,
-    segment,
-)
+from exporter.providers.http import Transport, decipher, read_retry_after, segment
 from tests.providers.loopback import Answer, closed_port, greeting, http, reset, serving, transport, tunneling
 
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC).timestamp()
@@ -206,54 +196,6 @@ class TestRetryAfter:
         seconds = read_retry_after(value, NOW)
 
         assert seconds is None or seconds >= 0
-
-
-class TestNumbers:
-    @pytest.mark.parametrize("value", [8, 8.0, "8", "8.0", "08"])
-    def test_a_count_may_be_written_in_three_ways(self, value: object) -> None:
-        assert repr(count(value)) == "8"
-        assert number(value) == 8
-
-    @pytest.mark.parametrize(
-        "value",
-        [
-            *[None, True, False, [], [8], {}, -1, -0.5, float("nan"), float("inf"), float("-inf"), 10**400],
-            *["", "eight", "8e0", " 8", "+8", "-8", "\u0668", "0x8", "1_0", "nan", "8\n", "9" * 400, "9" * 5000],
-        ],
-    )
-    def test_what_is_no_such_number_is_none(self, value: object) -> None:
-        assert count(value) is None
-        assert number(value) is None
-
-    def test_a_fraction_is_a_number_and_no_count(self) -> None:
-        assert number(1.39) == 1.39
-        assert number("1.39") == 1.39
-        assert count(1.39) is None
-        assert count("1.39") is None
-
-    def test_a_negative_zero_loses_its_sign(self) -> None:
-        assert str(number(-0.0)) == "0.0"
-        assert str(count(-0.0)) == "0"
-
-    def test_a_number_too_large_to_be_exact_is_kept(self) -> None:
-        assert repr(count(2**63 - 1)) == repr(2.0**63)
-
-
-class TestReadJson:
-    def test_an_integer_of_5000_digits_costs_only_itself(self) -> None:
-        assert read_json(b'{"a": ' + b"9" * 5000 + b', "b": 8}') == {"a": None, "b": 8}
-
-    @pytest.mark.parametrize(
-        "body", [b"", b"{", b"<html>", b"\xff", b'"\xed\xa0\x80"', b"[" * 100_000, b"\xef\xbb\xbf{}"]
-    )
-    def test_what_is_no_json_is_an_invalid_response(self, body: bytes) -> None:
-        with pytest.raises(InvalidResponseError):
-            read_json(body)
-
-    @given(st.binary())
-    def test_no_bytes_make_it_fail_otherwise(self, body: bytes) -> None:
-        with suppress(InvalidResponseError):
-            read_json(body)
 
 
 class TestSegment:
@@ -608,29 +550,3 @@ class TestTls:
 
         with pytest.raises(OSError, match=r".+"):
             secure("https://localhost", ca_file=path)
-
-
-class TestAuthorizedHeaders:
-    def test_a_new_token_is_in_the_next_headers(self) -> None:
-        tokens = iter(["one", "one", "two"])
-        headers = AuthorizedHeaders(lambda: next(tokens), lambda token: {"API-Token": token})
-
-        first, second, third = headers.current(), headers.current(), headers.current()
-
-        assert first is second
-        assert (first["API-Token"], third["API-Token"]) == ("one", "two")
-
-    @pytest.mark.parametrize("token", ["a\r\nX-Evil: 1", "a\n", "\0", "schlüssel"])
-    def test_a_token_that_no_header_can_carry_is_refused_and_not_shown(self, token: str) -> None:
-        headers = AuthorizedHeaders(lambda: token, lambda token: {"API-Token": token})
-
-        with pytest.raises(CredentialsError) as caught:
-            headers.current()
-
-        assert token not in str(caught.value)
-
-    def test_its_repr_shows_no_token(self) -> None:
-        headers = AuthorizedHeaders(lambda: TOKEN, lambda token: {"API-Token": token})
-        headers.current()
-
-        assert TOKEN not in repr(headers)
