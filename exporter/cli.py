@@ -22,7 +22,7 @@ from exporter.daemon import Exporter, serve
 from exporter.exposition.own import Instruments
 from exporter.providers.anyreach import Anyreach
 from exporter.web.config import WebConfigFile
-from exporter.web.server import ListenError, listening, location
+from exporter.web.sockets import ListenError, listening, location
 
 T = TypeVar("T")
 
@@ -70,9 +70,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigurationError as exc:
         for fault in exc.faults:
             print(fault, file=sys.stderr)
+        return CONFIGURATION_WRONG
     except ListenError as exc:
         print(exc, file=sys.stderr)
-    return CONFIGURATION_WRONG
+        return FAILED  # not 2: a later start may succeed, so a supervisor should try again
 
 
 def _overview() -> str:

@@ -16,7 +16,8 @@ from exporter.exposition.negotiation import Format
 from exporter.ui.handlers import routes
 from exporter.ui.rows import AccountView, Overview
 from exporter.web.routes import create_app
-from exporter.web.server import Limits, listening, location, serving
+from exporter.web.server import Limits, serving
+from exporter.web.sockets import listening, location
 
 ANYREACH = SimpleNamespace(
     name="anyreach", statuses=("active", "paused", "closed"), active_status="active", final_status="closed"

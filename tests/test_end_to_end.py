@@ -174,17 +174,24 @@ async def test_a_wrong_configuration_is_told_in_one_line_and_ends_it(
     assert message in line
 
 
-async def test_a_port_in_use_is_told_in_one_line_and_ends_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["port in use", "host not ours", "no such host", "no such folder", "file"])
+async def test_an_address_that_cannot_be_listened_on_is_status_1(tmp_path: Path, kind: str) -> None:
     (tmp_path / "campaign-exporter.yml").write_text(MINIMAL, encoding="utf-8")
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        address = {
+            "port in use": f"127.0.0.1:{taken.getsockname()[1]}",
+            "host not ours": "192.0.2.1:10077",
+            "no such host": "no-such-host.invalid:10077",
+            "no such folder": f"unix:{tmp_path}/missing/exporter.sock",
+            "file": f"unix:{tmp_path}/campaign-exporter.yml",
+        }[kind]
         command = (sys.executable, "-m", "exporter", "--web.listen-address", address)
 
         async with running(*command, directory=tmp_path) as process:
-            assert await process.ended() == 2
+            assert await process.ended() == 1
 
     (line,) = process.log.splitlines()
-    assert address in line
+    assert line.startswith(f"cannot listen on {address}: ")
 
 
 async def test_the_log_changes_with_a_reload_that_takes_effect_and_with_no_other(tmp_path: Path) -> None:

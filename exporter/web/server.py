@@ -10,16 +10,13 @@ import asyncio
 import errno
 import itertools
 import logging
-import os
 import socket
 import ssl
-import stat
-from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
@@ -27,29 +24,7 @@ from aiohttp.typedefs import Handler
 
 _log = logging.getLogger(__name__)
 
-_BACKLOG = 512
-_FIRST_INHERITED = 3  # https://www.freedesktop.org/software/systemd/man/latest/sd_listen_fds.html
 _NO_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-
-
-class ListenError(Exception):
-    """An address cannot be listened on; the message is one line for the person who starts the exporter."""
-
-
-class Address(Protocol):
-    """Where to listen: a host and port, or the path of a Unix socket. Its `str` is what the user wrote."""
-
-    @property
-    def host(self) -> str:
-        """The empty host means every address, IPv6 and IPv4."""
-
-    @property
-    def port(self) -> int:
-        """0 lets the system choose."""
-
-    @property
-    def path(self) -> str | None:
-        """None for a host and port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,98 +42,6 @@ class Limits:
     idle: float = 330.0
     """Between requests: longer than the five minutes for which Prometheus keeps a connection, so that it never finds
     one closed just as it sends."""
-
-
-@contextmanager
-def listening(
-    addresses: Sequence[Address], environ: MutableMapping[str, str] = os.environ
-) -> Iterator[list[socket.socket]]:
-    """
-    Open the sockets that systemd has handed over, or else those of the addresses, and close them in the end.
-
-    Raises:
-        ListenError: One of them cannot be had; none is open then.
-    """
-    if sockets := inherited(environ):
-        unix_files = {}
-    else:
-        sockets = bind(addresses)
-        paths = [sock.getsockname() for sock in sockets if sock.family == socket.AF_UNIX]
-        unix_files = {path: _identity(path) for path in paths}
-    try:
-        yield sockets
-    finally:
-        for sock in sockets:
-            sock.close()
-        for path, identity in unix_files.items():
-            # Another process may have replaced it by its own.
-            if identity and _identity(path) == identity:
-                Path(path).unlink(missing_ok=True)
-
-
-def bind(addresses: Sequence[Address]) -> list[socket.socket]:
-    """
-    Listen on all the addresses, or on none.
-
-    Connections wait in the kernel's queue until somebody serves the sockets. A host name is listened on at each
-    address that it stands for.
-
-    Raises:
-        ListenError: The first address that cannot be had, and why.
-    """
-    sockets: list[socket.socket] = []
-    try:
-        for address in addresses:
-            try:
-                sockets += _tcp(address.host, address.port) if address.path is None else [_unix(address.path)]
-            except (OSError, UnicodeError, OverflowError, ValueError) as exc:
-                reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-                raise ListenError(f"cannot listen on {address}: {reason}") from exc
-    except ListenError:
-        for sock in sockets:
-            sock.close()
-        raise
-    return sockets
-
-
-def inherited(environ: MutableMapping[str, str] = os.environ) -> list[socket.socket]:
-    """
-    Take over the listening sockets that systemd has opened for this process; an empty list where there are none.
-
-    The variables that announce them are removed, so that no child process takes them for its own.
-
-    Raises:
-        ListenError: What was handed over is no listening stream socket.
-    """
-    process, count = environ.pop("LISTEN_PID", ""), environ.pop("LISTEN_FDS", "")
-    environ.pop("LISTEN_FDNAMES", None)
-    if process != str(os.getpid()):
-        return []
-    if not count.isdecimal():
-        raise ListenError(f"LISTEN_FDS is {count!r} and should be a number")
-    sockets = []
-    for descriptor in range(_FIRST_INHERITED, _FIRST_INHERITED + int(count)):
-        try:
-            os.set_inheritable(descriptor, False)
-            sock = socket.socket(fileno=descriptor)
-            usable = sock.type == socket.SOCK_STREAM and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-        except OSError as exc:
-            raise ListenError(f"descriptor {descriptor} from systemd is no socket: {exc.strerror}") from exc
-        if not usable:
-            raise ListenError(f"descriptor {descriptor} from systemd is no listening stream socket (ListenStream=)")
-        sock.setblocking(False)
-        sockets.append(sock)
-    return sockets
-
-
-def location(sock: socket.socket, scheme: str = "http") -> str:
-    """Spell where a socket listens: `http://[::1]:10077`, `unix:/run/exporter.sock`; every address is `localhost`."""
-    if sock.family == socket.AF_UNIX:
-        return f"unix:{sock.getsockname()}"
-    host, port = sock.getsockname()[:2]
-    if host in {"::", "0.0.0.0"}:  # noqa: S104  compared with, not bound to
-        host = "localhost"
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 @asynccontextmanager
@@ -204,91 +87,6 @@ async def serving(
     finally:
         await runner.cleanup()
         await connections.close()
-
-
-def _tcp(host: str, port: int) -> list[socket.socket]:
-    if host in {"", "::"} and socket.has_dualstack_ipv6():
-        # One socket for both families, as Prometheus has it for `:port` and `[::]:port`.
-        try:
-            return [_listener(socket.AF_INET6, ("::", port), both=True)]
-        except OSError as exc:
-            # The kernel knows IPv6 and has it switched off, as in many containers.
-            if host or exc.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
-                raise
-    sockets: list[socket.socket] = []
-    unavailable: OSError | None = None
-    for family, _, _, _, target in socket.getaddrinfo(
-        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    ):
-        try:
-            sockets.append(_listener(family, target))
-        except OSError as exc:
-            # `localhost` stands for ::1 where IPv6 is switched off too: one of its addresses is enough.
-            if exc.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
-                unavailable = exc
-                continue
-            for sock in sockets:
-                sock.close()
-            raise
-    if unavailable and not sockets:
-        raise unavailable
-    return sockets
-
-
-def _listener(family: int, target: object, *, both: bool = False) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not both))
-        sock.bind(target)  # type: ignore[arg-type]  # typeshed has no name for the address types
-        # Only listening finds a port taken that another process listens on.
-        sock.listen(_BACKLOG)
-        sock.setblocking(False)
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-def _unix(path: str) -> socket.socket:
-    _remove_stale(Path(path))
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        sock.bind(path)
-        # Before it listens, so that nobody else connects in between. A reload may be asked for on it.
-        Path(path).chmod(0o660)
-        sock.listen(_BACKLOG)
-        sock.setblocking(False)
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-def _remove_stale(path: Path) -> None:
-    """Remove the socket that a killed process has left behind; refuse to remove anything else."""
-    try:
-        if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise FileExistsError(errno.EEXIST, "there is a file of that name, and it is no socket")
-    except FileNotFoundError:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1)
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink(missing_ok=True)
-            return
-    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        status = Path(path).lstat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def _not_the_clients_fault(record: logging.LogRecord) -> bool:

@@ -30,7 +30,7 @@ from exporter.simulator import (
     World,
     serving,
 )
-from exporter.web.server import listening, location
+from exporter.web.sockets import listening, location
 from tests.deploy.monitoring import PATIENCE, SPEED, Monitoring, monitored, recorded_series
 from tests.exporting import settings_of
 from tests.process import Process, answers, exporter, text, until

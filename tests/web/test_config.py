@@ -33,7 +33,8 @@ from yarl import URL
 from exporter.config.model import ConfigurationError, ListenAddress
 from exporter.web.config import OPEN_PATHS, WebConfigFile, WebConfigWatch, protect
 from exporter.web.routes import create_app
-from exporter.web.server import listening, location, serving
+from exporter.web.server import serving
+from exporter.web.sockets import listening, location
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "web-config.example.yml"
 HASH = bcrypt.hashpw(b"correct", bcrypt.gensalt(4)).decode()

@@ -20,7 +20,8 @@ from exporter.exposition.negotiation import Format
 from exporter.ui.handlers import routes
 from exporter.ui.rows import Overview
 from exporter.web.routes import create_app, pieces, read_runbooks, send
-from exporter.web.server import Limits, listening, location, serving
+from exporter.web.server import Limits, serving
+from exporter.web.sockets import listening, location
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"

@@ -1,0 +1,200 @@
+"""
+Listening sockets: bound by this process, or handed over by systemd.
+
+A host and port is one socket for each address that the host stands for; a Unix socket is a file, which is removed at
+the end.
+"""
+
+import errno
+import os
+import socket
+import stat
+from collections.abc import Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from exporter.config.model import ListenAddress
+
+BACKLOG = 512
+_FIRST_INHERITED = 3  # https://www.freedesktop.org/software/systemd/man/latest/sd_listen_fds.html
+
+
+class ListenError(Exception):
+    """An address cannot be listened on; the message is one line for the person who starts the exporter."""
+
+
+@contextmanager
+def listening(
+    addresses: Sequence[ListenAddress], environ: MutableMapping[str, str] = os.environ
+) -> Iterator[list[socket.socket]]:
+    """
+    Take the sockets that systemd has opened, or else open those of the addresses; close them at the end.
+
+    Raises:
+        ListenError: One of them can't be opened; then none is open.
+    """
+    if sockets := inherited(environ):
+        unix_files = {}
+    else:
+        sockets = bind(addresses)
+        paths = [sock.getsockname() for sock in sockets if sock.family == socket.AF_UNIX]
+        unix_files = {path: _identity(path) for path in paths}
+    try:
+        yield sockets
+    finally:
+        for sock in sockets:
+            sock.close()
+        for path, identity in unix_files.items():
+            # Another process may have put its own socket there.
+            if identity and _identity(path) == identity:
+                Path(path).unlink(missing_ok=True)
+
+
+def bind(addresses: Sequence[ListenAddress]) -> list[socket.socket]:
+    """
+    Listen on all the addresses, or on none.
+
+    Connections wait in the kernel's queue until the sockets are served. A host name is listened on at each
+    address that it resolves to.
+
+    Raises:
+        ListenError: The first address that can't be listened on, and why.
+    """
+    sockets: list[socket.socket] = []
+    try:
+        for address in addresses:
+            try:
+                sockets += _tcp(address.host, address.port) if address.path is None else [_unix(address.path)]
+            except (OSError, UnicodeError, OverflowError, ValueError) as exc:
+                reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+                raise ListenError(f"cannot listen on {address}: {reason}") from exc
+    except ListenError:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
+
+
+def inherited(environ: MutableMapping[str, str] = os.environ) -> list[socket.socket]:
+    """
+    Take over the listening sockets that systemd has opened for this process; an empty list where there are none.
+
+    The variables that announce them are removed: they are not meant for child processes.
+
+    Raises:
+        ListenError: A descriptor is no listening stream socket.
+    """
+    process, count = environ.pop("LISTEN_PID", ""), environ.pop("LISTEN_FDS", "")
+    environ.pop("LISTEN_FDNAMES", None)
+    if process != str(os.getpid()):
+        return []
+    if not count.isdecimal():
+        raise ListenError(f"LISTEN_FDS is {count!r} and should be a number")
+    sockets = []
+    for descriptor in range(_FIRST_INHERITED, _FIRST_INHERITED + int(count)):
+        try:
+            os.set_inheritable(descriptor, False)
+            sock = socket.socket(fileno=descriptor)
+            usable = sock.type == socket.SOCK_STREAM and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        except OSError as exc:
+            raise ListenError(f"descriptor {descriptor} from systemd is no socket: {exc.strerror}") from exc
+        if not usable:
+            raise ListenError(f"descriptor {descriptor} from systemd is no listening stream socket (ListenStream=)")
+        sock.setblocking(False)
+        sockets.append(sock)
+    return sockets
+
+
+def location(sock: socket.socket, scheme: str = "http") -> str:
+    """Return where a socket listens: `http://[::1]:10077`, `unix:/run/exporter.sock`; a wildcard is `localhost`."""
+    if sock.family == socket.AF_UNIX:
+        return f"unix:{sock.getsockname()}"
+    host, port = sock.getsockname()[:2]
+    if host in {"::", "0.0.0.0"}:  # noqa: S104  compared with, not bound to
+        host = "localhost"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def _tcp(host: str, port: int) -> list[socket.socket]:
+    if host in {"", "::"} and socket.has_dualstack_ipv6():
+        # One socket for both families, as in Prometheus for `:port` and `[::]:port`.
+        try:
+            return [_listener(socket.AF_INET6, ("::", port), both=True)]
+        except OSError as exc:
+            # The kernel has IPv6 but it is switched off, as in many containers.
+            if host or exc.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
+                raise
+    sockets: list[socket.socket] = []
+    unavailable: OSError | None = None
+    for family, _, _, _, target in socket.getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    ):
+        try:
+            sockets.append(_listener(family, target))
+        except OSError as exc:
+            # `localhost` resolves to ::1 too where IPv6 is switched off: one of its addresses is enough.
+            if exc.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
+                unavailable = exc
+                continue
+            for sock in sockets:
+                sock.close()
+            raise
+    if unavailable and not sockets:
+        raise unavailable
+    return sockets
+
+
+def _listener(family: int, target: object, *, both: bool = False) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not both))
+        sock.bind(target)  # type: ignore[arg-type]  # typeshed has no name for the address types
+        # With SO_REUSEADDR, only listen() finds that another process listens on the port.
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _unix(path: str) -> socket.socket:
+    _remove_stale(Path(path))
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.bind(path)
+        # Before listen(), so that no other user connects in between. Reloads may be requested on it.
+        Path(path).chmod(0o660)
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove the socket that a killed process has left; refuse to remove anything else."""
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise FileExistsError(errno.EEXIST, "there is a file of that name, and it is no socket")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+            return
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = Path(path).lstat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
