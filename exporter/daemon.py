@@ -28,7 +28,8 @@ from exporter.providers.advice import advice
 from exporter.providers.http import Transport
 from exporter.turns import Turns
 from exporter.ui import handlers
-from exporter.ui.rows import AccountView, Overview
+from exporter.ui.fleet import Overview
+from exporter.ui.rows import WatchedAccount
 from exporter.web.config import WebConfigFile, WebConfigWatch, protect
 from exporter.web.routes import create_app, read_runbooks
 from exporter.web.server import serving
@@ -231,9 +232,9 @@ class Exporter:
                 [f"account {account.name!r}: http: the certificates can't be used: {exc}"]
             ) from exc
 
-    def _views(self) -> list[AccountView]:
+    def _views(self) -> list[WatchedAccount]:
         return [
-            AccountView(
+            WatchedAccount(
                 account.state,
                 account.health.breaker_open,
                 partial(advice, account=account.settings),
@@ -319,7 +320,7 @@ async def serve(
         reload=reload if web.enable_lifecycle else None,
         runbooks=runbooks,
         frontend=handlers.routes(
-            exporter.overview, version=__version__, telemetry_path=web.telemetry_path, runbooks=runbooks
+            exporter.overview, version=__version__, telemetry_path=web.telemetry_path, runbooks=list(runbooks)
         ),
         telemetry_path=web.telemetry_path,
     )

@@ -7,14 +7,19 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
+import aiohttp
+from aiohttp import web
+from yarl import URL
+
 from exporter.campaign.account import AccountState
 from exporter.campaign.schedule import Hours, Schedule, Window
 from exporter.campaign.snapshot import Snapshot
 from exporter.campaign.state import Campaign, CampaignState
 from exporter.config.model import ListenAddress
 from exporter.exposition.negotiation import Format
+from exporter.ui.fleet import Overview
 from exporter.ui.handlers import routes
-from exporter.ui.rows import AccountView, Overview
+from exporter.ui.rows import WatchedAccount
 from exporter.web.routes import create_app
 from exporter.web.server import Limits, serving
 from exporter.web.sockets import listening, location
@@ -97,8 +102,8 @@ class MadeUpAccount:
         self.state.succeeded(state, self.clock.monotonic())
         return state
 
-    def view(self) -> AccountView:
-        return AccountView(self.state, self.breaker_open, lambda reason: f"Cure `{reason}`.", self.campaigns)
+    def view(self) -> WatchedAccount:
+        return WatchedAccount(self.state, self.breaker_open, lambda reason: f"Cure `{reason}`.", self.campaigns)
 
 
 class MadeUp:
@@ -113,7 +118,7 @@ class MadeUp:
         self.accounts.append(MadeUpAccount(name, lifecycle, self.clock))
         return self.accounts[-1]
 
-    def views(self) -> list[AccountView]:
+    def views(self) -> list[WatchedAccount]:
         return [account.view() for account in self.accounts]
 
 
@@ -143,6 +148,29 @@ def crowd(number: int, clock: Clock | None = None) -> MadeUp:
 
 async def _no_metrics(format_: Format, compressed: bool, names: frozenset[str]) -> Sequence[bytes]:
     return ()
+
+
+@asynccontextmanager
+async def behind_proxy(address: str) -> AsyncIterator[str]:
+    """Serve what an address serves under `/calls/`, as a reverse proxy does that takes the prefix off."""
+
+    async def forward(request: web.Request) -> web.Response:
+        target = URL(address + request.raw_path.removeprefix("/calls"), encoded=True)
+        async with session.get(target, headers=request.headers) as answer:
+            kept = {name: value for name, value in answer.headers.items() if name not in ("Date", "Content-Length")}
+            return web.Response(status=answer.status, body=await answer.read(), headers=kept)
+
+    app = web.Application()
+    app.router.add_get("/calls/{path:.*}", forward)
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
+        runner = web.AppRunner(app)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, "127.0.0.1", 0)
+            await site.start()
+            yield f"http://127.0.0.1:{runner.addresses[0][1]}/calls"
+        finally:
+            await runner.cleanup()
 
 
 @asynccontextmanager

@@ -199,9 +199,10 @@ async def are_up(supervisor: Supervisor, **campaigns: float | None) -> bool:
 def test_the_wheel_holds_the_package_with_its_files_and_nothing_else(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     runbooks = {f"exporter/runbooks/{file.name}" for file in (ROOT / "docs" / "runbooks").glob("*.md")}
-    static = {f"exporter/ui/static/{file.name}" for file in (ROOT / "exporter" / "ui" / "static").iterdir()}
+    folders = (ROOT / "exporter" / "ui" / name for name in ("static", "templates"))
+    shown = {file.relative_to(ROOT).as_posix() for folder in folders for file in folder.iterdir()}
 
-    assert runbooks | static | {"exporter/py.typed", "exporter/simulator/__init__.py"} <= names
+    assert runbooks | shown | {"exporter/py.typed", "exporter/simulator/__init__.py"} <= names
     assert {name.partition("/")[0].split("-")[0] for name in names} == {"exporter", "campaign_exporter"}
     assert not [name for name in names if "__pycache__" in name]
 

@@ -1,20 +1,22 @@
 """
-The campaigns as JSON: what a query asks, what is answered, and the description of both. Pure.
+The campaigns as JSON: what a query asks, what is answered, and the OpenAPI description of both. Pure.
 
-The description is OpenAPI 3.1, made from `CampaignRow` itself: https://spec.openapis.org/oas/v3.1.0.
-Problems are told as RFC 9457 says.
+The description is OpenAPI 3.1, made from the models: https://spec.openapis.org/oas/v3.1.0.
+Problems are reported as RFC 9457 says.
 """
 
 import base64
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.json_schema import models_json_schema
+from pydantic_core import PydanticCustomError
 
-from exporter.ui.rows import MEANINGS, CampaignRow, Filters, State
+from exporter.ui.fleet import MAX_NAME, MAX_TEXT, MAX_WORDS, Filters
+from exporter.ui.rows import CampaignRow
+from exporter.ui.states import WORDS, State
 
 CAMPAIGNS = "/api/v1/campaigns"
 DESCRIPTION = "/api/v1/openapi.json"
@@ -22,26 +24,95 @@ PROBLEM_TYPE = "application/problem+json"
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
-MAX_TEXT = 500
 MAX_CURSOR = 1500
 
-_LIMIT = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
 # Unpadded base64url of any bytes: each of them is a position in the order, so a cursor is never out of date.
-_CURSOR_PATTERN = "^([A-Za-z0-9_-]{4})*([A-Za-z0-9_-]{2}|[A-Za-z0-9_-]{3}|[A-Za-z0-9_-]{4})$"
-_CURSOR = re.compile(_CURSOR_PATTERN.replace("$", r"\Z"))
-
-_ROW = TypeAdapter(CampaignRow)
+_CURSOR = "^([A-Za-z0-9_-]{4})*([A-Za-z0-9_-]{2}|[A-Za-z0-9_-]{3}|[A-Za-z0-9_-]{4})$"
+_WORDS = rf"^\s*(\S+\s+){{0,{MAX_WORDS - 1}}}\S*\s*$"
+_SCHEMAS = "#/components/schemas/{model}"
 _PIECE_ROWS = 50
 
+_ROW = TypeAdapter(CampaignRow)
 
-@dataclass(frozen=True, slots=True)
-class Query:
+
+def _few_words(text: str) -> str:
+    if len(text.split()) > MAX_WORDS:
+        raise PydanticCustomError("too_many_words", f"Text should have at most {MAX_WORDS} words")
+    return text
+
+
+def _digits(text: object) -> object:
+    # Pydantic takes "1_0" and " 5 " too.
+    if isinstance(text, str) and not (text.isascii() and text.isdecimal()):
+        raise PydanticCustomError("not_whole", "Input should be a whole number")
+    return text
+
+
+class _Described(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, json_schema_serialization_defaults_required=True
+    )
+
+
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
+
+
+class CampaignQuery(_Described):
     """What a request asks for."""
 
-    filters: Filters
-    limit: int = DEFAULT_LIMIT
-    after: str = ""
-    """The position after which to begin."""
+    q: Annotated[str, Field(max_length=MAX_TEXT, json_schema_extra={"pattern": _WORDS}), AfterValidator(_few_words)] = (
+        ""
+    )
+    """Words (at most 20) that a campaign's name, id, account, provider, status or labels have to contain, whatever
+    their case."""
+    provider: Name | None = None
+    """Only campaigns of this provider: anyreach or osvi."""
+    account: Name | None = None
+    """Only campaigns of this account."""
+    state: State | None = None
+    """Only campaigns in this state."""
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT), BeforeValidator(_digits)] = DEFAULT_LIMIT
+    """Most campaigns in one answer."""
+    cursor: Annotated[str, Field(min_length=2, max_length=MAX_CURSOR, pattern=_CURSOR)] | None = None
+    """The next_cursor of an earlier answer, to go on behind it. It never expires: campaigns that come and go meanwhile
+    make no other campaign appear twice or be left out."""
+
+    @property
+    def filters(self) -> Filters:
+        return Filters(self.q, self.provider or "", self.account or "", self.state or "")
+
+    @property
+    def after(self) -> str:
+        """The position after which to begin."""
+        cursor = self.cursor or ""
+        return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode(errors="replace")
+
+
+class Campaigns(_Described):
+    """Some of the campaigns that match, by account and campaign."""
+
+    campaigns: Annotated[Sequence[CampaignRow], Field(max_length=MAX_LIMIT)]
+    next_cursor: str | None
+    """Where to go on; null when this was the last page."""
+    matching: Annotated[int, Field(ge=0)]
+    """How many campaigns match on all pages together."""
+
+
+class ParameterProblem(_Described):
+    """What is wrong with one parameter."""
+
+    parameter: str
+    detail: str
+
+
+class Problem(_Described):
+    """What is wrong with a request (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: Sequence[ParameterProblem] = ()
 
 
 class BadQueryError(ValueError):
@@ -49,44 +120,41 @@ class BadQueryError(ValueError):
     A query that cannot be understood.
 
     Attributes:
-        problems: What is wrong, by the name of the parameter.
+        problem: What is wrong with each parameter.
     """
 
-    def __init__(self, problems: dict[str, str]) -> None:
-        super().__init__("; ".join(f"{name}: {problem}" for name, problem in problems.items()))
-        self.problems = problems
+    def __init__(self, errors: Sequence[ParameterProblem]) -> None:
+        detail = "; ".join(f"{error.parameter}: {error.detail}" for error in errors)
+        super().__init__(detail)
+        self.problem = Problem(title="Bad Request", status=400, detail=detail, errors=errors)
 
 
-def parse(parameters: Iterable[tuple[str, str]]) -> Query:
+def parse(parameters: Iterable[tuple[str, str]]) -> CampaignQuery:
     """
     Read the parameters of a request.
 
     Raises:
         BadQueryError: Any is unknown, comes twice or has no such value; all that are wrong are named.
     """
-    problems: dict[str, str] = {}
     given: dict[str, str] = {}
+    problems: dict[str, str] = {}
     for name, value in parameters:
-        if name not in _PARAMETERS:
-            problems[name] = f"unknown; there are {', '.join(_PARAMETERS)}"
-        elif name in given:
-            problems[name] = "given more than once"
-        elif problem := _problem(name, value):
-            problems[name] = problem
-        else:
-            given[name] = value
+        if name in given:
+            problems[name] = "Given more than once"
+        given[name] = value
+    try:
+        query = CampaignQuery.model_validate(given)
+    except ValidationError as exc:
+        for error in exc.errors(include_url=False, include_context=False, include_input=False):
+            problems.setdefault(str(error["loc"][0]), error["msg"])
     if problems:
-        raise BadQueryError(problems)
-    return Query(
-        Filters(given.get("q", ""), given.get("provider", ""), given.get("account", ""), given.get("state", "")),
-        int(given.get("limit", DEFAULT_LIMIT)),
-        _position(given["cursor"]) if "cursor" in given else "",
-    )
+        raise BadQueryError([ParameterProblem(parameter=name, detail=detail) for name, detail in problems.items()])
+    return query
 
 
 def answer(rows: Sequence[CampaignRow], after: str | None, matching: int) -> Iterator[bytes]:
     """
-    Write an answer, in pieces that are quickly made.
+    Write a `Campaigns`, in pieces that are quickly made.
 
     Args:
         rows: Those of this page, by account and campaign.
@@ -97,28 +165,19 @@ def answer(rows: Sequence[CampaignRow], after: str | None, matching: int) -> Ite
     for place in range(0, len(rows), _PIECE_ROWS):
         piece = b",".join(map(_ROW.dump_json, rows[place : place + _PIECE_ROWS]))
         yield b"," + piece if place else piece
-    cursor = json.dumps(None if after is None else _cursor(after)).encode()
-    yield b'],"next_cursor":%s,"matching":%d}\n' % (cursor, matching)
-
-
-def problem(error: BadQueryError) -> bytes:
-    """Tell what is wrong with a query."""
-    document = {
-        "type": "about:blank",
-        "title": "Bad Request",
-        "status": 400,
-        "detail": str(error),
-        "errors": [{"parameter": name, "detail": detail} for name, detail in error.problems.items()],
-    }
-    return json.dumps(document).encode() + b"\n"
+    cursor = None if after is None else base64.urlsafe_b64encode(after.encode()).rstrip(b"=").decode()
+    yield b'],"next_cursor":%s,"matching":%d}\n' % (json.dumps(cursor).encode(), matching)
 
 
 def describe(version: str) -> bytes:
-    """Write the OpenAPI description of the API."""
-    schema: dict[str, Any] = _ROW.json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
-    schemas = schema.pop("$defs")
-    schemas["State"]["description"] += "".join(f"\n\n- `{state}`: {meaning}" for state, meaning in MEANINGS.items())
-    schemas["CampaignRow"] = {**schema, "additionalProperties": False}
+    """Write the OpenAPI description of the interface."""
+    query = CampaignQuery.model_json_schema(ref_template=_SCHEMAS)
+    _, models = models_json_schema([(Campaigns, "serialization"), (Problem, "serialization")], ref_template=_SCHEMAS)
+    schemas = models["$defs"]
+    schemas["State"]["description"] = "Where a campaign stands.\n" + "".join(
+        f"\n- `{state}`: {words.meaning}" for state, words in WORDS.items()
+    )
+    parameters = [_parameter(name, schema) for name, schema in query["properties"].items()]
     document = {
         "openapi": "3.1.0",
         "info": {
@@ -128,94 +187,39 @@ def describe(version: str) -> bytes:
             "request to a provider.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": "/", "description": "This exporter."}],
-        "paths": {CAMPAIGNS: {"get": _CAMPAIGNS_OPERATION}, DESCRIPTION: {"get": _DESCRIPTION_OPERATION}},
-        "components": {"schemas": schemas | {"Campaigns": _CAMPAIGNS_SCHEMA, "Problem": _PROBLEM_SCHEMA}},
+        # Relative to this document, so that it is right behind a reverse proxy under any path.
+        "servers": [{"url": "../..", "description": "This exporter."}],
+        "paths": {
+            CAMPAIGNS: _get("listCampaigns", "List campaigns", "Campaigns", parameters, _BAD_REQUEST),
+            DESCRIPTION: _get("describe", "Describe this API", None, [], {}),
+        },
+        "components": {"schemas": schemas},
     }
     return json.dumps(document, indent=1).encode() + b"\n"
 
 
-def _problem(name: str, value: str) -> str | None:
-    if name == "q" and len(value) > MAX_TEXT:
-        return f"expected at most {MAX_TEXT} characters"
-    if name in ("provider", "account") and not 1 <= len(value) <= MAX_TEXT:
-        return f"expected 1 to {MAX_TEXT} characters"
-    if name == "state" and value not in list(State):
-        return f"expected one of {', '.join(State)}"
-    if name == "limit" and not (_LIMIT.fullmatch(value) and int(value) <= MAX_LIMIT):
-        return f"expected a whole number from 1 to {MAX_LIMIT}"
-    if name == "cursor" and not (len(value) <= MAX_CURSOR and _CURSOR.match(value)):
-        return "expected the next_cursor of an earlier answer"
-    return None
+def _parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    # A parameter that is left out is no null.
+    description = schema["description"]
+    given = schema.get("anyOf", [schema])[0]
+    plain = {key: value for key, value in given.items() if key not in ("description", "title")}
+    return {"name": name, "in": "query", "description": description, "schema": plain}
 
 
-def _cursor(after: str) -> str:
-    return base64.urlsafe_b64encode(after.encode()).rstrip(b"=").decode()
+def _get(
+    operation: str, summary: str, model: str | None, parameters: Sequence[dict[str, Any]], others: dict[str, Any]
+) -> dict[str, Any]:
+    schema = {"type": "object"} if model is None else {"$ref": _SCHEMAS.format(model=model)}
+    success = {"description": summary, "headers": _ETAG, "content": {"application/json": {"schema": schema}}}
+    return {
+        "get": {
+            "operationId": operation,
+            "summary": summary,
+            "parameters": [*parameters, _IF_NONE_MATCH],
+            "responses": {"200": success, "304": _NOT_MODIFIED, **others},
+        }
+    }
 
-
-def _position(cursor: str) -> str:
-    return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode(errors="replace")
-
-
-_PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "q": (
-        "Words that a campaign's name, id, account, provider, status or labels have to contain, in any case.",
-        {"type": "string", "maxLength": MAX_TEXT},
-    ),
-    "provider": (
-        "Only campaigns of this provider, such as anyreach or osvi.",
-        {"type": "string", "minLength": 1, "maxLength": MAX_TEXT},
-    ),
-    "account": ("Only campaigns of this account.", {"type": "string", "minLength": 1, "maxLength": MAX_TEXT}),
-    "state": ("Only campaigns in this state.", {"$ref": "#/components/schemas/State"}),
-    "limit": (
-        "Most campaigns in one answer.",
-        {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
-    ),
-    "cursor": (
-        "The next_cursor of an earlier answer, to go on behind it. It stays good for ever: campaigns that come and go "
-        "meanwhile make no other campaign appear twice or be left out.",
-        {"type": "string", "minLength": 2, "maxLength": MAX_CURSOR, "pattern": _CURSOR_PATTERN},
-    ),
-}
-
-_CAMPAIGNS_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "description": "Some of the campaigns that match, by account and campaign.",
-    "properties": {
-        "campaigns": {
-            "type": "array",
-            "items": {"$ref": "#/components/schemas/CampaignRow"},
-            "maxItems": MAX_LIMIT,
-        },
-        "next_cursor": {"type": ["string", "null"], "description": "Where to go on; null when this was the last page."},
-        "matching": {"type": "integer", "minimum": 0, "description": "How many campaigns match on all pages together."},
-    },
-    "required": ["campaigns", "next_cursor", "matching"],
-    "additionalProperties": False,
-}
-
-_PROBLEM_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "description": "What is wrong with a request (RFC 9457).",
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {"parameter": {"type": "string"}, "detail": {"type": "string"}},
-                "required": ["parameter", "detail"],
-                "additionalProperties": False,
-            },
-        },
-    },
-    "required": ["type", "title", "status", "detail", "errors"],
-    "additionalProperties": False,
-}
 
 _IF_NONE_MATCH: dict[str, Any] = {
     "name": "If-None-Match",
@@ -223,45 +227,15 @@ _IF_NONE_MATCH: dict[str, Any] = {
     "description": "The ETag of an earlier answer.",
     "schema": {"type": "string"},
 }
-
 _ETAG: dict[str, Any] = {"ETag": {"description": "Changes with the answer.", "schema": {"type": "string"}}}
-
 _NOT_MODIFIED: dict[str, Any] = {"description": "Nothing has changed since If-None-Match.", "headers": _ETAG}
 
-_CAMPAIGNS_OPERATION: dict[str, Any] = {
-    "operationId": "listCampaigns",
-    "summary": "List campaigns",
-    "parameters": [
-        *(
-            {"name": name, "in": "query", "description": description, "schema": schema}
-            for name, (description, schema) in _PARAMETERS.items()
-        ),
-        _IF_NONE_MATCH,
-    ],
-    "responses": {
-        "200": {
-            "description": "One page of the campaigns that match.",
-            "headers": _ETAG,
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Campaigns"}}},
-        },
-        "304": _NOT_MODIFIED,
-        "400": {
-            "description": "A parameter is unknown, comes twice or has no such value.",
-            "content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        },
-    },
-}
 
-_DESCRIPTION_OPERATION: dict[str, Any] = {
-    "operationId": "describe",
-    "summary": "Describe this API",
-    "parameters": [_IF_NONE_MATCH],
-    "responses": {
-        "200": {
-            "description": "This document.",
-            "headers": _ETAG,
-            "content": {"application/json": {"schema": {"type": "object"}}},
-        },
-        "304": _NOT_MODIFIED,
-    },
-}
+def _problem_response(description: str) -> dict[str, Any]:
+    return {
+        "description": description,
+        "content": {PROBLEM_TYPE: {"schema": {"$ref": _SCHEMAS.format(model="Problem")}}},
+    }
+
+
+_BAD_REQUEST = {"400": _problem_response("A parameter is unknown, comes twice or has no such value.")}

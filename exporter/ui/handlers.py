@@ -1,21 +1,22 @@
 """
-What people, and programs that read JSON, are answered: the page, its files and the API.
+The HTTP handlers of the pages, their files and the JSON interface.
 
 Answers have weak tags, so that asking again for what has not changed costs next to nothing.
 """
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from isal import igzip
 
 from exporter.exposition.negotiation import accepts_gzip
 from exporter.ui import api, page
-from exporter.ui.rows import Fleet, Overview, in_turns
+from exporter.ui.fleet import Fleet, Overview, in_turns
 
 _GZIP_LEVEL = 1
 _SMALL = 1000
@@ -32,10 +33,8 @@ _FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 # Not what the machine's tables say: a browser runs no script of another kind.
 _KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
-Handler = Callable[[web.Request], Awaitable[web.Response]]
 
-
-def routes(overview: Overview, *, version: str, telemetry_path: str, runbooks: Iterable[str]) -> Mapping[str, Handler]:
+def routes(overview: Overview, *, version: str, telemetry_path: str, runbooks: Sequence[str]) -> Mapping[str, Handler]:
     """
     Make what answers a GET, by its path.
 
@@ -44,54 +43,56 @@ def routes(overview: Overview, *, version: str, telemetry_path: str, runbooks: I
         runbooks: Names of the alerts that have one.
     """
     assets = page.read_assets()
-    addresses = {name: f"/static/{page.hashed(name, content)}" for name, content in assets.items()}
-    frame = page.Frame(
+    paths = {name: f"static/{page.hashed(name, content)}" for name, content in assets.items()}
+    links = {
+        "Metrics": telemetry_path,
+        "Health": "/-/healthy",
+        "Readiness": "/-/ready",
+        "JSON": api.CAMPAIGNS,
+        "API description": api.DESCRIPTION,
+    }
+    pages = page.Pages(
         version=version,
-        links={
-            "Metrics": telemetry_path,
-            "Health": "/-/healthy",
-            "Readiness": "/-/ready",
-            "JSON": api.CAMPAIGNS,
-            "API description": api.DESCRIPTION,
-        },
-        runbooks=frozenset(runbooks),
-        assets=addresses,
+        links={title: path.removeprefix("/") for title, path in links.items()},
+        runbooks=runbooks,
+        assets=paths,
     )
     made: dict[str, Handler] = {
         api.CAMPAIGNS: _campaigns(overview),
         api.DESCRIPTION: _fixed(api.describe(version), "application/json", _REVALIDATED),
     }
     if telemetry_path != "/":
-        made["/"] = _page(overview, frame)
+        made["/"] = _wall(overview, pages)
     for name, content in assets.items():
-        made[addresses[name]] = _fixed(content, _KINDS[name.rpartition(".")[2]], _FOR_EVER)
+        made[f"/{paths[name]}"] = _fixed(content, _KINDS[name.rpartition(".")[2]], _FOR_EVER)
     return made
 
 
-def _page(overview: Overview, frame: page.Frame) -> Handler:
+def _wall(overview: Overview, pages: page.Pages) -> Handler:
     async def handler(request: web.Request) -> web.Response:
-        view = page.parse(request.query)
-        listing = await _listing(await overview.fleet(), view)
-        tag = page.etag(listing, frame)
+        selection = await _select(await overview.fleet(), page.View.parse(request.query))
+        tag = pages.etag(selection.rows, selection.around)
         if _is_known(request, tag):
             return _not_modified(tag, _PAGE_HEADERS)
-        body = "".join(await in_turns(page.render(listing, frame, overview.wall()))).encode()
-        return _answer(request, body, "text/html", tag, _PAGE_HEADERS)
+        pieces = pages.render("wall.html", root="./", selection=selection, now=overview.wall())
+        return _answer(request, "".join(await in_turns(pieces)).encode(), "text/html", tag, _PAGE_HEADERS)
 
     return handler
 
 
-async def _listing(fleet: Fleet, view: page.View) -> page.Listing:
+async def _select(fleet: Fleet, view: page.View) -> page.Selection:
     places = await fleet.select(replace(view.filters, state=""))
     counts = Counter(map(fleet.states.__getitem__, places))
+    lines = await fleet.lines(places)
     if wanted := view.filters.state:
         places = [place for place in places if fleet.states[place] == wanted]
-    view = replace(view, page=min(view.page, page.pages(len(places))))
+    view = view.at_page(min(view.page, page.pages(len(places))))
     start = (view.page - 1) * page.PAGE_SIZE
     shown = (await fleet.sort(places, view.sort, descending=view.descending))[start : start + page.PAGE_SIZE]
-    return page.Listing(
+    return page.Selection(
         view=view,
         rows=await in_turns(map(fleet.row, shown)),
+        lines=lines,
         matching=len(places),
         total=len(fleet),
         counts=counts,
@@ -105,7 +106,7 @@ def _campaigns(overview: Overview) -> Handler:
         try:
             query = api.parse(request.query.items())
         except api.BadQueryError as exc:
-            return web.Response(status=400, body=api.problem(exc), headers={"Content-Type": api.PROBLEM_TYPE})
+            return _problem(exc.problem)
         fleet = await overview.fleet()
         places = await fleet.select(query.filters)
         start = bisect_right(places, query.after, key=fleet.position) if query.after else 0
@@ -119,6 +120,14 @@ def _campaigns(overview: Overview) -> Handler:
         return _answer(request, body, "application/json", tag, _REVALIDATED)
 
     return handler
+
+
+def _problem(problem: api.Problem) -> web.Response:
+    return web.Response(
+        status=problem.status,
+        body=problem.model_dump_json().encode() + b"\n",
+        headers={"Content-Type": api.PROBLEM_TYPE},
+    )
 
 
 def _fixed(body: bytes, kind: str, headers: Mapping[str, str]) -> Handler:

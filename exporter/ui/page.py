@@ -1,64 +1,47 @@
 """
-The page for people: rows in, HTML out. Pure.
+The pages for people: what an address asks for, and the templates that show it. Pure.
 
-It is complete as it comes, without the script: filters are a form, sorting and paging are links. The script asks for
-the same page again and again, and puts what is new into the one on the screen.
+A page is complete as it comes, without the script: filters are a form, sorting and paging are links. The script asks
+for the same page again and again, and puts what is new into the one on the screen. All links are relative, so that the
+pages work behind a reverse proxy under any path.
 """
 
-import html
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
-from urllib.parse import urlencode
+from typing import Any
+from urllib.parse import quote, urlencode
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from pydantic import TypeAdapter
 
 from exporter.campaign.snapshot import CALL_OUTCOMES, CALLS_IN_PROGRESS, CONTACT_BUCKETS
-from exporter.ui.rows import MEANINGS, CampaignRow, Filters, State
+from exporter.ui.fleet import MAX_NAME, MAX_TEXT, MAX_WORDS, Filters
+from exporter.ui.rows import AccountRow, CampaignRow
+from exporter.ui.states import WORDS, State
 
 PAGE_SIZE = 100
+MAX_LINES = 20
+"""Accounts in trouble that are shown above the campaigns; the others are folded away."""
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
-TITLES: Mapping[State, str] = {
-    State.FAILING: "Failing",
-    State.STALLED: "Stalled",
-    State.NEVER_DIALS: "Never dials",
-    State.STALE: "Stale",
-    State.SATURATED: "At its cap",
-    State.UNKNOWN: "Unknown status",
-    State.QUIET: "Quiet",
-    State.DRAINED: "Drained",
-    State.UNPOLLED: "Not polled yet",
-    State.DIALING: "Dialing",
-    State.WAITING: "Outside its hours",
-    State.EMPTY: "Empty",
-    State.PAUSED: "Paused",
-    State.CLOSED: "Closed",
-}
+_BAR_WIDTH = 200.0
+_BAR_CONTACTS = ("completed", "exhausted", "in_progress", "pending")
+_BAR_CALLS = ("picked", "voicemail", "busy", "not_picked", "failed", CALLS_IN_PROGRESS)
+_PAGE_NUMBER = re.compile(r"[1-9][0-9]{0,6}", re.ASCII)
 
-_TONES: Mapping[State, str] = {
-    State.FAILING: "bad",
-    State.STALLED: "bad",
-    State.NEVER_DIALS: "bad",
-    State.STALE: "warn",
-    State.SATURATED: "warn",
-    State.UNKNOWN: "warn",
-    State.QUIET: "warn",
-    State.DRAINED: "note",
-    State.UNPOLLED: "note",
-    State.DIALING: "good",
-    State.WAITING: "idle",
-    State.EMPTY: "note",
-    State.PAUSED: "idle",
-    State.CLOSED: "idle",
-}
+# Control characters, which HTML can't hold; those that turn the direction of text; and what is no character.
+_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+
+_ROWS = TypeAdapter(tuple[CampaignRow, ...])
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,67 +67,84 @@ COLUMNS = (
 )
 
 DEFAULT_SORT = "attention"
-_PAGE_NUMBER = re.compile(r"[1-9][0-9]{0,6}", re.ASCII)
-
-_COMPLETED, _EXHAUSTED, _IN_PROGRESS = "completed", "exhausted", "in_progress"
-_BAR_CONTACTS = (_COMPLETED, _EXHAUSTED, _IN_PROGRESS, "pending")
-_BAR_CALLS = ("picked", "voicemail", "busy", "not_picked", "failed", CALLS_IN_PROGRESS)
-_BAR_WIDTH = 200.0
-
-# Control characters, which HTML can't hold; those that turn the direction of text; and what is no character.
-_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
-
-_CODE = re.compile("`([^`]+)`")
-
-_ROWS = TypeAdapter(tuple[CampaignRow, ...])
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What an address asks to see."""
+    """What an address of the wall asks to see."""
 
     filters: Filters
     sort: str = DEFAULT_SORT
     descending: bool = False
     page: int = 1
+    cut: bool = False
+    """Whether words of the search were left out, since there were too many."""
+
+    @classmethod
+    def parse(cls, parameters: Mapping[str, str]) -> "View":
+        """Read an address; whatever can't be understood is taken as not said, since people write addresses by hand."""
+        sort = parameters.get("sort", "")
+        name = sort.removeprefix("-")
+        known = name in {column.name for column in COLUMNS}
+        page = parameters.get("page", "")
+        text = parameters.get("q", "").strip()
+        words = text[:MAX_TEXT].split()
+        cut = len(text) > MAX_TEXT or len(words) > MAX_WORDS
+        return cls(
+            Filters(
+                " ".join(words[:MAX_WORDS]) if cut else text,
+                *(parameters.get(name, "").strip()[:MAX_NAME] for name in ("provider", "account", "state")),
+            ),
+            name if known else DEFAULT_SORT,
+            known and sort.startswith("-"),
+            int(page) if _PAGE_NUMBER.fullmatch(page) else 1,
+            cut,
+        )
 
     @property
-    def address(self) -> str:
-        """The address of this view; what goes without saying is left out."""
-        sort = ("-" if self.descending else "") + self.sort
+    def order(self) -> str:
+        return ("-" if self.descending else "") + self.sort
+
+    @property
+    def query(self) -> str:
+        """The query of this view's address; what goes without saying is left out."""
         said = {
             "q": self.filters.text,
             "provider": self.filters.provider,
             "account": self.filters.account,
             "state": self.filters.state,
-            "sort": "" if sort == DEFAULT_SORT else sort,
+            "sort": "" if self.order == DEFAULT_SORT else self.order,
             "page": "" if self.page == 1 else str(self.page),
         }
-        query = urlencode({name: value for name, value in said.items() if value}, errors="replace")
-        return f"/?{query}" if query else "/"
+        query = _query({name: value for name, value in said.items() if value})
+        return f"?{query}" if query else ""
+
+    def at_page(self, page: int) -> "View":
+        return replace(self, page=page)
+
+    def in_state(self, state: str) -> "View":
+        return replace(self, filters=replace(self.filters, state=state), page=1)
+
+    def of_account(self, account: str) -> "View":
+        return replace(self, filters=replace(self.filters, account=account), page=1)
+
+    def sorted_by(self, column: Column) -> "View":
+        """The view after a click on the head of a column."""
+        descending = not self.descending if column.name == self.sort else column.descends
+        return replace(self, sort=column.name, descending=descending, page=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """What is around the campaigns, and stays the same while the exporter runs."""
-
-    version: str
-    links: Mapping[str, str]
-    """Addresses of what else there is to see, by their texts."""
-    runbooks: frozenset[str]
-    assets: Mapping[str, str]
-    """Addresses of the page's own files, by their names."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Selection:
     """The campaigns that a view shows."""
 
     view: View
     """Its page is one that there is."""
     rows: Sequence[CampaignRow]
+    lines: Sequence[AccountRow]
+    """The accounts of all campaigns that match, those in trouble first."""
     matching: int
-    """How many there are on all pages."""
+    """How many campaigns there are on all pages."""
     total: int
     """How many there are without filters."""
     counts: Mapping[State, int]
@@ -156,67 +156,72 @@ class Listing:
     def pages(self) -> int:
         return pages(self.matching)
 
+    @property
+    def account_lines(self) -> Mapping[str, AccountRow]:
+        return {line.account: line for line in self.lines}
+
+    @property
+    def around(self) -> tuple[object, ...]:
+        """All but the rows, as far as it changes the page."""
+        return (self.view, self.lines, self.matching, self.total, self.counts, self.providers, self.accounts)
+
+    @property
+    def troubled(self) -> Sequence[AccountRow]:
+        """The accounts that are shown at once."""
+        return [line for line in self.lines[:MAX_LINES] if line.state]
+
+    @property
+    def calm(self) -> Sequence[AccountRow]:
+        """The accounts that are folded away."""
+        return self.lines[len(self.troubled) :]
+
 
 def pages(matching: int) -> int:
     """How many pages so many campaigns fill; an empty one is one too."""
     return max(1, -(-matching // PAGE_SIZE))
 
 
-def parse(parameters: Mapping[str, str]) -> View:
-    """Read an address; whatever can't be understood is taken as not said, since people write addresses by hand."""
-    sort = parameters.get("sort", "")
-    name = sort.removeprefix("-")
-    known = name in {column.name for column in COLUMNS}
-    page = parameters.get("page", "")
-    return View(
-        Filters(*(parameters.get(name, "").strip() for name in ("q", "provider", "account", "state"))),
-        name if known else DEFAULT_SORT,
-        known and sort.startswith("-"),
-        int(page) if _PAGE_NUMBER.fullmatch(page) else 1,
-    )
-
-
-def etag(listing: Listing, frame: Frame) -> str:
-    """Make the tag of a page: weak, since ages are written anew each time, and the script counts them up by itself."""
-    around = (listing.view, listing.matching, listing.total, listing.counts, listing.providers, listing.accounts, frame)
-    digest = blake2b(repr(around).encode(errors="replace"), digest_size=12)
-    digest.update(_ROWS.dump_json(tuple(listing.rows)))
-    return f'W/"{digest.hexdigest()}"'
-
-
-def render(listing: Listing, frame: Frame, now: float) -> Iterator[str]:
+class Pages:
     """
-    Write the page, in pieces that are quickly made.
+    The templates, and what is around the campaigns while the exporter runs.
 
     Args:
-        now: Unix time, to which ages are told.
+        links: Paths (without the first slash) of what else there is to see, by their texts.
+        runbooks: Names of the alerts that have one.
+        assets: Paths of the pages' own files, by their names.
     """
-    view = listing.view
-    yield _head(frame)
-    yield "<main>"
-    yield _form(listing)
-    yield '<div id="live" data-live>'
-    yield _states(listing)
-    yield f'<p id="count" role="status">{_count(listing)}</p>'
-    if listing.rows:
-        yield (
-            '<div class="wall" id="campaigns" role="region" aria-labelledby="caption" tabindex="0"><table>'
-            '<caption id="caption" class="unseen">Campaigns</caption><thead><tr>'
+
+    def __init__(
+        self, *, version: str, links: Mapping[str, str], runbooks: Sequence[str], assets: Mapping[str, str]
+    ) -> None:
+        environment = Environment(
+            loader=FileSystemLoader(Path(__file__).parent / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            finalize=_fit,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
         )
-        yield "".join(_header(column, view) for column in COLUMNS)
-        yield "</tr></thead>"
-        yield from (_row(row, frame, now) for row in listing.rows)
-        yield "</table></div>"
-        yield _legend(listing.rows)
-    else:
-        yield _nothing(listing)
-    yield _paging(listing)
-    yield "</div></main>"
-    yield _foot(frame)
+        environment.filters |= _FILTERS
+        environment.globals |= _GLOBALS
+        environment.globals |= {"version": version, "links": links, "runbooks": sorted(runbooks), "assets": assets}
+        self._templates = {name: environment.get_template(name) for name in environment.list_templates()}
+        self._identity = repr((version, links, sorted(runbooks), assets))
+
+    def render(self, template: str, **context: Any) -> Iterator[str]:
+        """Write a page, in pieces that are quickly made."""
+        return self._templates[template].generate(**context)
+
+    def etag(self, rows: Sequence[CampaignRow], *around: object) -> str:
+        """Make the tag of a page: weak, since ages differ each time, and the script counts them up by itself."""
+        digest = blake2b(repr((self._identity, around)).encode(errors="replace"), digest_size=12)
+        digest.update(_ROWS.dump_json(tuple(rows)))
+        return f'W/"{digest.hexdigest()}"'
 
 
 def read_assets(folder: Path = Path(__file__).parent / "static") -> dict[str, bytes]:
-    """Read the files that the page needs, by their names."""
+    """Read the files that the pages need, by their names."""
     return {file.name: file.read_bytes() for file in sorted(folder.iterdir()) if file.is_file()}
 
 
@@ -226,318 +231,112 @@ def hashed(name: str, content: bytes) -> str:
     return f"{stem}.{blake2b(content, digest_size=8).hexdigest()}{dot}{kind}"
 
 
-def text(value: str) -> str:
-    """Make foreign text fit for any place in HTML; what could act on the text around it is shown as U+FFFD."""
-    return html.escape(_UNFIT.sub("\N{REPLACEMENT CHARACTER}", value))
+# What the templates call
+
+
+def _fit(value: object) -> object:
+    """Replace, in any text that is put into a page, what could act on the text around it."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return _UNFIT.sub("\N{REPLACEMENT CHARACTER}", value)
+    return value
 
 
 def age(seconds: float) -> str:
     """Say how long ago something was."""
-    seconds = max(0, int(seconds))
+    return f"{duration(max(0, int(seconds)))} ago"
+
+
+def duration(seconds: float) -> str:
+    """Say roughly how long something takes."""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size or (seconds >= size and unit == "min"):
-            return f"{seconds // size} {unit} ago"
-    return f"{seconds} s ago"
+            return f"{int(seconds // size)} {unit}"
+    return f"{seconds:g} s"
 
 
-# The page's parts
+def percent(ratio: float) -> str:
+    """Write a share; neither "100 %" while anything is left, nor "0 %" once anything is done."""
+    if 0 < ratio < 0.01:
+        return "<1 %"
+    if 0.99 < ratio < 1:
+        return ">99 %"
+    return f"{round(100 * ratio)} %"
 
 
-def _head(frame: Frame) -> str:
-    assets = frame.assets
-    links = "".join(f'<li><a href="{text(href)}">{text(title)}</a></li>' for title, href in frame.links.items())
-    return f"""<!DOCTYPE html>
-<html lang="en" data-assets="{text(" ".join(assets.values()))}">
-<head>
-<meta charset="utf-8">
-<title>Campaigns · campaign-exporter</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta name="description" content="The state of every calling campaign that this exporter polls">
-<link rel="icon" href="{text(assets["icon.svg"])}" type="image/svg+xml">
-<link rel="stylesheet" href="{text(assets["page.css"])}">
-<script type="module" src="{text(assets["page.js"])}"></script>
-</head>
-<body>
-<a class="skip" href="#campaigns">Skip to the campaigns</a>
-<header>
-<h1><img src="{text(assets["icon.svg"])}" alt="" width="28" height="28"> Campaigns</h1>
-<p id="connection" class="live"><span id="reached" hidden>Live</span><noscript>Reload to update</noscript></p>
-<nav aria-label="Exporter"><ul>{links}</ul></nav>
-</header>
-<div id="lost" role="alert" hidden></div>
-"""
+def _nonzero(numbers: Mapping[str, int]) -> Mapping[str, int]:
+    return {name: number for name, number in numbers.items() if number}
 
 
-def _form(listing: Listing) -> str:
-    filters, view = listing.view.filters, listing.view
-    sort = ("-" if view.descending else "") + view.sort
-    states = "".join(_option(state, TITLES[state], filters.state) for state in State)
-    return f"""<form id="filters" action="/" method="get" role="search" aria-label="Campaigns">
-<label>Search <input type="search" name="q" value="{text(filters.text)}" autocomplete="off" spellcheck="false" \
-maxlength="500" placeholder="Name, id, label…"></label>
-<label>Provider <select name="provider">{_options(listing.providers, filters.provider)}</select></label>
-<label>Account <select name="account">{_options(listing.accounts, filters.account)}</select></label>
-<label>State <select name="state">{_option("", "All", filters.state)}{states}</select></label>
-<input type="hidden" name="sort" value="{text(sort)}">
-<noscript><button>Apply</button></noscript>
-<a class="clear" href="/" data-nav>Clear</a>
-</form>"""
+def _number(value: float) -> str:
+    return f"{value:,}"
 
 
-def _options(values: Iterable[str], chosen: str) -> str:
-    values = list(values)
-    if chosen and chosen not in values:
-        values.append(chosen)
-    return _option("", "All", chosen) + "".join(_option(value, value, chosen) for value in values)
-
-
-def _option(value: str, title: str, chosen: str) -> str:
-    selected = " selected" if value == chosen else ""
-    return f'<option value="{text(value)}"{selected}>{text(title)}</option>'
-
-
-def _states(listing: Listing) -> str:
-    """Links to the campaigns of each state that there is, with their numbers."""
-    view = listing.view
-    items = []
-    for state in State:
-        number = listing.counts.get(state, 0)
-        chosen = view.filters.state == state
-        if not number and not chosen:
-            continue
-        # A second click on the chosen one takes the filter away.
-        other = replace(view, filters=replace(view.filters, state="" if chosen else state.value), page=1)
-        current = ' aria-current="true"' if chosen else ""
-        items.append(
-            f'<li data-key="{state}"><a href="{text(other.address)}" data-nav{current} class="{_TONES[state]}" '
-            f'title="{text(MEANINGS[state])}"><b>{number:,}</b> {TITLES[state]}</a></li>'
-        )
-    return f'<ul class="states" aria-label="Campaigns by state">{"".join(items)}</ul>'
-
-
-def _count(listing: Listing) -> str:
-    if listing.matching == listing.total:
-        return f"{_campaigns(listing.total)}"
-    return f"{listing.matching:,} of {_campaigns(listing.total)}"
-
-
-def _campaigns(number: int) -> str:
-    return f"{number:,} campaign{'' if number == 1 else 's'}"
-
-
-def _nothing(listing: Listing) -> str:
-    if listing.total:
-        words = 'No campaign matches. <a href="/" data-nav>Show all campaigns</a>.'
-    else:
-        words = "There are no campaigns yet: none is configured, or none has been discovered."
-    return f'<p class="nothing" id="campaigns">{words}</p>'
-
-
-def _header(column: Column, view: View) -> str:
-    chosen = column.name == view.sort
-    descending = not view.descending if chosen else column.descends
-    href = replace(view, sort=column.name, descending=descending, page=1).address
-    order = f' aria-sort="{"descending" if view.descending else "ascending"}"' if chosen else ""
-    return f'<th scope="col" class="{column.name}"{order}><a href="{text(href)}" data-nav>{column.title}</a></th>'
-
-
-def _row(row: CampaignRow, frame: Frame, now: float) -> str:
-    key = blake2b(f"{row.account}\0{row.campaign}".encode(errors="replace"), digest_size=8).hexdigest()
-    tone = _TONES[row.state]
-    badge = f'<span class="badge" title="{text(MEANINGS[row.state])}">{TITLES[row.state]}</span>'
-    status = f'<small class="status">{text(row.status)}</small>' if row.status else ""
-    name = text(row.campaign_name or row.campaign)
-    other = _other_name(row)
-    alias = f"<small><bdi>{text(other)}</bdi></small>" if other else ""
-    advice = _advice(row, frame)
-    span = ' rowspan="2"' if advice else ""
-    second = f'<tr><td class="advice" colspan="{len(COLUMNS) - 1}">{advice}</td></tr>' if advice else ""
-    return (
-        f'<tbody data-key="{key}" class="{tone}"><tr>'
-        f'<td class="attention"{span}>{badge}{status}</td>'
-        f'<th scope="row" class="campaign"><bdi title="{text(row.campaign_id)}">{name}</bdi>{alias}</th>'
-        f'<td class="account"><bdi>{text(row.account)}</bdi><small>{text(row.provider)}</small></td>'
-        f'<td class="progress">{_progress(row)}</td>'
-        f'<td class="calls">{_calls(row)}</td>'
-        f'<td class="dialing">{_dialing(row)}</td>'
-        f'<td class="called">{_time(row.last_progress_timestamp_seconds, now)}</td>'
-        f'<td class="updated">{_time(row.last_success_timestamp_seconds, now)}</td>'
-        f"</tr>{second}</tbody>\n"
-    )
-
-
-def _other_name(row: CampaignRow) -> str | None:
-    """The name that metrics and alerts have for it, or else its id, where that is not what is shown anyway."""
-    names = (row.campaign, row.campaign_id)
-    return next((name for name in names if name != (row.campaign_name or row.campaign)), None)
-
-
-def _progress(row: CampaignRow) -> str:
-    if row.contacts:
-        told = _told(row.contacts, CONTACT_BUCKETS)
-        if row.finished_ratio is None:
-            words = told
-        else:
-            finished, total = row.contacts[_COMPLETED] + row.contacts[_EXHAUSTED], sum(row.contacts.values())
-            words = f"<b>{_percent(row.finished_ratio)}</b> {finished:,} of {total:,} contacts finished"
-        return f"{_bar(row.contacts, _BAR_CONTACTS, f'Contacts: {told}')}<small>{words}</small>"
-    if row.calls is not None:
-        told = _told({name: number for name, number in row.calls.items() if number}, CALL_OUTCOMES) or "none"
-        made = sum(row.calls.values()) if row.calls_made is None else row.calls_made
-        picked = row.calls.get("picked")
-        share = f", {picked:,} answered" if picked is not None and made else ""
-        return f"{_bar(row.calls, _BAR_CALLS, f'Calls: {told}')}<small>{made:,} calls made{share}</small>"
-    return _UNTOLD
-
-
-def _percent(ratio: float) -> str:
-    # Neither "100 %" while anything is left, nor "0 %" once anything is done.
-    return f"{min(99, max(1, round(100 * ratio))) if 0 < ratio < 1 else round(100 * ratio)} %"
-
-
-def _told(numbers: Mapping[str, int], order: Sequence[str]) -> str:
+def _listed(numbers: Mapping[str, int], order: Sequence[str]) -> str:
+    """Write numbers with their names, the known ones first."""
     names = [name for name in order if name in numbers] + [name for name in numbers if name not in order]
-    return ", ".join(f"{numbers[name]:,} {text(name.replace('_', ' '))}" for name in names)
+    return ", ".join(f"{numbers[name]:,} {name.replace('_', ' ')}" for name in names)
 
 
-def _bar(numbers: Mapping[str, int], order: Sequence[str], told: str) -> str:
+def _shares(numbers: Mapping[str, int], order: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     """
-    Draw shares as a bar; `told` is escaped already.
+    Yield class, place and width of each part of a bar.
 
     Widths are attributes of SVG, since the policy lets no style in that is not in the style sheet.
     """
     total = sum(numbers.values())
-    parts = []
+    other = sum(number for name, number in numbers.items() if name not in order)
     left = 0.0
-    for name in (*order, "other"):
-        number = (
-            numbers.get(name, 0)
-            if name != "other"
-            else sum(number for known, number in numbers.items() if known not in order)
-        )
+    for name, number in (*((name, numbers.get(name, 0)) for name in order), ("other", other)):
         if number:
             width = _BAR_WIDTH * number / total
-            parts.append(f'<rect class="{name}" x="{left:.2f}" width="{width:.2f}" height="10"/>')
+            yield name, f"{left:.2f}", f"{width:.2f}"
             left += width
-    return (
-        f'<svg class="bar" viewBox="0 0 {_BAR_WIDTH:.0f} 10" preserveAspectRatio="none" role="img">'
-        f"<title>{told}</title>{''.join(parts)}</svg>"
-    )
 
 
-def _calls(row: CampaignRow) -> str:
-    calls, limit = row.active_calls, row.concurrency_limit
-    if calls is None and limit is None:
-        return _UNTOLD
-    shown = "?" if calls is None else f"{calls:,}"
-    if limit is None:
-        return f"<b>{shown}</b><small>in progress</small>"
-    in_all = row.account_active_calls
-    others = "" if in_all is None or in_all == calls else f"<small>{in_all:,} in all</small>"
-    return f"<span><b>{shown}</b> of {limit:,}</span>{_meter(calls or 0, max(calls or 0, in_all or 0), limit)}{others}"
+def _width(number: float, limit: float) -> str:
+    return f"{_BAR_WIDTH * min(1.0, number / limit):.2f}"
 
 
-def _meter(own: int, in_all: int, limit: int) -> str:
-    """Draw a campaign's calls, and behind them its organization's, against the limit; the text next to it says both."""
-    if not limit:
-        return ""
-    kind = "full" if in_all >= limit else "part"
-    rects = "".join(
-        f'<rect class="{name}" width="{_BAR_WIDTH * min(1.0, number / limit):.2f}" height="10"/>'
-        for name, number in (("others", in_all), (kind, own))
-        if number
-    )
-    box = f'viewBox="0 0 {_BAR_WIDTH:.0f} 10" preserveAspectRatio="none"'
-    return f'<svg class="meter" {box} aria-hidden="true">{rects}</svg>'
+def _written(moment: float, form: str) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime(form)
 
 
-def _dialing(row: CampaignRow) -> str:
-    if row.dialing_expected:
-        return "<b>Yes</b>"
-    if row.dialing_expected is None:
-        why = "hours not known" if row.calling_window_open is None and row.last_success_timestamp_seconds else ""
-        return f"{_UNTOLD}<small>{why}</small>" if why else _UNTOLD
-    return f"No<small>{_why_not(row)}</small>"
+def _key(*names: str) -> str:
+    """Make the key by which the script knows a row again."""
+    return blake2b("\0".join(names).encode(errors="replace"), digest_size=8).hexdigest()
 
 
-def _why_not(row: CampaignRow) -> str:
-    if row.calling_windows == 0:
-        return "no calling windows"
-    if row.state in (State.PAUSED, State.CLOSED):
-        return "switched off"
-    if row.work_remaining is False:
-        return "no work left"
-    zones = [zone for zone, is_open in (row.calling_window_open or {}).items() if not is_open]
-    return f"closed in {text(', '.join(zones))}" if len(zones) in (1, 2) else f"closed in {len(zones)} time zones"
+def _segment(value: str) -> str:
+    """Quote a segment of a path."""
+    return quote(value, safe="", errors="replace")
 
 
-def _time(moment: float | None, now: float) -> str:
-    if moment is None:
-        return "<small>never</small>"
-    written = datetime.fromtimestamp(moment, UTC)
-    return (
-        f'<time datetime="{written:%Y-%m-%dT%H:%M:%SZ}" title="{written:%Y-%m-%d %H:%M:%S} UTC">'
-        f"{age(now - moment)}</time>"
-    )
+def _query(values: Mapping[str, str]) -> str:
+    return urlencode(values, errors="replace")
 
 
-def _advice(row: CampaignRow, frame: Frame) -> str:
-    if row.advice is None:
-        return ""
-    runbook = ""
-    if row.alert in frame.runbooks:
-        name = text(row.campaign_name or row.campaign)
-        runbook = f' <a href="/runbooks/{row.alert}">Runbook<span class="unseen"> for {name}</span></a>'
-    said = ""
-    if row.error:
-        message = f": {text(row.error_message)}" if row.error_message else ""
-        said = f'<span class="said"><code>{text(row.error)}</code><bdi>{message}</bdi></span>'
-    # What is to be typed or found as it stands is in backticks.
-    words = _CODE.sub(r"<code>\1</code>", text(row.advice))
-    return f"{words}{runbook} {said}"
+_FILTERS = {
+    "age": age,
+    "duration": duration,
+    "listed": _listed,
+    "nonzero": _nonzero,
+    "number": _number,
+    "percent": percent,
+    "query": _query,
+    "segment": _segment,
+    "shares": _shares,
+    "width": _width,
+    "written": _written,
+}
 
-
-def _legend(rows: Sequence[CampaignRow]) -> str:
-    groups = []
-    for title, order, there in (
-        ("Contacts", _BAR_CONTACTS, any(row.contacts for row in rows)),
-        ("Calls", _BAR_CALLS, any(row.calls for row in rows)),
-    ):
-        if there:
-            items = "".join(f'<dd><i class="{name}"></i>{name.replace("_", " ")}</dd>' for name in order)
-            groups.append(f"<dl><dt>{title}</dt>{items}</dl>")
-    return f'<div class="legend">{"".join(groups)}</div>'
-
-
-def _paging(listing: Listing) -> str:
-    view, pages = listing.view, listing.pages
-    if pages == 1:
-        return ""
-    links = [
-        ("First", 1, view.page > 1),
-        ("Previous", view.page - 1, view.page > 1),
-        ("Next", view.page + 1, view.page < pages),
-        ("Last", pages, view.page < pages),
-    ]
-    items = [
-        f'<li data-key="{title}">'
-        + (
-            f'<a href="{text(replace(view, page=page).address)}" data-nav>{title}</a>'
-            if possible
-            else f'<span class="off">{title}</span>'
-        )
-        + "</li>"
-        for title, page, possible in links
-    ]
-    items.insert(2, f'<li data-key="here">Page {view.page:,} of {pages:,}</li>')
-    return f'<nav class="paging" aria-label="Pages"><ul>{"".join(items)}</ul></nav>'
-
-
-def _foot(frame: Frame) -> str:
-    runbooks = "".join(f'<li><a href="/runbooks/{name}">{name}</a></li>' for name in sorted(frame.runbooks))
-    books = f"<details><summary>Runbooks</summary><ul>{runbooks}</ul></details>" if runbooks else ""
-    return f"<footer><p>campaign-exporter · Version {text(frame.version)}</p>{books}</footer>\n</body>\n</html>\n"
-
-
-_UNTOLD = '<span class="untold">\N{EN DASH}<span class="unseen"> not known</span></span>'
+_GLOBALS: Mapping[str, Any] = {
+    "bars": {"contacts": _BAR_CONTACTS, "calls": _BAR_CALLS},
+    "buckets": CONTACT_BUCKETS,
+    "columns": COLUMNS,
+    "key": _key,
+    "max_text": MAX_TEXT,
+    "max_words": MAX_WORDS,
+    "outcomes": CALL_OUTCOMES,
+    "states": tuple(WORDS),
+    "words": WORDS,
+}

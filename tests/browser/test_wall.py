@@ -15,7 +15,7 @@ from playwright.async_api import Page, expect
 from exporter.campaign.state import CampaignState
 from exporter.simulator import ManualClock, demo, serving
 from tests.browser.conftest import Opener, Tab
-from tests.made_up import OSVI, WORKING, MadeUp, RealClock, crowd, serving_frontend
+from tests.made_up import OSVI, WORKING, MadeUp, RealClock, behind_proxy, crowd, serving_frontend
 from tests.process import answers, exporter, until
 
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
@@ -400,3 +400,19 @@ async def serious(page: Page) -> list[tuple[str, str, str]]:
         if fault["impact"] in ("serious", "critical")
         for node in fault["nodes"]
     ]
+
+
+async def test_it_works_behind_a_proxy_under_a_path(tab: Opener) -> None:
+    async with serving_frontend(crowd(250, RealClock()).overview) as address, behind_proxy(address) as proxied:
+        browsing = await tab()
+        page = browsing.page
+        await browsing.open(proxied)
+        await page.get_by_label("Search").fill("campaign-0010")
+        await page.clock.fast_forward(300)
+        await expect(page.get_by_role("status")).to_have_text("10 of 250 campaigns")
+        await page.get_by_role("link", name="Clear").click()
+        await page.get_by_role("link", name="Next").click()
+        await expect(page.get_by_text("Page 2 of 3")).to_be_visible()
+
+        assert page.url == f"{proxied}/?page=2"
+        assert await page.evaluate("getComputedStyle(document.querySelector('.states')).display") == "flex"

@@ -17,8 +17,8 @@ from yarl import URL
 
 from exporter.config.model import ListenAddress
 from exporter.exposition.negotiation import Format
+from exporter.ui.fleet import Overview
 from exporter.ui.handlers import routes
-from exporter.ui.rows import Overview
 from exporter.web.routes import create_app, pieces, read_runbooks, send
 from exporter.web.server import Limits, serving
 from exporter.web.sockets import listening, location
@@ -175,7 +175,7 @@ class TestMetrics:
         async with exporter.running(telemetry_path="/probe/me"):
             assert (await exporter.get("/probe/me")).headers["Content-Type"] == TEXT
             assert (await exporter.get("/metrics")).status == 404
-            assert '<a href="/probe/me">' in (await exporter.get("/")).text
+            assert '<a href="./probe/me">' in (await exporter.get("/")).text
 
     async def test_the_path_may_be_the_root(self, exporter: Exporter) -> None:
         async with exporter.running(telemetry_path="/"):

@@ -59,8 +59,11 @@ function show(page) {
 
 // Make one element like another, keeping every node that can be kept. Rows are known by their key, the rest by place.
 function morph(old, fresh) {
-  for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
-  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name, value } of fresh.attributes) {
+    if (name !== "open" && old.getAttribute(name) !== value) old.setAttribute(name, value);
+  }
+  // Whether details are open is the reader's choice.
+  for (const { name } of [...old.attributes]) if (name !== "open" && !fresh.hasAttribute(name)) old.removeAttribute(name);
   if (old.localName === "time") return; // its text is the clock's
 
   const wanted = new Set([...fresh.children].map((child) => child.dataset.key));

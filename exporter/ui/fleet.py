@@ -1,0 +1,191 @@
+"""
+All campaigns of a moment: picked, sorted and looked up.
+
+Looking through ten thousand campaigns takes a while, so it is done in slices, between which the event loop does what
+is due, and once for everybody who asks within a second.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import compress
+from operator import attrgetter
+from typing import Any, TypeVar
+
+from exporter.campaign.state import CampaignState
+from exporter.turns import Turns
+from exporter.ui.rows import AccountRow, CampaignRow, WatchedAccount, account_row_of, calls_now, finished, row_of
+from exporter.ui.states import ATTENTION, State, is_at_cap, stand
+
+T = TypeVar("T")
+
+MAX_TEXT = 200
+"""Characters of a search."""
+MAX_WORDS = 20
+"""Words of a search."""
+MAX_NAME = 500
+"""Characters of any other filter."""
+MAX_AGE = 1.0
+"""Seconds for which rows are shown to others who ask."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which campaigns to show; an empty string lets all through."""
+
+    text: str = ""
+    """Words that have to be in the campaign's name, id, account, provider, status or labels, whatever their case."""
+    provider: str = ""
+    account: str = ""
+    state: str = ""
+
+
+class Fleet:
+    """
+    All campaigns of one moment, by account and campaign; a campaign's number is its place in that order.
+
+    Where each of them stands is worked out at once, and a row is only made of those that are shown: thousands of new
+    objects a second would keep the garbage collector busy, which holds up everything else.
+    """
+
+    def __init__(
+        self,
+        campaigns: Sequence[CampaignState],
+        accounts: Sequence[WatchedAccount],
+        states: Sequence[State],
+        now: float,
+    ) -> None:
+        self.states = states
+        self._campaigns = campaigns
+        self._accounts = accounts
+        self._saturated = {account for account, state in zip(accounts, states, strict=True) if state is State.SATURATED}
+        self._now = now
+
+    def __len__(self) -> int:
+        return len(self._campaigns)
+
+    @property
+    def providers(self) -> list[str]:
+        return sorted({account.state.provider for account in dict.fromkeys(self._accounts)})
+
+    @property
+    def accounts(self) -> list[str]:
+        return [account.state.name for account in dict.fromkeys(self._accounts)]
+
+    def position(self, place: int) -> str:
+        """Where a campaign stands in the order, also among those that come and go; no two have the same."""
+        campaign = self._campaigns[place].campaign
+        return f"{campaign.account}\0{campaign.name}"
+
+    async def lines(self, places: Iterable[int]) -> list[AccountRow]:
+        """Give the accounts of campaigns, those in trouble first."""
+        accounts = dict.fromkeys(map(self._accounts.__getitem__, places))
+        lines = await in_turns(account_row_of(account, account in self._saturated, self._now) for account in accounts)
+        return sorted(lines, key=lambda line: len(ATTENTION) if line.state is None else ATTENTION[line.state])
+
+    def row(self, place: int) -> CampaignRow:
+        return row_of(self._campaigns[place], self._accounts[place], self.states[place], self._now)
+
+    async def select(self, filters: Filters) -> list[int]:
+        """Pick the campaigns that all filters let through."""
+        places = list(range(len(self)))
+        if filters.provider or filters.account:
+            wanted = {
+                account
+                for account in dict.fromkeys(self._accounts)
+                if filters.provider in ("", account.state.provider) and filters.account in ("", account.state.name)
+            }
+            places = [place for place in places if self._accounts[place] in wanted]
+        if filters.state:
+            places = [place for place in places if self.states[place] == filters.state]
+        if words := filters.text.casefold().split():
+            found = await in_turns(self._has_all(words, place) for place in places)
+            places = list(compress(places, found))
+        return places
+
+    async def sort(self, places: Sequence[int], by: str, *, descending: bool) -> list[int]:
+        """Put campaigns in the order of one of `SORTS`; equals keep theirs, and what is not known comes last."""
+        key = SORTS[by]
+        keys = await in_turns(key(self._campaigns[place], self.states[place]) for place in places)
+        order = [index for index, key in enumerate(keys) if key is not None]
+        order.sort(key=keys.__getitem__, reverse=descending)
+        order += [index for index, key in enumerate(keys) if key is None]
+        return [places[index] for index in order]
+
+    def _has_all(self, words: Sequence[str], place: int) -> bool:
+        campaign, account = self._campaigns[place], self._accounts[place]
+        labels = (word for label in campaign.campaign.labels for word in label)
+        status = (campaign.snapshot.status if campaign.fresh or campaign.is_final else None) or ""
+        names = (campaign.campaign.name, campaign.campaign.id, campaign.display_name)
+        text = "\n".join((*names, account.state.name, account.state.provider, status, *labels)).casefold()
+        return all(word in text for word in words)
+
+
+class Overview:
+    """
+    Looks at all campaigns when somebody asks.
+
+    Args:
+        accounts: Gives the accounts as they are.
+        now: The monotonic clock of the states.
+        wall: Unix time.
+    """
+
+    def __init__(
+        self,
+        accounts: Callable[[], Iterable[WatchedAccount]],
+        *,
+        now: Callable[[], float],
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.wall = wall
+        self._accounts = accounts
+        self._now = now
+        self._fleet: Fleet | None = None
+        self._made_at = 0.0
+        self._making = asyncio.Lock()
+
+    async def fleet(self) -> Fleet:
+        """Give the campaigns as they stand, or stood within the last second."""
+        async with self._making:
+            if self._fleet is None or self._now() - self._made_at >= MAX_AGE:
+                self._fleet = await self._make()
+                self._made_at = self._now()
+            return self._fleet
+
+    async def _make(self) -> Fleet:
+        campaigns: list[CampaignState] = []
+        accounts: list[WatchedAccount] = []
+        states: list[State] = []
+        now, wall = self._now(), self.wall()
+        for account in sorted(self._accounts(), key=attrgetter("state.name")):
+            in_order = sorted(account.campaigns, key=attrgetter("campaign.name"))
+            at_cap = is_at_cap(account.state, now)
+            campaigns += in_order
+            accounts += [account] * len(in_order)
+            states += await in_turns(stand(campaign, account.breaker_open, at_cap, wall) for campaign in in_order)
+        return Fleet(campaigns, accounts, states, now)
+
+
+async def in_turns(items: Iterable[T]) -> list[T]:
+    """Collect what an iterator makes, and give way on the event loop meanwhile."""
+    collected, turns = [], Turns()
+    for item in items:
+        collected.append(item)
+        await turns.give_way()
+    await asyncio.sleep(0)  # so that what follows is a turn of its own
+    return collected
+
+
+SORTS: Mapping[str, Callable[[CampaignState, State], Any]] = {
+    "attention": lambda campaign, state: ATTENTION[state],
+    "campaign": lambda campaign, state: (campaign.display_name or campaign.campaign.name).casefold(),
+    "account": lambda campaign, state: campaign.campaign.account.casefold(),
+    "progress": lambda campaign, state: finished(campaign.shown.contacts),
+    "calls": lambda campaign, state: calls_now(campaign.shown),
+    "dialing": lambda campaign, state: campaign.expected,
+    "called": lambda campaign, state: campaign.last_progress,
+    "updated": lambda campaign, state: campaign.last_success_wall,
+}
+"""By what campaigns can be sorted; None where that is not known."""
