@@ -1,3 +1,4 @@
+import functools
 import io
 import json
 import os
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+
+from tests.deploy.charts import Manifest, Render, RunHelm
 
 ROOT = Path(__file__).parents[2]
 NODE_CHECKS = Path(__file__).parent / "node"
@@ -89,3 +93,36 @@ def helm() -> Path:
         own.chmod(0o755)
         own.rename(binary)
     return binary
+
+
+@pytest.fixture(scope="session")
+def chart(root: Path) -> Path:
+    return root / "deploy" / "helm" / "campaign-exporter"
+
+
+@pytest.fixture(scope="session")
+def run_helm(helm: Path, tmp_path_factory: pytest.TempPathFactory) -> RunHelm:
+    """Run Helm with a home of its own."""
+    home = tmp_path_factory.mktemp("helm")
+    homes = {f"HELM_{kind}_HOME": str(home / kind) for kind in ("CACHE", "CONFIG", "DATA")}
+
+    def run(*arguments: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run([helm, *arguments], env=homes, input=stdin, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def render(chart: Path, run_helm: RunHelm) -> Render:
+    """Render the chart with some values into manifests, the same values once."""
+
+    @functools.cache
+    def rendered(values: str, release: str, namespace: str) -> list[Manifest]:
+        done = run_helm(*("template", release, chart, "--namespace", namespace, "--values", "-"), stdin=values)
+        assert done.returncode == 0, done.stderr
+        return [manifest for manifest in yaml.load_all(done.stdout, yaml.CSafeLoader) if manifest]
+
+    def run(values: Manifest | str, *, release: str = "calls", namespace: str = "monitoring") -> list[Manifest]:
+        return rendered(values if isinstance(values, str) else json.dumps(values), release, namespace)
+
+    return run

@@ -62,7 +62,7 @@ def alert(name: str, **labels: str) -> dict[str, str]:
     return {"alertname": name, "severity": ALERTS[name], "job": "campaign-exporter", **labels}
 
 
-INSTALLATION = ["job", "cluster", "environment", "region", "namespace", "service", "prometheus"]
+INSTALLATION = ["job", "installation", "cluster", "environment", "region", "namespace", "service", "prometheus"]
 """Labels of targets that may tell two installations apart."""
 JUNE = {"provider": "anyreach", "account": "acme", "campaign": "june"}
 DOWN = alert("CampaignExporterDown")

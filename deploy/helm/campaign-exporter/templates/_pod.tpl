@@ -18,7 +18,7 @@ metadata:
     {{- toYaml . | nindent 4 }}
   {{- end }}
 spec:
-  serviceAccountName: {{ include "campaign-exporter.serviceAccountName" . }}
+  serviceAccountName: {{ include "campaign-exporter.serviceAccountName" . | quote }}
   automountServiceAccountToken: false
   # Variables of a Service would share the prefix of the exporter's own settings.
   enableServiceLinks: false
@@ -27,21 +27,18 @@ spec:
     {{- toYaml . | nindent 4 }}
   {{- end }}
   {{- with .Values.priorityClassName }}
-  priorityClassName: {{ . }}
+  priorityClassName: {{ . | quote }}
   {{- end }}
   # The exporter lets running scrapes end for 5 seconds.
   terminationGracePeriodSeconds: 15
+  {{- with .Values.podSecurityContext }}
   securityContext:
-    runAsNonRoot: true
-    runAsUser: 65532
-    runAsGroup: 65532
-    fsGroup: 65532
-    seccompProfile:
-      type: RuntimeDefault
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
   containers:
     - name: exporter
       image: {{ include "campaign-exporter.image" . | quote }}
-      imagePullPolicy: {{ .Values.image.pullPolicy }}
+      imagePullPolicy: {{ .Values.image.pullPolicy | quote }}
       args:
         {{- if .Values.demo }}
         - demo
@@ -66,43 +63,43 @@ spec:
         - name: CAMPAIGN_EXPORTER_SHARD__INDEX
           value: hostname
         - name: CAMPAIGN_EXPORTER_SHARD__COUNT
-          value: {{ .Values.shards | quote }}
+          value: {{ .Values.shards | int | quote }}
         {{- end }}
         {{- end }}
         {{- with .Values.extraEnv }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
       {{- end }}
+      {{- with .Values.envFrom }}
+      envFrom:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
       ports:
         - name: http
           containerPort: 10077
           protocol: TCP
-      livenessProbe:
+      {{- $paths := dict "startupProbe" "/-/healthy" "livenessProbe" "/-/healthy" "readinessProbe" "/-/ready" }}
+      {{- range $probe, $path := $paths }}
+      {{- with get $root.Values $probe }}
+      {{ $probe }}:
+        {{- if not (or .httpGet .tcpSocket .exec .grpc) }}
         httpGet:
-          path: /-/healthy
+          path: {{ $path }}
           port: http
-          scheme: {{ ternary "HTTPS" "HTTP" .Values.tls }}
-        periodSeconds: 10
-        timeoutSeconds: 5
-        failureThreshold: 3
-      readinessProbe:
-        httpGet:
-          path: /-/ready
-          port: http
-          scheme: {{ ternary "HTTPS" "HTTP" .Values.tls }}
-        periodSeconds: 5
-        timeoutSeconds: 5
-        failureThreshold: 2
+          scheme: {{ ternary "HTTPS" "HTTP" $root.Values.tls }}
+        {{- end }}
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- end }}
       {{- with .Values.resources }}
       resources:
         {{- toYaml . | nindent 8 }}
       {{- end }}
+      {{- with .Values.securityContext }}
       securityContext:
-        allowPrivilegeEscalation: false
-        readOnlyRootFilesystem: true
-        capabilities:
-          drop: [ALL]
-      {{- if or (not .Values.demo) .Values.existingTokenSecrets .Values.existingWebConfigSecret }}
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- if or (not .Values.demo) .Values.existingTokenSecrets .Values.existingWebConfigSecret .Values.extraVolumeMounts }}
       # Whole folders, never subPath: a file mounted by subPath is not updated when its Secret is.
       volumeMounts:
         {{- if not .Values.demo }}
@@ -112,7 +109,7 @@ spec:
         {{- end }}
         {{- range $index, $secret := .Values.existingTokenSecrets }}
         - name: tokens-{{ $index }}
-          mountPath: /run/secrets/{{ $secret }}
+          mountPath: {{ printf "/run/secrets/%s" $secret | quote }}
           readOnly: true
         {{- end }}
         {{- if .Values.existingWebConfigSecret }}
@@ -120,31 +117,37 @@ spec:
           mountPath: /etc/campaign-exporter-web
           readOnly: true
         {{- end }}
+        {{- with .Values.extraVolumeMounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
       {{- end }}
-  {{- if or (not .Values.demo) .Values.existingTokenSecrets .Values.existingWebConfigSecret }}
+  {{- if or (not .Values.demo) .Values.existingTokenSecrets .Values.existingWebConfigSecret .Values.extraVolumes }}
   volumes:
     {{- if not .Values.demo }}
     - name: config
       {{- if .Values.existingConfigSecret }}
       secret:
-        secretName: {{ .Values.existingConfigSecret }}
+        secretName: {{ .Values.existingConfigSecret | quote }}
         defaultMode: 0440
       {{- else }}
       configMap:
-        name: {{ include "campaign-exporter.fullname" . }}
+        name: {{ include "campaign-exporter.fullname" . | quote }}
       {{- end }}
     {{- end }}
     {{- range $index, $secret := .Values.existingTokenSecrets }}
     - name: tokens-{{ $index }}
       secret:
-        secretName: {{ $secret }}
+        secretName: {{ $secret | quote }}
         defaultMode: 0440
     {{- end }}
     {{- if .Values.existingWebConfigSecret }}
     - name: web-config
       secret:
-        secretName: {{ .Values.existingWebConfigSecret }}
+        secretName: {{ .Values.existingWebConfigSecret | quote }}
         defaultMode: 0440
+    {{- end }}
+    {{- with .Values.extraVolumes }}
+    {{- toYaml . | nindent 4 }}
     {{- end }}
   {{- end }}
   {{- with .Values.nodeSelector }}
