@@ -30,8 +30,9 @@ from exporter.turns import Turns
 from exporter.ui import handlers
 from exporter.ui.fleet import Overview
 from exporter.ui.rows import WatchedAccount
+from exporter.ui.runbooks import read_runbooks
 from exporter.web.config import WebConfigFile, WebConfigWatch, protect
-from exporter.web.routes import create_app, read_runbooks
+from exporter.web.routes import create_app
 from exporter.web.server import serving
 from exporter.web.systemd import ServiceManager, keep_watchdog_quiet
 
@@ -313,14 +314,12 @@ async def serve(
         return error
 
     web = exporter.settings.web
-    runbooks = read_runbooks()
     app = create_app(
         page=exporter.exposition.page,
         ready=lambda: exporter.ready and not stopping.is_set(),
         reload=reload if web.enable_lifecycle else None,
-        runbooks=runbooks,
         frontend=handlers.routes(
-            exporter.overview, version=__version__, telemetry_path=web.telemetry_path, runbooks=list(runbooks)
+            exporter.overview, version=__version__, telemetry_path=web.telemetry_path, runbooks=read_runbooks()
         ),
         telemetry_path=web.telemetry_path,
     )

@@ -54,6 +54,20 @@ CALLING: dict[str, Any] = {
 }
 
 
+RUNBOOK = """# Stalled
+
+Put the alert's labels in place of ACCOUNT and CAMPAIGN.
+
+```promql
+up{account="ACCOUNT"}
+# of this campaign
+campaign_info{account="ACCOUNT", campaign="CAMPAIGN"}
+```
+
+Look at `campaign_info` <b>first</b>.
+"""
+
+
 class Clock:
     """Both clocks of the exporter, moved by the test."""
 
@@ -182,8 +196,9 @@ async def serving_frontend(
         page=_no_metrics,
         ready=lambda: True,
         reload=None,
-        runbooks=dict.fromkeys(runbooks, "What to do.\n"),
-        frontend=routes(overview, version="1.2.3<", telemetry_path="/metrics", runbooks=runbooks),
+        frontend=routes(
+            overview, version="1.2.3<", telemetry_path="/metrics", runbooks=dict.fromkeys(runbooks, RUNBOOK)
+        ),
     )
     with listening([ListenAddress.parse(f"127.0.0.1:{port}")], {}) as (sock,):
         async with serving(app, [sock], limits=Limits(), shutdown_timeout=0.2):

@@ -6,7 +6,7 @@ Answers have weak tags, so that asking again for what has not changed costs next
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import blake2b
 
@@ -16,7 +16,8 @@ from isal import igzip
 
 from exporter.exposition.negotiation import accepts_gzip
 from exporter.ui import api, page
-from exporter.ui.fleet import Fleet, Overview, in_turns
+from exporter.ui.fleet import MAX_NAME, Fleet, Overview, in_turns
+from exporter.ui.runbooks import PLACEHOLDERS, placeholders, render
 
 _GZIP_LEVEL = 1
 _SMALL = 1000
@@ -34,13 +35,15 @@ _FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 _KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 
-def routes(overview: Overview, *, version: str, telemetry_path: str, runbooks: Sequence[str]) -> Mapping[str, Handler]:
+def routes(
+    overview: Overview, *, version: str, telemetry_path: str, runbooks: Mapping[str, str]
+) -> Mapping[str, Handler]:
     """
     Make what answers a GET, by its path.
 
     Args:
         telemetry_path: Where the metrics are; "/" leaves no place for the page.
-        runbooks: Names of the alerts that have one.
+        runbooks: Markdown by the name of the alert.
     """
     assets = page.read_assets()
     paths = {name: f"static/{page.hashed(name, content)}" for name, content in assets.items()}
@@ -54,12 +57,13 @@ def routes(overview: Overview, *, version: str, telemetry_path: str, runbooks: S
     pages = page.Pages(
         version=version,
         links={title: path.removeprefix("/") for title, path in links.items()},
-        runbooks=runbooks,
+        runbooks=sorted(runbooks),
         assets=paths,
     )
     made: dict[str, Handler] = {
         api.CAMPAIGNS: _campaigns(overview),
         api.DESCRIPTION: _fixed(api.describe(version), "application/json", _REVALIDATED),
+        "/runbooks/{alert}": _runbook(runbooks, pages),
     }
     if telemetry_path != "/":
         made["/"] = _wall(overview, pages)
@@ -128,6 +132,26 @@ def _problem(problem: api.Problem) -> web.Response:
         body=problem.model_dump_json().encode() + b"\n",
         headers={"Content-Type": api.PROBLEM_TYPE},
     )
+
+
+def _runbook(runbooks: Mapping[str, str], pages: page.Pages) -> Handler:
+    async def handler(request: web.Request) -> web.Response:
+        # A name is looked up in what was read at the start; no path is ever made of it.
+        alert = request.match_info["alert"]
+        if (text := runbooks.get(alert)) is None:
+            raise web.HTTPNotFound(text="There is no runbook of that name.\n")
+        labels = {name: page.fit(request.query.get(name, "")[:MAX_NAME]) for name in PLACEHOLDERS}
+        asked = placeholders(text)
+        pieces = pages.render(
+            "runbook.html", root="../", alert=alert, body=render(text, labels), asked=asked, labels=labels
+        )
+        body = "".join(pieces).encode()
+        tag = _tag(body)
+        if _is_known(request, tag):
+            return _not_modified(tag, _PAGE_HEADERS)
+        return _answer(request, body, "text/html", tag, _PAGE_HEADERS)
+
+    return handler
 
 
 def _fixed(body: bytes, kind: str, headers: Mapping[str, str]) -> Handler:

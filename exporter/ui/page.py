@@ -198,7 +198,7 @@ class Pages:
             loader=FileSystemLoader(Path(__file__).parent / "templates"),
             autoescape=True,
             undefined=StrictUndefined,
-            finalize=_fit,
+            finalize=_finalize,
             trim_blocks=True,
             lstrip_blocks=True,
             auto_reload=False,
@@ -234,11 +234,14 @@ def hashed(name: str, content: bytes) -> str:
 # What the templates call
 
 
-def _fit(value: object) -> object:
-    """Replace, in any text that is put into a page, what could act on the text around it."""
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return _UNFIT.sub("\N{REPLACEMENT CHARACTER}", value)
-    return value
+def fit(text: str) -> str:
+    """Replace what could act on the text around it, or what HTML can't hold."""
+    return _UNFIT.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def _finalize(value: object) -> object:
+    """Make any text fit that is put into a page."""
+    return fit(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def age(seconds: float) -> str:
@@ -334,6 +337,7 @@ _GLOBALS: Mapping[str, Any] = {
     "buckets": CONTACT_BUCKETS,
     "columns": COLUMNS,
     "key": _key,
+    "max_name": MAX_NAME,
     "max_text": MAX_TEXT,
     "max_words": MAX_WORDS,
     "outcomes": CALL_OUTCOMES,

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 
 from aiohttp import web
 
@@ -30,7 +29,6 @@ def create_app(
     page: Page,
     ready: Callable[[], bool],
     reload: Callable[[], Awaitable[str | None]] | None,
-    runbooks: Mapping[str, str],
     frontend: Mapping[str, Handler],
     telemetry_path: str = "/metrics",
     max_scrapes: int = 64,
@@ -44,8 +42,7 @@ def create_app(
     Args:
         ready: Whether every campaign was polled and the exporter is not on its way out.
         reload: Reads the configuration again and returns what is wrong with it; None refuses to (403).
-        runbooks: Markdown by the name of the alert.
-        frontend: What answers a GET of the page for people, of its files and of the API, by path.
+        frontend: What answers a GET of the pages for people, of their files and of the API, by path.
         max_scrapes: Scrapes at once, making and sending the page.
         write_timeout: Seconds for a client to take in the whole page.
         patience: Seconds without progress after which a scrape may lose its place to a new one.
@@ -62,13 +59,7 @@ def create_app(
     reloader = _reload(reload)
     routes.add_post("/-/reload", reloader)
     routes.add_put("/-/reload", reloader)
-    routes.add_get("/runbooks/{alert}", _runbook(runbooks))
     return app
-
-
-def read_runbooks(folder: Path = Path(__file__).parent.parent / "runbooks") -> dict[str, str]:
-    """Read the runbooks that came with the package."""
-    return {file.stem: file.read_text(encoding="utf-8") for file in folder.glob("*.md")}
 
 
 class _Metrics:
@@ -217,16 +208,5 @@ def _reload(
         if error := await reload():
             return web.Response(status=500, text=f"{error}\n")
         return web.Response(text="The configuration was reloaded.\n")
-
-    return handler
-
-
-def _runbook(runbooks: Mapping[str, str]) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def handler(request: web.Request) -> web.Response:
-        # A name is looked up in what was read at the start; no path is ever made of it.
-        text = runbooks.get(request.match_info["alert"])
-        if text is None:
-            raise web.HTTPNotFound(text="There is no runbook of that name.\n")
-        return web.Response(text=text)
 
     return handler

@@ -592,8 +592,7 @@ async def guarded(directory: Path, authority: trustme.CA, content: Mapping[str, 
         page=page,
         ready=lambda: True,
         reload=reload,
-        runbooks={"CampaignStalled": "# Stalled"},
-        frontend={"/": page_for_people},
+        frontend={"/": page_for_people, "/runbooks/{alert}": page_for_people},
     )
     protect(app, config)
     with listening([ListenAddress.parse("127.0.0.1:0")], {}) as (sock,):

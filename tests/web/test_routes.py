@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -19,7 +18,7 @@ from exporter.config.model import ListenAddress
 from exporter.exposition.negotiation import Format
 from exporter.ui.fleet import Overview
 from exporter.ui.handlers import routes
-from exporter.web.routes import create_app, pieces, read_runbooks, send
+from exporter.web.routes import create_app, pieces, send
 from exporter.web.server import Limits, serving
 from exporter.web.sockets import listening, location
 
@@ -65,12 +64,11 @@ class Exporter:
             page=self.page,
             ready=self.ready,
             reload=self.reload if lifecycle else None,
-            runbooks={"CampaignStalled": "# Stalled\n\nAsk why, ✓.\n"},
             frontend=routes(
                 Overview(tuple, now=time.monotonic),
                 version="1.2.3",
                 telemetry_path=options.get("telemetry_path", "/metrics"),
-                runbooks=(),
+                runbooks={"CampaignStalled": "# Stalled\n\nAsk why, ✓.\n"},
             ),
             **options,
         )
@@ -380,12 +378,13 @@ class TestReload:
 
 
 class TestRunbooks:
-    async def test_a_runbook_is_shown_as_text(self, exporter: Exporter) -> None:
+    async def test_a_runbook_is_shown(self, exporter: Exporter) -> None:
         async with exporter.running():
             answer = await exporter.get("/runbooks/CampaignStalled")
 
-        assert (answer.status, answer.text) == (200, "# Stalled\n\nAsk why, ✓.\n")
-        assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+        assert answer.status == 200
+        assert "<h1>Stalled</h1>\n<p>Ask why, ✓.</p>" in answer.text
+        assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
 
     @pytest.mark.parametrize(
         "path",
@@ -411,20 +410,6 @@ class TestRunbooks:
         assert answer.status == 404
         assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
         assert "script" not in answer.text
-
-    def test_they_are_the_documents_of_the_package_by_their_names(self, tmp_path: Path) -> None:
-        (tmp_path / "CampaignStalled.md").write_text("Ask why, ✓.", encoding="utf-8")
-        (tmp_path / "picture.png").write_bytes(b"\xff")
-
-        assert read_runbooks(tmp_path) == {"CampaignStalled": "Ask why, ✓."}
-
-    def test_the_package_has_those_that_are_in_the_documentation(self) -> None:
-        documented = Path(__file__).parents[2] / "docs" / "runbooks"
-
-        assert read_runbooks().keys() == {file.stem for file in documented.glob("*.md")}
-
-    def test_where_there_are_none_there_are_none(self, tmp_path: Path) -> None:
-        assert read_runbooks(tmp_path / "missing") == {}
 
 
 class TestEveryAnswer:
