@@ -25,7 +25,8 @@ Nothing in here knows the exporter, and the exporter knows only its URLs.
 """
 
 from exporter.simulator.anyreach import anyreach_application
-from exporter.simulator.anyreach_dialer import CallPattern, Campaign, Configuration, Organization
+from exporter.simulator.anyreach_campaign import CallPattern, Campaign, Configuration
+from exporter.simulator.anyreach_dialer import Organization
 from exporter.simulator.clock import ManualClock, SimulatedClock
 from exporter.simulator.faults import Fault
 from exporter.simulator.hours import DAYS, ROUND_THE_CLOCK, Override, Schedule, Window, is_open

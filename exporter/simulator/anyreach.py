@@ -19,7 +19,9 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from exporter.simulator.anyreach_dialer import Campaign, Configuration, Organization
+from exporter.simulator.anyreach_campaign import Campaign, Configuration
+from exporter.simulator.anyreach_contacts import describe
+from exporter.simulator.anyreach_dialer import Organization
 from exporter.simulator.faults import Fault
 from exporter.simulator.hours import Override, Window
 from exporter.simulator.world import World
@@ -49,6 +51,7 @@ def anyreach_application(world: World, *, prefix: str = "") -> web.Application:
     application.router.add_get(f"{prefix}/campaign/campaigns", api.list_campaigns)
     application.router.add_get(f"{prefix}/campaign/campaigns/{{campaign}}", api.campaign)
     application.router.add_get(f"{prefix}/campaign/campaigns/{{campaign}}/stats", api.stats)
+    application.router.add_get(f"{prefix}/campaign/campaigns/{{campaign}}/contacts", api.contacts)
     application.router.add_get(f"{prefix}/campaign/configurations", api.list_configurations)
     application.router.add_get(f"{prefix}/campaign/configurations/{{configuration}}", api.configuration)
     application.router.add_get(f"{prefix}/campaign/concurrency-settings", api.concurrency_settings)
@@ -80,6 +83,26 @@ class _Api:
         organization = self._organization(request, "campaigns")
         campaign = self._campaign(organization, request)
         return await self._answer(request, campaign.fault or organization.fault, lambda: self._describe(campaign))
+
+    async def contacts(self, request: web.Request) -> web.Response:
+        organization = self._organization(request, "contacts")
+        campaign = self._campaign(organization, request)
+        limit, offset = _limit(request), _offset(request)
+        statuses = request.query.getall("status", []) if organization.filters_contacts else []
+
+        def page() -> dict[str, Any]:
+            listed, now = campaign.contacts.listed(organization.contact_order, statuses), self._world.now
+            return {
+                "contacts": [
+                    describe(campaign.contacts, number, now, self._world.sent_moment)
+                    for number in listed[offset : offset + limit]
+                ],
+                "total": len(listed),
+                "limit": limit,
+                "offset": offset,
+            }
+
+        return await self._answer(request, campaign.fault or organization.fault, page)
 
     async def list_campaigns(self, request: web.Request) -> web.Response:
         organization = self._organization(request, "campaigns")
@@ -247,6 +270,13 @@ def _limit(request: web.Request) -> int:
     text = request.query.get("limit", str(DEFAULT_PAGE))
     if not text.isdecimal() or not 1 <= int(text) <= LARGEST_PAGE:
         raise _RefusedError(422, [{"loc": ["query", "limit"], "msg": f"must be from 1 to {LARGEST_PAGE}"}])
+    return int(text)
+
+
+def _offset(request: web.Request) -> int:
+    text = request.query.get("offset", "0")
+    if not text.isdecimal():
+        raise _RefusedError(422, [{"loc": ["query", "offset"], "msg": "must be 0 or more"}])
     return int(text)
 
 

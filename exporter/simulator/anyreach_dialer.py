@@ -4,300 +4,22 @@ The dialer behind the simulated Anyreach: organizations, their campaigns, and on
 It follows https://docs.anyreach.ai/campaigns/dialing-and-retries. Where that page is silent, this world decides:
 a higher priority number is served first and equals take turns; free global slots are shared among the organizations
 that have somebody to call; a stale lock is five minutes old; the retry limit counts the first call.
-
-Contacts are counted in batches of equal ones, not held one by one, so that a list of thousands costs as much as its
-calls in flight.
 """
 
 import math
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Literal
 from uuid import UUID
 
+from exporter.simulator.anyreach_campaign import CallPattern, Campaign, Configuration, Lane
+from exporter.simulator.anyreach_contacts import Attempt, Contact, Order, Status
 from exporter.simulator.faults import Fault
-from exporter.simulator.hours import Hours, Schedule
+from exporter.simulator.hours import Schedule
 from exporter.simulator.timeline import Timeline
 
 STALE_LOCK_SECONDS = 300.0
-
-Bucket = Literal["pending", "completed", "exhausted"]
-
-
-@dataclass(frozen=True, slots=True)
-class CallPattern:
-    """How the contacts of a campaign behave, and how often it tries them; ranges are seconds, drawn evenly."""
-
-    answer_rate: float = 0.55
-    """The part of the attempts that complete their contact."""
-    lock_seconds: tuple[float, float] = (1.0, 3.0)
-    """From taking the slot to the first ring."""
-    unanswered_seconds: tuple[float, float] = (15.0, 35.0)
-    answered_seconds: tuple[float, float] = (30.0, 240.0)
-    max_attempts: int = 3
-    retry_delay: float = 1800.0
-
-
-class Configuration:
-    """Calling windows that campaigns of an organization share."""
-
-    def __init__(
-        self, timeline: Timeline, configuration_id: str, name: str, schedule: Schedule, created_at: float
-    ) -> None:
-        self.id = configuration_id
-        self.name = name
-        self.schedule = schedule
-        self.created_at = created_at
-        self._timeline = timeline
-        self._hours: dict[tuple[str | None, bool], tuple[Hours, list[Lane]]] = {}
-
-    def reschedule(self, schedule: Schedule) -> None:
-        """Replace the windows for all its campaigns, at once."""
-        self._timeline.catch_up()
-        self.schedule = schedule
-        for (timezone, scheduled), (hours, _) in self._hours.items():
-            hours.change(
-                schedule.windows(timezone, first_scheduled=scheduled), timezone or self.schedule.default_timezone
-            )
-
-    def hours(self, lane: "Lane") -> Hours:
-        """Return the hours of a lane, and tell the lane from now on when they open."""
-        key = (lane.timezone, lane.scheduled)
-        if key not in self._hours:
-            lanes: list[Lane] = []
-            windows = self.schedule.windows(lane.timezone, first_scheduled=lane.scheduled)
-            zone = lane.timezone or self.schedule.default_timezone
-            self._hours[key] = (Hours(self._timeline, windows, zone, lambda: _offer(lanes)), lanes)
-        hours, lanes = self._hours[key]
-        lanes.append(lane)
-        return hours
-
-
-class Lane:
-    """
-    The contacts of one campaign that may be called at the same hours.
-
-    Contacts are known by the attempts that they have behind them: `due` holds [attempts, how many] in order,
-    `waiting` counts those that wait for a retry or for the time that they are scheduled for.
-    """
-
-    def __init__(self, campaign: "Campaign", timezone: str | None, scheduled: bool) -> None:
-        self.campaign = campaign
-        self.timezone = timezone
-        self.scheduled = scheduled
-        self.queued = False
-        self.due: deque[list[int]] = deque()
-        self.waiting: Counter[int] = Counter()
-        self._deleted: Counter[int] = Counter()
-        self._hours = campaign.configuration.hours(self)
-
-    @property
-    def dialable(self) -> bool:
-        """Whether the worker may take a contact from here."""
-        return bool(self.due) and self._hours.open and self.campaign.dialing
-
-    def put(self, attempts: int, contacts: int = 1) -> None:
-        """Make contacts due, behind those that are."""
-        if self.due and self.due[-1][0] == attempts:
-            self.due[-1][1] += contacts
-        else:
-            self.due.append([attempts, contacts])
-        self.offer()
-
-    def take(self) -> int:
-        """Remove the contact that has been due for longest, and return its attempts."""
-        batch = self.due[0]
-        batch[1] -= 1
-        if not batch[1]:
-            self.due.popleft()
-        return batch[0]
-
-    def wait(self, attempts: int, until: float, contacts: int = 1) -> None:
-        """Make contacts due at `until`, unless they are deleted before."""
-        self.waiting[attempts] += contacts
-        self.campaign.organization.dialer.timeline.at(until, self._wake, attempts, contacts)
-
-    def _wake(self, attempts: int, contacts: int) -> None:
-        gone = min(contacts, self._deleted[attempts])
-        self._deleted[attempts] -= gone
-        if left := contacts - gone:
-            self.waiting[attempts] -= left
-            self.put(attempts, left)
-
-    def delete(self, contacts: int) -> Iterator[tuple[int, int]]:
-        """Delete contacts that are due, then ones that wait; yield (attempts, how many)."""
-        for batch in list(self.due):
-            if taken := min(contacts, batch[1]):
-                batch[1] -= taken
-                contacts -= taken
-                yield batch[0], taken
-        self.due = deque(batch for batch in self.due if batch[1])
-        for attempts in sorted(self.waiting):
-            if taken := min(contacts, self.waiting[attempts]):
-                self.waiting[attempts] -= taken
-                self._deleted[attempts] += taken
-                contacts -= taken
-                yield attempts, taken
-
-    def offer(self) -> None:
-        """Stand in line for slots, if there is somebody to call."""
-        if not self.queued and self.dialable:
-            self.campaign.organization.line_up(self)
-
-
-def _offer(lanes: Iterable[Lane]) -> None:
-    for lane in lanes:
-        lane.offer()
-
-
-class Campaign:
-    """
-    A campaign, and the truth about it.
-
-    Attributes:
-        attempts_total: What the provider shows: falls with deleted contacts, where deletion takes their attempts along.
-        attempts_made: Attempts that truly began; never falls.
-        stalled: Its agent was stopped: it looks alive and calls nobody.
-        fault: How requests for it go wrong, None while they don't.
-    """
-
-    def __init__(
-        self,
-        organization: "Organization",
-        campaign_id: str,
-        name: str,
-        configuration: Configuration,
-        *,
-        external_id: str | None,
-        priority: int,
-        pattern: CallPattern,
-        created_at: float,
-    ) -> None:
-        self.organization = organization
-        self.id = campaign_id
-        self.external_id = external_id
-        self.name = name
-        self.configuration = configuration
-        self.priority = priority
-        self.pattern = pattern
-        self.created_at = created_at
-        self.status: Literal["active", "paused", "closed"] = "active"
-        self.stalled = False
-        self.fault: Fault | None = None
-        self.pending = 0
-        self.locked = 0
-        self.in_progress = 0
-        self.completed: Counter[int] = Counter()
-        self.exhausted: Counter[int] = Counter()
-        self.attempts_total = 0
-        self.attempts_made = 0
-        self._lanes: dict[tuple[str | None, bool], Lane] = {}
-
-    @property
-    def dialing(self) -> bool:
-        """Whether the worker may start calls, hours apart."""
-        return self.status == "active" and not self.stalled
-
-    @property
-    def contacts_total(self) -> int:
-        """Contacts in all buckets."""
-        ended = self.completed.total() + self.exhausted.total()
-        return self.pending + self.locked + self.in_progress + ended
-
-    @property
-    def active_calls(self) -> int:
-        """Slots held by this campaign: locked, ringing and talking."""
-        return self.locked + self.in_progress
-
-    def add_contacts(self, contacts: int, *, timezone: str | None = None, scheduled_at: float | None = None) -> None:
-        """
-        Load contacts.
-
-        Args:
-            contacts: How many.
-            timezone: IANA name; None leaves it to the configuration's default.
-            scheduled_at: Unix time before which none of them is called.
-        """
-        self._catch_up()
-        if not contacts:
-            return
-        self.pending += contacts
-        lane = self.lane(timezone, scheduled=scheduled_at is not None)
-        if scheduled_at is None:
-            lane.put(0, contacts)
-        else:
-            lane.wait(0, scheduled_at, contacts)
-
-    def delete_contacts(self, contacts: int, bucket: Bucket = "pending") -> int:
-        """Delete up to so many contacts of a bucket, and return how many there were; those being called stay."""
-        self._catch_up()
-        deleted = 0
-        for attempts, taken in self._deleted_from(bucket, contacts):
-            deleted += taken
-            if self.organization.deletion_lowers_attempts:
-                self.attempts_total -= attempts * taken
-        if bucket == "pending":
-            self.pending -= deleted
-        return deleted
-
-    def _deleted_from(self, bucket: Bucket, contacts: int) -> Iterator[tuple[int, int]]:
-        if bucket == "pending":
-            for lane in self._lanes.values():
-                for attempts, taken in lane.delete(contacts):
-                    contacts -= taken
-                    yield attempts, taken
-            return
-        counts = self.completed if bucket == "completed" else self.exhausted
-        for attempts in sorted(counts):
-            taken = min(contacts, counts[attempts])
-            counts[attempts] -= taken
-            contacts -= taken
-            yield attempts, taken
-
-    def pause(self) -> None:
-        """Halt new calls; those in flight run to their end."""
-        self._move("active", "paused")
-
-    def start(self) -> None:
-        """Go on after a pause."""
-        self._move("paused", "active")
-        _offer(self._lanes.values())
-
-    def close(self) -> None:
-        """Stop for good."""
-        if self.status == "closed":
-            raise ValueError(f"{self.name} is closed")
-        self._catch_up()
-        self.status = "closed"
-
-    def stall(self) -> None:
-        """Stop its agent: no call begins, and what is locked rings nobody until the lock is found stale."""
-        self._catch_up()
-        self.stalled = True
-
-    def recover(self) -> None:
-        """Start its agent again."""
-        self._catch_up()
-        self.stalled = False
-        _offer(self._lanes.values())
-
-    def lane(self, timezone: str | None, *, scheduled: bool = False) -> Lane:
-        """Return the lane for contacts of a timezone; `scheduled` until the first call of a scheduled contact."""
-        key = (timezone, scheduled)
-        if key not in self._lanes:
-            self._lanes[key] = Lane(self, timezone, scheduled)
-        return self._lanes[key]
-
-    def _move(self, before: str, after: Literal["active", "paused"]) -> None:
-        if self.status != before:
-            raise ValueError(f"{self.name} is {self.status}, not {before}")
-        self._catch_up()
-        self.status = after
-
-    def _catch_up(self) -> None:
-        self.organization.dialer.timeline.catch_up()
 
 
 class Organization:
@@ -308,6 +30,8 @@ class Organization:
         listing: The shape of its list pages, since the provider documents none.
         active_calls_scope: Whose calls `active_calls` counts, since the provider's pages can be read both ways.
         deletion_lowers_attempts: Whether deleted contacts take their attempts out of `attempts.total`.
+        contact_order: The order of its contact lists, since the provider documents none.
+        filters_contacts: Whether `status` filters a contact list; the contract says so, a server may ignore it.
         fault: How requests for anything of it go wrong, None while they don't.
     """
 
@@ -318,6 +42,8 @@ class Organization:
         self.listing: Literal["array", "envelope"] = "array"
         self.active_calls_scope: Literal["campaign", "organization"] = "campaign"
         self.deletion_lowers_attempts = True
+        self.contact_order: Order = "created"
+        self.filters_contacts = True
         self.fault: Fault | None = None
         self.campaigns: dict[str, Campaign] = {}
         self.configurations: dict[str, Configuration] = {}
@@ -471,46 +197,59 @@ class Dialer:
             self.wake()
 
     def _lock(self, lane: Lane) -> None:
-        attempts = lane.take()
+        contact = lane.take()
+        self._move(contact, "locked")
         campaign = lane.campaign
         campaign.pending -= 1
         campaign.locked += 1
         campaign.organization.calls += 1
-        self._after(campaign.pattern.lock_seconds, self._ring, lane, attempts)
+        self._after(campaign.pattern.lock_seconds, self._ring, lane, contact)
         lane.offer()
 
-    def _ring(self, lane: Lane, attempts: int) -> None:
+    def _ring(self, lane: Lane, contact: Contact) -> None:
         campaign, pattern = lane.campaign, lane.campaign.pattern
         if campaign.stalled:
-            self.timeline.at(self.timeline.now + STALE_LOCK_SECONDS, self._unlock, lane, attempts)
+            self.timeline.at(self.timeline.now + STALE_LOCK_SECONDS, self._unlock, lane, contact)
             return
         campaign.locked -= 1
         campaign.in_progress += 1
         campaign.attempts_made += 1
         campaign.attempts_total += 1
         answered = self._random.random() < pattern.answer_rate
+        contact.attempts.append(Attempt(self.timeline.now, answered))
+        self._move(contact, "in_progress")
         duration = pattern.answered_seconds if answered else pattern.unanswered_seconds
-        self._after(duration, self._hang_up, lane, attempts + 1, answered)
+        self._after(duration, self._hang_up, lane, contact)
 
-    def _unlock(self, lane: Lane, attempts: int) -> None:
+    def _unlock(self, lane: Lane, contact: Contact) -> None:
         campaign = lane.campaign
         campaign.locked -= 1
         campaign.pending += 1
-        lane.put(attempts)
+        self._move(contact, "pending")
+        lane.put(contact)
         self._free_slot(campaign)
 
-    def _hang_up(self, lane: Lane, attempts: int, answered: bool) -> None:
+    def _hang_up(self, lane: Lane, contact: Contact) -> None:
         campaign, pattern = lane.campaign, lane.campaign.pattern
         campaign.in_progress -= 1
-        if answered:
+        attempt, attempts = contact.attempts[-1], len(contact.attempts)
+        attempt.ended_at = self.timeline.now
+        if attempt.answered:
             campaign.completed[attempts] += 1
+            self._move(contact, "completed")
         elif attempts >= pattern.max_attempts:
             campaign.exhausted[attempts] += 1
+            self._move(contact, "exhausted")
         else:
             campaign.pending += 1
+            self._move(contact, "pending")
             # A retry keeps to the ordinary windows, whatever the first call kept to.
-            campaign.lane(lane.timezone).wait(attempts, self.timeline.now + pattern.retry_delay)
+            campaign.lane(lane.timezone).wait(contact, self.timeline.now + pattern.retry_delay)
         self._free_slot(campaign)
+
+    def _move(self, contact: Contact, status: Status) -> None:
+        contact.status = status
+        contact.updated_at = self.timeline.now
 
     def _free_slot(self, campaign: Campaign) -> None:
         campaign.organization.calls -= 1

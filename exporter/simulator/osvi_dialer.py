@@ -14,6 +14,7 @@ from typing import Literal
 
 from exporter.simulator.faults import Fault
 from exporter.simulator.hours import Hours, Window
+from exporter.simulator.osvi_calls import Call, CallLog
 from exporter.simulator.timeline import Timeline
 
 RETRIED = frozenset({"not_picked", "busy"})
@@ -201,12 +202,8 @@ class OsviCampaign:
 
     def _receive(self, per_hour: float) -> None:
         if self.status == "active":
-            self._begin()
-            self._after_call(self._received)
+            self._after_call(self._end, self._begin(None, "inbound"), "picked")
         self.receive_calls(per_hour)
-
-    def _received(self) -> None:
-        self._end("picked")
 
     def _dial(self, agent: Agent) -> None:
         if self.status != "active" or agent.stopped or (self._hours is not None and not self._hours.open):
@@ -216,15 +213,15 @@ class OsviCampaign:
                 calls = queue.take()
                 agent.calls += 1
                 queue.calling += 1
-                self._begin()
-                self._after_call(self._hang_up, queue, calls + 1)
+                call = self._begin(agent.uuid, "outbound")
+                self._after_call(self._hang_up, queue, calls + 1, call)
 
-    def _hang_up(self, queue: Queue, calls: int) -> None:
+    def _hang_up(self, queue: Queue, calls: int, call: Call) -> None:
         agent = queue.agent
         agent.calls -= 1
         queue.calling -= 1
         outcome = self.account.random.choices(self._outcomes, self._weights)[0]
-        self._end(outcome)
+        self._end(call, outcome)
         if (
             outcome in RETRIED
             and self.retry_threshold is not None
@@ -249,13 +246,15 @@ class OsviCampaign:
         for agent in self.agents.values():
             agent.queues = [queue for queue in agent.queues if not queue.completed]
 
-    def _begin(self) -> None:
+    def _begin(self, agent_uuid: str | None, call_type: str) -> Call:
         self.calls_made += 1
         self.calls["in_progress"] += 1
+        return self.account.log.begin(self.id, agent_uuid, call_type, self.account.timeline.now)
 
-    def _end(self, outcome: str) -> None:
+    def _end(self, call: Call, outcome: str) -> None:
         self.calls["in_progress"] -= 1
         self.calls[outcome] += 1
+        call.status, call.ended_at = outcome, self.account.timeline.now
 
     def _after_call(self, action: Callable[..., None], *arguments: object) -> None:
         duration = self.account.random.uniform(*self.call_seconds)
@@ -270,8 +269,9 @@ class OsviAccount:
         fault: How requests for anything of it go wrong, None while they don't.
     """
 
-    def __init__(self, timeline: Timeline, random: Random) -> None:
+    def __init__(self, timeline: Timeline, random: Random, token: str) -> None:
         self.timeline = timeline
+        self.log = CallLog(token)
         self.random = random
         self.fault: Fault | None = None
         self.campaigns: dict[int, OsviCampaign] = {}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from exporter.simulator.anyreach_dialer import CallPattern, Campaign
+from exporter.simulator.anyreach_campaign import CallPattern, Campaign
 from exporter.simulator.faults import Fault
 from exporter.simulator.hours import DAYS, ROUND_THE_CLOCK, Schedule, Window, is_open
 from exporter.simulator.osvi_dialer import OsviAccount, OsviCampaign

@@ -23,7 +23,8 @@ class Credential:
     Attributes:
         organizations: The one that an `ak_` key is bound to, or all that a `pat_` token's owner belongs to.
         scopes: Such as `campaigns:read`.
-        refused: Routes answered with 403 whatever the scopes say: `campaigns`, `configurations` or `concurrency`.
+        refused: Routes answered with 403 whatever the scopes say: `campaigns`, `configurations`, `contacts` or
+            `concurrency`.
     """
 
     organizations: tuple[Organization, ...]
@@ -111,13 +112,13 @@ class World:
             organization: What it reaches.
             others: What a `pat_` token reaches besides.
             scopes: What it may do.
-            refused: Routes answered with 403 all the same: `campaigns`, `configurations` or `concurrency`.
+            refused: Routes answered with 403 all the same: `campaigns`, `configurations`, `contacts` or `concurrency`.
         """
         self._credentials[token] = Credential((organization, *others), frozenset(scopes), frozenset(refused))
 
     def add_osvi_account(self, token: str) -> OsviAccount:
         """Make an OSVI account with no campaigns."""
-        self._osvi_accounts[token] = OsviAccount(self.timeline, self._random)
+        self._osvi_accounts[token] = OsviAccount(self.timeline, self._random, token)
         return self._osvi_accounts[token]
 
     def revoke(self, token: str) -> None:

@@ -167,3 +167,41 @@ async def test_faults_hit_an_account_or_one_campaign(client: Client, campaign: O
         session.get(f"{servers.osvi}/v1/campaigns/7/status") as response,
     ):
         assert (response.status, await response.read()) == (429, b'{"slow": "down"}')
+
+
+async def test_the_call_log_shows_the_newest_call_first(client: Client, campaign: OsviCampaign) -> None:
+    campaign.add_contacts(5, "agent_x")
+    await client.get("/v1/campaigns/7/status")
+    client.clock.advance(90)
+
+    status, log = await client.get("/v1/calls?campaign_id=7&per_page=3")
+
+    assert status == 200
+    assert log["meta"] == {"current_page": 1, "total_pages": 2, "total_count": 4, "per_page": 3}
+    assert [call["status"] for call in log["data"]] == ["in_progress", "in_progress", "picked"]
+    assert [call["created_at"] for call in log["data"]] == sorted(
+        (call["created_at"] for call in log["data"]), reverse=True
+    )
+
+
+async def test_a_call_in_the_log_has_the_documented_shape(client: Client, campaign: OsviCampaign) -> None:
+    campaign.add_contacts(1, "agent_x")
+    await client.get("/v1/campaigns/7/status")
+    client.clock.advance(90)
+
+    (call,) = (await client.get("/v1/calls?status=picked,busy"))[1]["data"]
+
+    assert call.keys() == {
+        *("call_id", "agent_uuid", "agent_name", "phone_number", "from_number", "status", "call_type"),
+        *("duration_seconds", "call_ended_by", "call_ended_reason", "campaign_id", "campaign_upload_id", "tag"),
+        *("created_at", "call_picked_at"),
+    }
+    assert (call["campaign_id"], call["status"], call["call_type"]) == (7, "picked", "outbound")
+    assert call["duration_seconds"] == 1  # a minute, sixty times as fast
+
+
+@pytest.mark.parametrize("query", ["per_page=101", "page=0", "campaign_id=x"])
+async def test_the_call_log_refuses_what_is_out_of_range(client: Client, campaign: OsviCampaign, query: str) -> None:
+    status, body = await client.get(f"/v1/calls?{query}")
+
+    assert (status, body["success"]) == (422, False)
