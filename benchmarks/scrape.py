@@ -3,7 +3,7 @@
 import asyncio
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import uvloop
 from isal import isal_zlib
@@ -45,8 +45,8 @@ def _families(campaigns: Sequence[CampaignState]) -> Iterator[Metric]:
                 family.add_metric(labels, reading)
             elif isinstance(reading, tuple):
                 family.add_metric((*labels, *reading), 1.0)
-            else:
-                for key, value in (reading or {}).items():
+            elif isinstance(reading, Mapping):
+                for key, value in reading.items():
                     family.add_metric((*labels, *((key,) if isinstance(key, str) else key)), value)
         yield family
 

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from exporter.config.flags import options
 from exporter.config.model import AccountSettings, format_duration
 from exporter.exposition.board import Board
-from exporter.exposition.families import ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, HEALTH_FAMILIES, HEALTH_HISTOGRAMS
+from exporter.exposition.families import ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, POLLING_FAMILIES
 from exporter.exposition.own import Instruments
 from exporter.exposition.page import Exposition
 from exporter.providers.errors import PollError
@@ -56,9 +56,9 @@ Every series carries `provider`, `account` and the account's labels. Only Anyrea
 
 ## How the polling goes
 
-Every series carries `provider` and `account`.
+Every series carries `provider`, `account` and the account's labels.
 
-{_table(_health_rows())}
+{_table((row.name, row.type, row.labels, row.help) for row in POLLING_FAMILIES)}
 
 | `result` | The poll |
 | --- | --- |
@@ -70,13 +70,6 @@ Every series carries `provider` and `account`.
 
 Besides these, the usual `process_*` and `python_*` of the client library.
 """
-
-
-def _health_rows() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
-    for row in HEALTH_FAMILIES:
-        yield row.name, row.type, row.labels, row.help
-    for name, text, _ in HEALTH_HISTOGRAMS:
-        yield name, "histogram", (), text
 
 
 def _reasons() -> str:

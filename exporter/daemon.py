@@ -8,18 +8,18 @@ import random
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence, Set
 from functools import partial
 from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from exporter import __version__
-from exporter.campaign.schedule import HoursWatch
+from exporter.campaign.schedule import Hours, HoursWatch
+from exporter.campaign.state import CampaignState
 from exporter.config.model import AccountSettings, ConfigurationError, PollSettings, Settings
 from exporter.config.plan import AccountPlan, Plan, plan_of
 from exporter.exposition.board import Board
-from exporter.exposition.families import HealthCollector
 from exporter.exposition.own import Instruments
 from exporter.exposition.page import Exposition
 from exporter.polling.account import Account, Changes, Surroundings, same_upstream, transport_of
@@ -40,9 +40,11 @@ log = logging.getLogger(__name__)
 
 SHUTDOWN_TIMEOUT = 4.0
 """Seconds for running scrapes; with what is cleaned up after them, the end takes five at most."""
-HOURS_LOOK = 1.0
+CLOCK_LOOK = 1.0
 _LOOK_FOR_INTERVAL = 5.0
 _LOOK_FOR_READY = 1.0
+# A wall clock that falls back by less was slewed, not set.
+_DRIFT = 0.5
 # Objects that outlive their poll before the collector looks at them; Python's 700 are the making of one page.
 _GC_THRESHOLD = 20_000
 
@@ -54,7 +56,7 @@ class Exporter:
     Everything but the web server: the accounts of this shard, and the page that shows them.
 
     Args:
-        registry: Holds the instruments, and gets the metrics of the process and of the accounts' health.
+        registry: Holds the instruments, and gets the metrics of the process.
         hide: Called with every token and password, so that the log can leave it out.
         configure_log: Called with settings that have come into force.
         wall: Unix time, for time stamps.
@@ -79,10 +81,10 @@ class Exporter:
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Set to the exception of a loop that has died: the process must not go on half dead."""
         self.instruments = instruments
-        registry.register(HealthCollector(lambda: [account.health for account in self.accounts.values()]))
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
         self._wall = wall
+        self._loop = asyncio.get_running_loop()
         self._board = Board()
         self._surroundings = Surroundings(
             slots=Slots(plan.settings.poll.max_in_flight),
@@ -96,15 +98,15 @@ class Exporter:
         )
         self.exposition = Exposition(
             self._board,
-            lambda: [account.state for account in self.accounts.values()],
+            lambda: self.accounts.values(),
             registry,
-            asyncio.get_running_loop().time,
+            self._loop.time,
         )
         self.overview = Overview(self._views, now=asyncio.get_running_loop().time, wall=wall)
         self._started = False
         self._ready = False
         self._reloading = asyncio.Lock()
-        self._hours_task: asyncio.Task[None] | None = None
+        self._clock_task: asyncio.Task[None] | None = None
 
     @property
     def settings(self) -> Settings:
@@ -131,13 +133,13 @@ class Exporter:
             await account.start()
         self._started = True
         self._loaded()
-        self._hours_task = asyncio.get_running_loop().create_task(self._watch_hours())
-        self._hours_task.add_done_callback(self._ended)
+        self._clock_task = asyncio.get_running_loop().create_task(self._watch_clocks())
+        self._clock_task.add_done_callback(self._ended)
 
     async def stop(self) -> None:
         """Stop polling; what is known stays on the page."""
-        if self._hours_task is not None:
-            self._hours_task.cancel()
+        if self._clock_task is not None:
+            self._clock_task.cancel()
         await asyncio.gather(*(account.stop() for account in self.accounts.values()))
 
     # Reloading
@@ -207,6 +209,7 @@ class Exporter:
         if plan.settings.web != self.settings.web:
             log.warning("changes of web.* take effect at the next start")
         self._plan = plan
+        self._board.reloaded()
         self._loaded()
         await asyncio.gather(*(account.stop() for account in gone))
         return changes
@@ -246,19 +249,37 @@ class Exporter:
 
     # Loops
 
-    async def _watch_hours(self) -> None:
+    async def _watch_clocks(self) -> None:
+        """Once a second, see what has changed with time alone: hours, and where campaigns stand."""
+        offset = self._offset()
         while True:
-            await asyncio.sleep(HOURS_LOOK)
-            if not (changed := self._surroundings.watch.refresh()):
-                continue
-            wall = self._wall()
+            await asyncio.sleep(CLOCK_LOOK)
+            other_hours = self._surroundings.watch.refresh()
+            before, offset = offset, self._offset()
+            was_set_back = offset < before - _DRIFT
             turns = Turns()
             for account in tuple(self.accounts.values()):
-                for target in tuple(account.poller.targets.values()):
-                    if target.state.hours in changed and not target.gone:
-                        target.state.expect(wall)
-                        self._board.update(target.state)
+                if other_hours or was_set_back:
+                    for target in tuple(account.poller.targets.values()):
+                        self._look_at(target.state, other_hours, was_set_back)
+                        await turns.give_way()
+                for campaign in account.state.look(self._loop.time()):
+                    if campaign.settle(self._loop.time()):
+                        self._board.update(campaign)
                     await turns.give_way()
+
+    def _look_at(self, campaign: CampaignState, other_hours: Set[Hours], was_set_back: bool) -> None:
+        if was_set_back:
+            campaign.cut_time_stamps(self._wall())
+        if campaign.hours in other_hours:
+            campaign.expect(self._loop.time(), self._wall())
+        elif not was_set_back:
+            return
+        self._board.update(campaign)
+
+    def _offset(self) -> float:
+        """What the wall clock is ahead of the monotonic one."""
+        return self._wall() - self._loop.time()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

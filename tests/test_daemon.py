@@ -164,6 +164,7 @@ class TestReload:
             # The first of an account's campaigns is polled at once.
             assert page.names(account="acme-us", campaign="july") == {
                 "campaign_info",
+                "campaign_state",
                 "campaign_poll_interval_seconds",
                 "campaign_stale_after_seconds",
                 "campaign_stall_after_seconds",

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from docs.reference import documents
 from exporter.exposition.board import Board
-from exporter.exposition.families import ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, HEALTH_FAMILIES, HEALTH_HISTOGRAMS
+from exporter.exposition.families import ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, POLLING_FAMILIES
 from exporter.exposition.own import Instruments
 from exporter.exposition.page import Exposition
 
@@ -28,9 +28,10 @@ def exported() -> dict[str, set[str]]:
         names[row.name] = {"provider", "account", "campaign", *row.labels}
     for account_row in ACCOUNT_FAMILIES:
         names[account_row.name] = {"provider", "account", *account_row.labels}
-    for health_row in HEALTH_FAMILIES:
-        names[health_row.name] = {"provider", "account", *health_row.labels}
-    histograms = {name: {"provider", "account"} for name, _, _ in HEALTH_HISTOGRAMS}
+    histograms: dict[str, set[str]] = {}
+    for polling_row in POLLING_FAMILIES:
+        labels = {"provider", "account", *polling_row.labels}
+        (histograms if polling_row.type == "histogram" else names)[polling_row.name] = labels
     registry = CollectorRegistry()
     Instruments(registry, "", "")
     Exposition(Board(), tuple, registry, lambda: 0.0)

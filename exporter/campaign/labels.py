@@ -2,9 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
+from exporter.campaign.snapshot import CALL_OUTCOMES, CALLS_IN_PROGRESS, CONTACT_BUCKETS, Snapshot
+
 MAX_LENGTH = 128
 MAX_VALUES = 50
 OVERFLOW = "other"
+
+_KNOWN_CALLS = (*CALL_OUTCOMES, CALLS_IN_PROGRESS)
 
 
 def clean(value: str) -> str:
@@ -19,10 +23,10 @@ def clean(value: str) -> str:
 
 class LabelBudget:
     """
-    Lets the first values through that a provider invents; later ones become `other`.
+    Admits the first values that a provider invents; later ones become `other`.
 
-    The documented values are always let through and count. What was let through once stays so for the life
-    of the process, so that a series never changes its meaning.
+    The documented values are always admitted and count. An admitted value stays so for the life of the process, so
+    that a series never changes its meaning.
     """
 
     __slots__ = ("_on_overflow", "_rank")
@@ -49,6 +53,41 @@ class LabelBudget:
             folded[admitted] = folded.get(admitted, 0) + number
         return dict(sorted(folded.items(), key=lambda item: self.rank(item[0])))
 
+    def fold_agents(self, numbers: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:
+        """Add up numbers by (admitted agent, state), in the order of `fold`."""
+        # Each agent is admitted once, so that one overflow is not counted for each of its states.
+        admitted = {agent: self.admit(agent) for agent in dict.fromkeys(agent for agent, _ in numbers)}
+        folded: dict[tuple[str, str], float] = {}
+        for (agent, state), number in numbers.items():
+            key = (admitted[agent], state)
+            folded[key] = folded.get(key, 0) + number
+        return dict(sorted(folded.items(), key=lambda item: self.rank(item[0][0])))
+
     def rank(self, admitted: str) -> int:
-        """Where an admitted value stands in a stable order."""
+        """The place of an admitted value in a stable order."""
         return self._rank.get(admitted, MAX_VALUES)
+
+
+def bound(
+    snapshot: Snapshot, statuses: tuple[str, ...], budget: Callable[[str, tuple[str, ...]], LabelBudget]
+) -> Snapshot:
+    """
+    Bound what becomes a label of a snapshot; documented values pass as they are.
+
+    Args:
+        statuses: The provider's documented statuses.
+        budget: Gives the campaign's budget of a family, by the family's name and documented values.
+    """
+    status, contacts, calls = snapshot.status, snapshot.contacts, snapshot.calls
+    if status is not None and status not in statuses:
+        snapshot = snapshot._replace(status=budget("status", statuses).admit(status))
+    if contacts is not None and tuple(contacts) != CONTACT_BUCKETS:
+        snapshot = snapshot._replace(contacts=budget("bucket", CONTACT_BUCKETS).fold(contacts))
+    if calls is not None and tuple(calls) != CALL_OUTCOMES:
+        snapshot = snapshot._replace(calls=budget("calls", _KNOWN_CALLS).fold(calls))
+    if snapshot.queues:
+        snapshot = snapshot._replace(queues=budget("queues", ()).fold_agents(snapshot.queues))
+    if snapshot.queued_contacts:
+        queued = budget("queued_contacts", ()).fold_agents(snapshot.queued_contacts)
+        snapshot = snapshot._replace(queued_contacts=queued)
+    return snapshot

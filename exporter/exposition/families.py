@@ -1,22 +1,19 @@
 """
 The metric families of campaigns and accounts, as tables: adding a metric is adding a row.
 
-A row reads a number, a mapping from label value to number, the label values of a single 1, or None for "no sample".
+A row reads a number, a mapping from label value to number, the label values of a single 1, a distribution, or None for
+"no sample". The metrics of the process itself are instruments of prometheus-client, in `own.py`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from operator import attrgetter
-from typing import Generic, Literal, TypeVar, cast
-
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
+from typing import Generic, Literal, Protocol, TypeVar
 
 from exporter.campaign.account import AccountState
-from exporter.campaign.state import CampaignState
+from exporter.campaign.state import CampaignState, one
 from exporter.polling.health import AccountHealth, Distribution
 
-Reading = float | Mapping[str, float] | Mapping[tuple[str, str], float] | tuple[str, str] | None
+Reading = float | Mapping[str, float] | Mapping[tuple[str, str], float] | tuple[str, str] | Distribution | None
 Subject = TypeVar("Subject")
 
 
@@ -25,493 +22,351 @@ class Family(Generic[Subject]):
     """One row: what a metric is called and means, and how to read it from what is known."""
 
     name: str
-    type: Literal["gauge", "counter"]
+    type: Literal["gauge", "counter", "histogram"]
     help: str
     labels: tuple[str, ...]
     read: Callable[[Subject], Reading]
     by_clock: bool = False
-    """Whether it comes from the exporter's clock, and 14 digits are more than it is worth; they are written faster."""
+    """Whether it comes from the exporter's clock: it is written to 14 digits, and faster."""
+
+
+class ShownAccount(Protocol):
+    """What the page has to know of an account."""
+
+    @property
+    def state(self) -> AccountState: ...
+    @property
+    def health(self) -> AccountHealth: ...
 
 
 @dataclass(frozen=True, slots=True)
-class CampaignFamily:
-    """One row about campaigns; a path in place of a function, since what writes its lines is compiled from it."""
+class AccountNow:
+    """An account at the moment (monotonic) of a scrape."""
 
-    name: str
-    type: Literal["gauge", "counter"]
-    help: str
-    labels: tuple[str, ...]
-    path: str
-    """The attribute of `CampaignState` that holds the reading, or `shown.` and that of the snapshot."""
-    by_clock: bool = False
-    """As in `Family`."""
-
-    def read(self, state: CampaignState) -> Reading:
-        return cast(Reading, attrgetter(self.path)(state))
+    state: AccountState
+    health: AccountHealth
+    now: float
 
 
-CAMPAIGN_FAMILIES: tuple[CampaignFamily, ...] = (
+def gauge(
+    name: str, help: str, read: Callable[[Subject], Reading], *labels: str, by_clock: bool = False
+) -> Family[Subject]:
+    return Family(name, "gauge", help, labels, read, by_clock)
+
+
+def counter(
+    name: str, help: str, read: Callable[[Subject], Reading], *labels: str, by_clock: bool = False
+) -> Family[Subject]:
+    return Family(name, "counter", help, labels, read, by_clock)
+
+
+def histogram(name: str, help: str, read: Callable[[Subject], Distribution]) -> Family[Subject]:
+    return Family(name, "histogram", help, (), read)
+
+
+def _truth(value: bool | None) -> int | None:
+    return None if value is None else int(value)
+
+
+CAMPAIGN_FAMILIES: tuple[Family[CampaignState], ...] = (
     # What the provider said, at the last successful poll
-    CampaignFamily(
+    gauge(
         "campaign_info",
-        "gauge",
         "Always 1; the campaign's id as configured or discovered, and its display name where the provider tells one.",
-        ("campaign_id", "campaign_name"),
-        "info",
+        lambda c: (c.campaign.id_label, c.display_name),
+        "campaign_id",
+        "campaign_name",
     ),
-    CampaignFamily(
+    gauge(
         "campaign_status",
-        "gauge",
-        (
-            "1 for the campaign's current status, 0 for the provider's other documented ones (Anyreach status, "
-            "OSVI data.campaign.status)."
-        ),
-        ("status",),
-        "statuses",
+        "1 for the campaign's current status, 0 for the provider's other documented ones (Anyreach status, "
+        "OSVI data.campaign.status).",
+        lambda c: c.statuses,
+        "status",
     ),
-    CampaignFamily(
+    gauge(
         "campaign_contacts",
-        "gauge",
         "Contacts by lifecycle bucket; pending includes those that wait for a retry (Anyreach contacts).",
-        ("bucket",),
-        "shown.contacts",
+        lambda c: c.shown.contacts,
+        "bucket",
     ),
-    CampaignFamily(
+    gauge(
         "campaign_contacts_loaded",
-        "gauge",
         "Contacts in all buckets; falls when contacts are deleted (Anyreach contacts.total).",
-        (),
-        "shown.contacts_loaded",
+        lambda c: c.shown.contacts_loaded,
     ),
-    CampaignFamily(
+    gauge(
         "campaign_attempts",
-        "gauge",
-        (
-            "Call attempts over all contacts; may fall when contacts are deleted, so rate "
-            "campaign_observed_attempts_total instead (Anyreach attempts.total)."
-        ),
-        (),
-        "shown.attempts",
+        "Call attempts over all contacts; may fall when contacts are deleted, so rate "
+        "campaign_observed_attempts_total instead (Anyreach attempts.total).",
+        lambda c: c.shown.attempts,
     ),
-    CampaignFamily(
+    gauge(
         "campaign_attempts_per_contact",
-        "gauge",
         "Average attempts per contact as the provider rounds it (Anyreach attempts.average_per_contact).",
-        (),
-        "shown.attempts_per_contact",
+        lambda c: c.shown.attempts_per_contact,
     ),
-    CampaignFamily(
+    gauge(
         "campaign_active_calls",
-        "gauge",
-        (
-            "Calls in flight as sent; whether of the campaign or of the organization is not documented, so never "
-            "sum it (Anyreach active_calls)."
-        ),
-        (),
-        "shown.active_calls",
+        "Calls in flight as sent; whether of the campaign or of the organization is not documented, so never "
+        "sum it (Anyreach active_calls).",
+        lambda c: c.shown.active_calls,
     ),
-    CampaignFamily(
+    gauge(
         "campaign_concurrency_limit",
-        "gauge",
-        (
-            "Cap on the organization's calls in flight, the same for all its campaigns, so never sum it (Anyreach "
-            "concurrency_limit)."
-        ),
-        (),
-        "shown.concurrency_limit",
+        "Cap on the organization's calls in flight, the same for all its campaigns, so never sum it (Anyreach "
+        "concurrency_limit).",
+        lambda c: c.shown.concurrency_limit,
     ),
-    CampaignFamily(
+    gauge(
         "campaign_calls",
-        "gauge",
         "Calls so far by status; picked means answered (OSVI calls.by_status).",
-        ("status",),
-        "shown.calls",
+        lambda c: c.shown.calls,
+        "status",
     ),
-    CampaignFamily(
-        "campaign_calls_made",
-        "gauge",
-        "Calls so far (OSVI calls.total).",
-        (),
-        "shown.calls_made",
-    ),
-    CampaignFamily(
-        "campaign_uploads",
-        "gauge",
-        "Number of contact uploads (OSVI uploads).",
-        (),
-        "shown.uploads",
-    ),
-    CampaignFamily(
+    gauge("campaign_calls_made", "Calls so far (OSVI calls.total).", lambda c: c.shown.calls_made),
+    gauge("campaign_uploads", "Number of contact uploads (OSVI uploads).", lambda c: c.shown.uploads),
+    gauge(
         "campaign_queues",
-        "gauge",
         "Number of calling queues by agent and state, open or completed (OSVI uploads[].queues[]).",
-        ("agent", "state"),
-        "shown.queues",
+        lambda c: c.shown.queues,
+        "agent",
+        "state",
     ),
-    CampaignFamily(
+    gauge(
         "campaign_queued_contacts",
-        "gauge",
-        (
-            "Contacts queued, by agent and state of the queue; whether it falls as calls are made is not "
-            "documented (OSVI queues[].total_queued)."
-        ),
-        ("agent", "state"),
-        "shown.queued_contacts",
+        "Contacts queued, by agent and state of the queue; whether it falls as calls are made is not "
+        "documented (OSVI queues[].total_queued).",
+        lambda c: c.shown.queued_contacts,
+        "agent",
+        "state",
     ),
-    CampaignFamily(
+    gauge(
         "campaign_retry_enabled",
-        "gauge",
         "1 when unanswered contacts are called again, else 0 (OSVI is_retry_enabled).",
-        (),
-        "shown.retry_enabled",
+        lambda c: c.shown.retry_enabled,
     ),
-    CampaignFamily(
+    gauge(
         "campaign_retry_threshold",
-        "gauge",
         "Limit on retries; whether the first call counts is not documented (OSVI retry_threshold).",
-        (),
-        "shown.retry_threshold",
+        lambda c: c.shown.retry_threshold,
     ),
-    CampaignFamily(
+    gauge(
         "campaign_retry_delay_seconds",
-        "gauge",
         "Wait before a contact is called again, in seconds (OSVI retry_delay).",
-        (),
-        "shown.retry_delay_seconds",
+        lambda c: c.shown.retry_delay_seconds,
     ),
-    CampaignFamily(
+    gauge(
         "campaign_created_timestamp_seconds",
-        "gauge",
         "Unix time at which the campaign was created (OSVI created_at).",
-        (),
-        "shown.created_timestamp_seconds",
+        lambda c: c.shown.created_timestamp_seconds,
+    ),
+    # Where it stands
+    gauge(
+        "campaign_state",
+        "Always 1; where the campaign stands, worked out by the exporter. Every alert about one campaign's dialing "
+        "goes by it.",
+        lambda c: one(c.standing),
+        "state",
     ),
     # Health of the polls
-    CampaignFamily(
-        "campaign_up",
-        "gauge",
-        "1 when the last poll of the campaign succeeded, else 0.",
-        (),
-        "up",
-    ),
-    CampaignFamily(
+    gauge("campaign_up", "1 when the last poll of the campaign succeeded, else 0.", lambda c: c.up),
+    gauge(
         "campaign_last_success_timestamp_seconds",
-        "gauge",
         "Unix time of the last successful poll.",
-        (),
-        "last_success_wall",
+        lambda c: c.last_success_wall,
         by_clock=True,
     ),
-    CampaignFamily(
+    gauge(
         "campaign_poll_interval_seconds",
-        "gauge",
-        (
-            "Interval at which the campaign is polled by its status, stretched by the account's request budget; "
-            "without back-off."
-        ),
-        (),
-        "interval",
+        "Interval at which the campaign is polled by its status, stretched by the account's request budget; "
+        "without back-off.",
+        lambda c: c.interval,
     ),
-    CampaignFamily(
+    gauge(
         "campaign_stale_after_seconds",
-        "gauge",
         "Age of the last successful poll at which the campaign's values are withdrawn.",
-        (),
-        "stale_after",
+        lambda c: c.stale_after,
     ),
-    CampaignFamily(
+    gauge(
         "campaign_poll_error",
-        "gauge",
         "1 for the reason of the last poll's failure; no series while polls succeed.",
-        ("reason",),
-        "errors",
+        lambda c: c.errors,
+        "reason",
     ),
     # What follows from the numbers
-    CampaignFamily(
+    gauge(
         "campaign_work_remaining",
-        "gauge",
         "1 while work is left, else 0: contacts pending or in progress (Anyreach), an open queue (OSVI).",
-        (),
-        "work_remaining",
+        lambda c: _truth(c.shown.work_remaining),
     ),
-    CampaignFamily(
+    gauge(
         "campaign_calling_window_open",
-        "gauge",
         "1 while a calling window is open in the timezone, else 0; no series where the hours are not known.",
-        ("timezone",),
-        "window_open",
+        lambda c: c.window_open,
+        "timezone",
     ),
-    CampaignFamily(
+    gauge(
         "campaign_calling_windows",
-        "gauge",
-        (
-            "Number of calling windows in all; 0 means that the campaign never dials. No series where the hours "
-            "are not known."
-        ),
-        (),
-        "windows",
+        "Number of calling windows in all; 0 means that the campaign never dials. No series where the hours "
+        "are not known.",
+        lambda c: c.windows,
     ),
-    CampaignFamily(
+    gauge(
         "campaign_dialing_expected",
-        "gauge",
-        (
-            "1 when the campaign is active, has work left and every timezone with windows is open, else 0; only "
-            "while it is 1 is silence a sign. No series where the hours are not known."
-        ),
-        (),
-        "expected",
+        "1 when the campaign is active, has work left and every timezone with windows is open, else 0; only "
+        "while it is 1 is silence a sign. No series where the hours are not known.",
+        lambda c: c.expected,
     ),
-    CampaignFamily(
+    gauge(
         "campaign_dialing_expected_since_timestamp_seconds",
-        "gauge",
         "Unix time since which campaign_dialing_expected has been 1 without a break; no series while it is not.",
-        (),
-        "expected_since",
+        lambda c: c.expected_since,
         by_clock=True,
     ),
-    CampaignFamily(
+    gauge(
         "campaign_last_progress_timestamp_seconds",
-        "gauge",
-        (
-            "Unix time of the last poll that saw attempts or calls rise, or contacts in progress; at first that "
-            "of the first successful poll."
-        ),
-        (),
-        "shown_progress",
+        "Unix time of the last poll that saw attempts, calls, completed or exhausted contacts rise, or the number "
+        "in progress change; at first that of the first successful poll.",
+        lambda c: c.last_progress if c.fresh else None,
         by_clock=True,
     ),
-    CampaignFamily(
+    gauge(
         "campaign_stall_after_seconds",
-        "gauge",
         "Silence that means a stall while dialing is expected; no series where silence never does.",
-        (),
-        "stall_after",
+        lambda c: c.stall_after,
     ),
-    CampaignFamily(
+    counter(
         "campaign_observed_attempts_total",
-        "counter",
-        (
-            "Attempts that began while the campaign was watched: the sum of the rises of campaign_attempts, where "
-            "a fall adds nothing (Anyreach)."
-        ),
-        (),
-        "observed_attempts",
+        "Attempts that began while the campaign was watched: the sum of the rises of campaign_attempts, where "
+        "a fall adds nothing (Anyreach).",
+        lambda c: c.rises.attempts,
     ),
-    CampaignFamily(
+    counter(
         "campaign_observed_contacts_total",
-        "counter",
-        (
-            "Contacts that entered a terminal bucket while the campaign was watched: the sum of the rises of "
-            "campaign_contacts (Anyreach)."
-        ),
-        ("bucket",),
-        "observed_contacts",
+        "Contacts that entered a terminal bucket while the campaign was watched: the sum of the rises of "
+        "campaign_contacts (Anyreach).",
+        lambda c: c.rises.contacts,
+        "bucket",
     ),
-    CampaignFamily(
+    counter(
         "campaign_observed_calls_total",
-        "counter",
         "Calls that ended while the campaign was watched, by outcome: the sum of the rises of campaign_calls (OSVI).",
-        ("status",),
-        "observed_calls",
+        lambda c: c.rises.calls,
+        "status",
     ),
-    CampaignFamily(
+    counter(
         "campaign_observed_seconds_total",
-        "counter",
         "Time covered by successful polls that are not further apart than campaign_stale_after_seconds.",
-        (),
-        "observed_seconds",
+        lambda c: c.observed_seconds,
         by_clock=True,
     ),
-    CampaignFamily(
+    counter(
         "campaign_active_call_seconds_total",
-        "counter",
-        (
-            "Active calls integrated over the observed time; its rate over that of "
-            "campaign_observed_seconds_total is the average. What is shorter than the poll interval is an "
-            "estimate (Anyreach)."
-        ),
-        (),
-        "active_call_seconds",
+        "Active calls integrated over the observed time; its rate over that of "
+        "campaign_observed_seconds_total is the average. What is shorter than the poll interval is an "
+        "estimate (Anyreach).",
+        lambda c: c.active_call_seconds,
         by_clock=True,
     ),
-    CampaignFamily(
+    counter(
         "campaign_saturated_seconds_total",
-        "counter",
-        (
-            "Observed time with campaign_active_calls at or above campaign_concurrency_limit. What is shorter "
-            "than the poll interval is an estimate (Anyreach)."
-        ),
-        (),
-        "saturated_seconds",
+        "Observed time with campaign_active_calls at or above campaign_concurrency_limit. What is shorter "
+        "than the poll interval is an estimate (Anyreach).",
+        lambda c: c.saturated_seconds,
         by_clock=True,
     ),
 )
 """Everything about one campaign; each sample carries provider, account, campaign and the configured labels besides."""
 
-
-@dataclass(frozen=True, slots=True)
-class AccountView:
-    """An account at the moment (monotonic) of a scrape."""
-
-    state: AccountState
-    now: float
-
-
-ACCOUNT_FAMILIES: tuple[Family[AccountView], ...] = (
-    Family(
+ACCOUNT_FAMILIES: tuple[Family[AccountNow], ...] = (
+    gauge(
         "campaign_account_active_calls",
-        "gauge",
-        (
-            "Calls in flight of the whole organization, estimated from below by its campaigns polled within the "
-            "last two active intervals (Anyreach)."
-        ),
-        (),
+        "Calls in flight of the whole organization, estimated from below by its campaigns polled within the "
+        "last two active intervals (Anyreach).",
         lambda a: a.state.active_calls(a.now),
     ),
-    Family(
+    gauge(
         "campaign_account_concurrency_limit",
-        "gauge",
         "Cap on the organization's calls in flight, by the newest answer (Anyreach concurrency_limit).",
-        (),
         lambda a: a.state.concurrency_limit(a.now),
     ),
-    Family(
+    gauge(
+        "campaign_account_utilization_ratio",
+        "Average use of the cap over the last 10 minutes: the larger of one campaign's highest average of active "
+        "calls and the sum of the averages of contacts in progress, over the cap. No series before 5 minutes are "
+        "covered (Anyreach).",
+        lambda a: a.state.utilization(a.now),
+    ),
+    gauge(
+        "campaign_account_contacts_waiting",
+        "Pending contacts of the account's active campaigns whose values are fresh (Anyreach).",
+        lambda a: a.state.contacts_waiting(a.now),
+    ),
+    counter(
         "campaign_account_saturated_seconds_total",
-        "counter",
-        (
-            "Observed time with campaign_account_active_calls at or above the cap. What is shorter than the poll "
-            "interval is an estimate (Anyreach)."
-        ),
-        (),
+        "Observed time with campaign_account_active_calls at or above the cap. What is shorter than the poll "
+        "interval is an estimate (Anyreach).",
         lambda a: a.state.saturated_seconds,
         by_clock=True,
     ),
-    Family(
+    counter(
         "campaign_account_observed_seconds_total",
-        "counter",
         "Time covered by successful polls of the account's campaigns (Anyreach).",
-        (),
         lambda a: a.state.observed_seconds,
         by_clock=True,
     ),
 )
 """Everything about one organization; each sample carries provider, account and the account's labels besides."""
 
-
-HEALTH_FAMILIES: tuple[Family[AccountHealth], ...] = (
-    Family(
+POLLING_FAMILIES: tuple[Family[AccountNow], ...] = (
+    counter(
         "campaign_exporter_polls_total",
-        "counter",
         "Polls by result: success, or the reason of the failure.",
-        ("result",),
-        lambda h: h.polls,
+        lambda a: a.health.polls,
+        "result",
     ),
-    Family(
-        "campaign_exporter_requests_in_flight",
-        "gauge",
-        "Polls that wait for their answer.",
-        (),
-        lambda h: h.in_flight,
-    ),
-    Family(
+    gauge("campaign_exporter_requests_in_flight", "Polls that wait for their answer.", lambda a: a.health.in_flight),
+    counter(
         "campaign_exporter_throttled_seconds_total",
-        "counter",
         "Time during which polls were due and had to wait for max_requests_per_second or max_in_flight.",
-        (),
-        lambda h: h.throttled_seconds,
+        lambda a: a.health.throttled_seconds,
     ),
-    Family(
+    gauge(
         "campaign_exporter_interval_stretch",
-        "gauge",
         "Factor by which all poll intervals are stretched so that max_requests_per_second carries them; 1 for none.",
-        (),
-        lambda h: h.stretch,
+        lambda a: a.health.stretch,
     ),
-    Family(
+    gauge(
         "campaign_exporter_breaker_open",
-        "gauge",
         "1 while the account's credentials are refused and only one request a minute goes out, else 0.",
-        (),
-        lambda h: float(h.breaker_open),
+        lambda a: _truth(a.health.breaker_open),
     ),
-    Family(
-        "campaign_exporter_campaigns",
-        "gauge",
-        "Campaigns polled, configured or discovered.",
-        (),
-        lambda h: h.campaigns,
-    ),
-    Family(
+    gauge("campaign_exporter_campaigns", "Campaigns polled, configured or discovered.", lambda a: a.health.campaigns),
+    gauge(
         "campaign_exporter_discovery_success",
-        "gauge",
         "1 when the last listing of campaigns was complete, else 0; no series without discovery.",
-        (),
-        lambda h: None if h.discovery_success is None else float(h.discovery_success),
+        lambda a: _truth(a.health.discovery_success),
     ),
-    Family(
+    gauge(
         "campaign_exporter_discovery_last_success_timestamp_seconds",
-        "gauge",
         "Unix time of the last complete listing of campaigns.",
-        (),
-        lambda h: h.discovery_last_success,
+        lambda a: a.health.discovery_last_success,
     ),
-    Family(
+    gauge(
         "campaign_exporter_windows_readable",
-        "gauge",
-        (
-            "1 when calling windows can be read from the provider, 0 when the token may not; no series where "
-            "nobody asks."
-        ),
-        (),
-        lambda h: None if h.windows_readable is None else float(h.windows_readable),
+        "1 when calling windows can be read from the provider, 0 when the token may not; no series where nobody asks.",
+        lambda a: _truth(a.health.windows_readable),
     ),
-)
-"""How the polling of an account goes; each sample carries provider and account besides."""
-
-HEALTH_HISTOGRAMS: tuple[tuple[str, str, Callable[[AccountHealth], Distribution]], ...] = (
-    (
+    histogram(
         "campaign_exporter_request_duration_seconds",
         "Time from the start of a poll to its last byte or its failure.",
-        lambda h: h.request_seconds,
+        lambda a: a.health.request_seconds,
     ),
-    (
+    histogram(
         "campaign_exporter_poll_lag_seconds",
         "How late polls start, by the moment at which they were due.",
-        lambda h: h.lag_seconds,
+        lambda a: a.health.lag_seconds,
     ),
 )
-
-
-class HealthCollector(Collector):
-    """Shows the accounts as they are at the scrape, so that one that goes takes its series along."""
-
-    def __init__(self, accounts: Callable[[], Iterable[AccountHealth]]) -> None:
-        self._accounts = accounts
-
-    def describe(self) -> Iterator[Metric]:
-        return self._families(())
-
-    def collect(self) -> Iterator[Metric]:
-        return self._families(tuple(self._accounts()))
-
-    @staticmethod
-    def _families(accounts: tuple[AccountHealth, ...]) -> Iterator[Metric]:
-        for row in HEALTH_FAMILIES:
-            kind = CounterMetricFamily if row.type == "counter" else GaugeMetricFamily
-            family = kind(row.name, row.help, labels=("provider", "account", *row.labels))
-            for health in accounts:
-                reading = row.read(health)
-                numbers = {(): reading} if isinstance(reading, float | int) else reading or {}
-                for key, value in cast(Mapping[str | tuple[str, ...], float], numbers).items():
-                    extra = (key,) if isinstance(key, str) else key
-                    family.add_metric((health.provider, health.account, *extra), value)
-            yield family
-        for name, text, read in HEALTH_HISTOGRAMS:
-            histogram = HistogramMetricFamily(name, text, labels=("provider", "account"))
-            for health in accounts:
-                distribution = read(health)
-                buckets = [
-                    ("+Inf" if bound == float("inf") else str(bound), n) for bound, n in distribution.cumulative()
-                ]
-                histogram.add_metric((health.provider, health.account), buckets, sum_value=distribution.sum)
-            yield histogram
+"""How the polling of an account goes; each sample carries provider, account and the account's labels besides."""

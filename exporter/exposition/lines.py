@@ -2,13 +2,18 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import cast
+from math import inf
+from typing import Any, cast
 
-from exporter.exposition.families import AccountView, CampaignFamily, Family, Reading
+from exporter.exposition.families import Family, Reading
+from exporter.polling.health import Distribution
 
 # As many as a few thousand campaigns invent; most are a dozen words of the providers.
 _ESCAPES_KEPT = 4096
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
+
+Writer = Callable[[str, Reading], bytes]
+"""Writes the lines of one family for one subject, from the subject's label block and reading."""
 
 
 @lru_cache(_ESCAPES_KEPT)
@@ -19,43 +24,81 @@ def escape(value: str) -> str:
 
 def label_block(labels: Iterable[tuple[str, str]]) -> str:
     """Write labels without the braces around them."""
-    return ",".join(f'{name}="{escape(value)}"' for name, value in labels)
+    return ",".join([f'{name}="{escape(value)}"' for name, value in labels])
 
 
-Renderer = Callable[[str, Reading], bytes]
+def header(family: Family[Any], openmetrics: bool) -> bytes:
+    """Write the lines that come before a family's samples."""
+    name = family.name.removesuffix("_total") if openmetrics and family.type == "counter" else family.name
+    return f"# HELP {name} {family.help}\n# TYPE {name} {family.type}\n".encode()
 
 
-def number_format(family: CampaignFamily | Family[AccountView]) -> str:
+def sample_names(family: Family[Any]) -> tuple[str, ...]:
+    """The names of a family's samples, by which a scrape may ask for them."""
+    name = family.name
+    return (f"{name}_bucket", f"{name}_count", f"{name}_sum") if family.type == "histogram" else (name,)
+
+
+def writer(family: Family[Any]) -> Writer:
     """
-    How a family's numbers are written, for an f-string: to 14 digits, or as Python does, which Prometheus reads alike.
+    Make the writer of a family.
+
+    Numbers are written as Python writes them, which Prometheus reads alike, or to 14 digits where they come from the
+    exporter's clock. What is not finite is no sample.
     """
-    return ":.14g" if family.by_clock else "!r"
-
-
-def renderer(family: CampaignFamily | Family[AccountView]) -> Renderer:
-    """Make the function that writes a family's lines for one subject: its label block and its reading in."""
-    begin = family.name + "{"
+    if family.type == "histogram":
+        return _histogram(family.name)
     if not family.labels:
-        write = f"{{{number_format(family)}}}".format
-        return lambda labels, value: b"" if value is None else f"{begin}{labels}}} {write(value)}\n".encode()
-    keys = family.labels
-    if len(keys) == 1:
-        then = f',{keys[0]}="'
+        return _number(family.name, by_clock=family.by_clock)
+    if len(family.labels) == 1:
+        return _by_one_label(family.name, family.labels[0])
+    return _by_several_labels(family.name, family.labels)
 
-        def one_label(labels: str, value: Reading) -> bytes:
-            numbers = cast(Mapping[str, float], value or {})
-            start = begin + labels + then
-            return "".join([f'{start}{escape(at)}"}} {number!r}\n' for at, number in numbers.items()]).encode()
 
-        return one_label
+def _number(name: str, *, by_clock: bool) -> Writer:
+    def write(labels: str, value: Reading) -> bytes:
+        return b"" if value is None or value == inf else f"{name}{{{labels}}} {value!r}\n".encode()
 
-    def several_labels(labels: str, value: Reading) -> bytes:
+    def write_by_clock(labels: str, value: Reading) -> bytes:
+        return b"" if value is None else f"{name}{{{labels}}} {value:.14g}\n".encode()
+
+    return write_by_clock if by_clock else write
+
+
+def _by_one_label(name: str, key: str) -> Writer:
+    def write(labels: str, value: Reading) -> bytes:
+        numbers = cast(Mapping[str, float], value or {})
+        start = f'{name}{{{labels},{key}="'
+        return "".join(
+            [f'{start}{escape(at)}"}} {number!r}\n' for at, number in numbers.items() if number != inf]
+        ).encode()
+
+    return write
+
+
+def _by_several_labels(name: str, keys: tuple[str, ...]) -> Writer:
+    def write(labels: str, value: Reading) -> bytes:
         numbers = {value: 1} if isinstance(value, tuple) else cast(Mapping[tuple[str, ...], float], value or {})
+        start = f"{name}{{{labels},"
         return "".join(
             [
-                f"{begin}{labels},{label_block(zip(keys, at, strict=True))}}} {number!r}\n"
+                f"{start}{label_block(zip(keys, at, strict=True))}}} {number!r}\n"
                 for at, number in numbers.items()
+                if number != inf
             ]
         ).encode()
 
-    return several_labels
+    return write
+
+
+def _histogram(name: str) -> Writer:
+    def write(labels: str, value: Reading) -> bytes:
+        distribution = cast(Distribution, value)
+        lines, count = [], 0
+        for bound, count in distribution.cumulative():
+            le = "+Inf" if bound == inf else repr(bound)
+            lines.append(f'{name}_bucket{{{labels},le="{le}"}} {count}\n')
+        lines.append(f"{name}_count{{{labels}}} {count}\n{name}_sum{{{labels}}} {distribution.sum!r}\n")
+        return "".join(lines).encode()
+
+    return write

@@ -3,12 +3,12 @@ The page of all metrics: a scrape joins lines that are ready.
 
 Making 280,000 lines takes prometheus-client two seconds, and joining them eleven milliseconds. A scrape joins the
 lines of each family in slices, and gives the event loop a turn between them, so that a page of any size never holds
-up a poll.
+up a poll. A page that was begun before campaigns came or went, or a reload, is begun again.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from isal import isal_zlib
 from prometheus_client import CollectorRegistry, Histogram
@@ -16,17 +16,24 @@ from prometheus_client.exposition import generate_latest as generate_text
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from exporter.campaign.account import AccountState
+from exporter.campaign.state import CampaignState
 from exporter.exposition.board import Board
-from exporter.exposition.families import ACCOUNT_FAMILIES, AccountView, CampaignFamily, Family
-from exporter.exposition.lines import label_block, renderer
+from exporter.exposition.families import ACCOUNT_FAMILIES, POLLING_FAMILIES, AccountNow, Family, ShownAccount
+from exporter.exposition.lines import header, label_block, sample_names, writer
 from exporter.exposition.negotiation import Format
 from exporter.turns import Turns
 
 # Large enough that a slice costs little besides the copying, small enough that joining and compressing one
 # (about 100 kB) takes a fraction of a millisecond.
 _SLICE = 1000
+# Reloads that follow each other so quickly that a page is begun more often than this take longer than a page.
+_TRIES = 5
 _GZIP_LEVEL = 1
 _GZIP_CONTAINER = 31
+
+_ACCOUNT_ROWS = tuple((family, writer(family)) for family in (*ACCOUNT_FAMILIES, *POLLING_FAMILIES))
+
+Columns = Iterable[tuple[Family[CampaignState], Sequence[bytes]]]
 
 
 class Exposition:
@@ -35,7 +42,7 @@ class Exposition:
     def __init__(
         self,
         board: Board,
-        accounts: Callable[[], Iterable[AccountState]],
+        accounts: Callable[[], Iterable[ShownAccount]],
         registry: CollectorRegistry,
         monotonic: Callable[[], float],
     ) -> None:
@@ -43,7 +50,6 @@ class Exposition:
         self._accounts = accounts
         self._registry = registry
         self._monotonic = monotonic
-        self._account_rows = tuple((family, renderer(family)) for family in ACCOUNT_FAMILIES)
         self._under_way: dict[tuple[Format, bool, frozenset[str]], asyncio.Task[list[bytes]]] = {}
         self._duration = Histogram(
             "campaign_exporter_scrape_duration_seconds",
@@ -61,42 +67,70 @@ class Exposition:
         key = (format, compress, names)
         task = self._under_way.get(key)
         if task is None:
-            task = asyncio.get_running_loop().create_task(self._make(format, compress, names))
+            task = asyncio.get_running_loop().create_task(self._make(format is Format.OPENMETRICS, compress, names))
             self._under_way[key] = task
             task.add_done_callback(lambda _: self._under_way.pop(key, None))
         # A client that goes away must not take the page from the others who wait for it.
         return await asyncio.shield(task)
 
-    async def _make(self, format: Format, compress: bool, names: frozenset[str]) -> list[bytes]:
+    async def _make(self, openmetrics: bool, compress: bool, names: frozenset[str]) -> list[bytes]:
         started = time.perf_counter()
-        openmetrics = format is Format.OPENMETRICS
-        page = _Pieces(compress)
-        turns = Turns()
-        for family, column in self._board.columns():
-            if names and family.name not in names:
-                continue
-            header: bytes | None = _header(family, openmetrics)
-            for start in range(0, len(column), _SLICE):
-                if lines := b"".join(column[start : start + _SLICE]):
-                    if header is not None:
-                        page.add(header)
-                        header = None
-                    page.add(lines)
-                await turns.give_way()
-        now = self._monotonic()
-        views = [AccountView(state, now) for state in self._accounts()]
-        for account_family, render in self._account_rows:
-            if names and account_family.name not in names:
-                continue
-            if lines := b"".join(render(_account_labels(v.state), account_family.read(v)) for v in views):
-                page.add(_header(account_family, openmetrics) + lines)
-            await turns.give_way()
-        # Written in a thread: it reads files of /proc, and grows with the number of accounts.
-        own = await asyncio.to_thread(self._own_metrics, openmetrics, names)
-        page.add(own)
-        pieces = page.finish()
+        pieces: list[bytes] | None = None
+        for _ in range(_TRIES):
+            pieces = await self._of_one_moment(openmetrics, compress, names)
+            if pieces is not None:
+                break
+        else:
+            pieces = await self._from_copies(openmetrics, compress, names)
         self._duration.observe(time.perf_counter() - started)
         return pieces
+
+    async def _of_one_moment(self, openmetrics: bool, compress: bool, names: frozenset[str]) -> list[bytes] | None:
+        """Make the page; None when campaigns or accounts have come, gone or been changed by a reload meanwhile."""
+        generation = self._board.generation
+        page, turns = _Pieces(compress), Turns()
+        for lines in self._lines(self._board.columns(), openmetrics, names):
+            page.add(lines)
+            await turns.give_way()
+            if generation != self._board.generation:
+                return None
+        # Written in a thread, since it reads files of /proc.
+        own = await asyncio.to_thread(self._own_metrics, openmetrics, names)
+        if generation != self._board.generation:
+            return None
+        page.add(own)
+        return page.finish()
+
+    async def _from_copies(self, openmetrics: bool, compress: bool, names: frozenset[str]) -> list[bytes]:
+        """Make the page from copies, which takes longer in one turn, whatever happens meanwhile."""
+        page, turns = _Pieces(compress), Turns()
+        columns = [(family, column[:]) for family, column in self._board.columns()]
+        all_lines = self._lines(columns, openmetrics, names)
+        own = self._own_metrics(openmetrics, names)
+        for lines in all_lines:
+            page.add(lines)
+            await turns.give_way()
+        page.add(own)
+        return page.finish()
+
+    def _lines(self, columns: Columns, openmetrics: bool, names: frozenset[str]) -> Iterator[bytes]:
+        """Join the lines of all campaigns, and of the accounts of this moment, slice by slice."""
+        now = self._monotonic()
+        accounts = [(_account_labels(a.state), AccountNow(a.state, a.health, now)) for a in self._accounts()]
+
+        def slices() -> Iterator[bytes]:
+            for family, column in columns:
+                if not names or family.name in names:
+                    parts = (b"".join(column[start : start + _SLICE]) for start in range(0, len(column), _SLICE))
+                    yield from _with_header(header(family, openmetrics), parts)
+            for account_family, write in _ACCOUNT_ROWS:
+                wanted = sample_names(account_family)
+                if not names or names.intersection(wanted):
+                    lines = (write(labels, account_family.read(account)) for labels, account in accounts)
+                    parts = (_only(names, part) for part in lines) if names and len(wanted) > 1 else lines
+                    yield from _with_header(header(account_family, openmetrics), parts)
+
+        return slices()
 
     def _own_metrics(self, openmetrics: bool, names: frozenset[str]) -> bytes:
         registry = self._registry.restricted_registry(names) if names else self._registry
@@ -105,11 +139,18 @@ class Exposition:
         return generate_text(registry)
 
 
-def _header(family: CampaignFamily | Family[AccountView], openmetrics: bool) -> bytes:
-    name, text = family.name, family.help
-    if openmetrics and family.type == "counter":
-        name = name.removesuffix("_total")
-    return f"# HELP {name} {text}\n# TYPE {name} {family.type}\n".encode()
+def _with_header(header: bytes, parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Put a family's header before its first lines; a family without lines has none."""
+    for lines in parts:
+        if lines:
+            yield header
+            header = b""
+        yield lines
+
+
+def _only(names: frozenset[str], lines: bytes) -> bytes:
+    """Leave the samples of these names."""
+    return b"".join(line for line in lines.splitlines(keepends=True) if line.partition(b"{")[0].decode() in names)
 
 
 def _account_labels(account: AccountState) -> str:
@@ -124,6 +165,8 @@ class _Pieces:
         self._gzip = isal_zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_CONTAINER) if compress else None
 
     def add(self, text: bytes) -> None:
+        if not text:
+            return
         if self._gzip is None:
             self._pieces.append(text)
         elif compressed := self._gzip.compress(text):

@@ -201,7 +201,7 @@ class AccountPoller:
         target = self.targets.get(campaign_id)
         if target is not None and target.state.hours is not hours:
             target.state.hours = hours
-            target.state.expect(self._wall())
+            target.state.expect(self._loop.time(), self._wall())
             self._changed(target.state)
 
     def token_changed(self) -> None:

@@ -170,4 +170,4 @@ def _has_called_lately(campaign: CampaignState, wall: float) -> bool:
     if campaign.last_progress is None or wall - campaign.last_progress > RECENT_SECONDS:
         return False
     # The first successful poll counts as progress, and is no sign of a call.
-    return bool(campaign.observed_attempts) or any((campaign.observed_calls or {}).values())
+    return bool(campaign.rises.attempts) or any((campaign.rises.calls or {}).values())

@@ -119,7 +119,7 @@ async def dialing() -> AsyncIterator[Hour]:
 @pytest.mark.virtual_time
 async def test_the_observed_rise_is_exact_when_nobody_is_called_between_the_polls_around_a_deletion() -> None:
     async with dialing() as hour:
-        before = hour.state.observed_attempts
+        before = hour.state.rises.attempts
         for _ in range(6):
             hour.campaign.stall()
             await hour.polled_again()
@@ -130,23 +130,23 @@ async def test_the_observed_rise_is_exact_when_nobody_is_called_between_the_poll
         await hour.polled_again()
 
         assert hour.truth > 500
-        assert hour.state.observed_attempts is not None
+        assert hour.state.rises.attempts is not None
         assert before is not None
-        assert hour.state.observed_attempts - before == hour.truth
+        assert hour.state.rises.attempts - before == hour.truth
 
 
 @pytest.mark.virtual_time
 async def test_the_observed_rise_is_short_of_the_truth_by_no_more_than_the_intervals_with_a_deletion() -> None:
     async with dialing() as hour:
-        before = hour.state.observed_attempts
+        before = hour.state.rises.attempts
         for _ in range(12):
             await asyncio.sleep(HOUR / 12)
             hour.delete_and_add_again()
         await hour.polled_again()
 
-        assert hour.state.observed_attempts is not None
+        assert hour.state.rises.attempts is not None
         assert before is not None
-        rise = hour.state.observed_attempts - before
+        rise = hour.state.rises.attempts - before
         assert rise < hour.truth
         assert hour.truth - rise <= hour.in_intervals_with_a_deletion < hour.truth / 10
 
@@ -195,9 +195,9 @@ def an_hour_of_scrapes() -> tuple[list[tuple[float, float, float]], int, int]:
                 end = asyncio.get_running_loop().time() + HOUR / 12
                 while asyncio.get_running_loop().time() < end:
                     await hour.polled_again()
-                    assert hour.state.observed_attempts is not None
+                    assert hour.state.rises.attempts is not None
                     at = round(EPOCH + hour.polls[-1].at, 3)
-                    samples.append((at, hour.polls[-1].attempts, hour.state.observed_attempts))
+                    samples.append((at, hour.polls[-1].attempts, hour.state.rises.attempts))
             return samples, hour.truth, hour.in_intervals_with_a_deletion
 
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:

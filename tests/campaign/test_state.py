@@ -49,14 +49,14 @@ class TestObservedCounters:
     def test_begin_at_zero_with_the_first_success(self) -> None:
         june = Watched().says(0, attempts=1730.0, contacts=bucketed(completed=902.0, exhausted=20.0))
 
-        assert june.observed_attempts == 0
-        assert june.observed_contacts == {"completed": 0.0, "exhausted": 0.0}
+        assert june.rises.attempts == 0
+        assert june.rises.contacts == {"completed": 0.0, "exhausted": 0.0}
         assert june.observed_seconds == 0
 
     def test_do_not_exist_for_numbers_that_were_never_sent(self) -> None:
         june = Watched().says(0, status="active")
 
-        assert (june.observed_attempts, june.observed_contacts, june.observed_calls) == (None, None, None)
+        assert (june.rises.attempts, june.rises.contacts, june.rises.calls) == (None, None, None)
         assert (june.active_call_seconds, june.saturated_seconds) == (None, None)
 
     def test_a_fall_adds_nothing_and_rises_count_from_there(self) -> None:
@@ -64,7 +64,7 @@ class TestObservedCounters:
         for at, attempts in enumerate([100.0, 110.0, 60.0, 65.0]):
             watched.says(at, attempts=attempts)
 
-        assert watched.state.observed_attempts == 15
+        assert watched.state.rises.attempts == 15
 
     def test_a_rise_counts_over_a_gap_and_over_an_answer_without_the_number(self) -> None:
         watched = Watched()
@@ -72,7 +72,7 @@ class TestObservedCounters:
         watched.says(5000, status="active")
         watched.says(9000, attempts=130.0)
 
-        assert watched.state.observed_attempts == 30
+        assert watched.state.rises.attempts == 30
 
     def test_a_bucket_that_was_left_out_once_is_compared_with_what_it_was(self) -> None:
         watched = Watched()
@@ -80,21 +80,21 @@ class TestObservedCounters:
         watched.says(1, contacts={"exhausted": 2.0})
         watched.says(2, contacts={"completed": 14.0, "exhausted": 2.0})
 
-        assert watched.state.observed_contacts == {"completed": 4.0, "exhausted": 1.0}
+        assert watched.state.rises.contacts == {"completed": 4.0, "exhausted": 1.0}
 
     def test_a_status_of_calls_that_appears_counts_from_zero(self) -> None:
         watched = Watched(OSVI)
         watched.says(0, calls={"picked": 88.0})
         watched.says(1, calls={"picked": 88.0, "transferred": 3.0})
 
-        assert watched.state.observed_calls == {"picked": 0.0, "transferred": 3.0}
+        assert watched.state.rises.calls == {"picked": 0.0, "transferred": 3.0}
 
     def test_calls_in_progress_are_no_outcome(self) -> None:
         watched = Watched(OSVI)
         watched.says(0, calls={"picked": 1.0, "in_progress": 2.0})
         watched.says(1, calls={"picked": 2.0, "in_progress": 5.0})
 
-        assert watched.state.observed_calls == {"picked": 1.0}
+        assert watched.state.rises.calls == {"picked": 1.0}
 
 
 class TestIntegrals:
@@ -143,11 +143,14 @@ class TestProgress:
             ({"attempts": 5.0}, {"attempts": 6.0}),
             ({"calls_made": 5.0}, {"calls_made": 6.0}),
             ({"calls": {"picked": 5.0}}, {"calls": {"picked": 6.0}}),
-            ({}, {"contacts": bucketed(in_progress=1.0)}),
+            ({"contacts": bucketed(completed=5.0)}, {"contacts": bucketed(completed=6.0)}),
+            ({"contacts": bucketed(exhausted=5.0)}, {"contacts": bucketed(exhausted=6.0)}),
+            ({"contacts": bucketed(in_progress=2.0)}, {"contacts": bucketed(in_progress=1.0)}),
             ({"calls": {"picked": 5.0}}, {"calls": {"picked": 5.0, "in_progress": 1.0}}),
+            ({"calls": {"picked": 5.0, "in_progress": 1.0}}, {"calls": {"picked": 5.0}}),
         ],
     )
-    def test_is_a_rise_or_a_contact_in_progress(self, before: dict[str, object], after: dict[str, object]) -> None:
+    def test_is_a_rise_or_another_number_in_progress(self, before: dict[str, object], after: dict[str, object]) -> None:
         watched = Watched()
         watched.says(0, **before)
 
@@ -158,7 +161,10 @@ class TestProgress:
         [
             ({"attempts": 5.0}, {"attempts": 5.0}),
             ({"attempts": 5.0}, {"attempts": 1.0}),
-            ({"contacts": bucketed(pending=5.0)}, {"contacts": bucketed(completed=5.0)}),
+            ({"contacts": bucketed(completed=5.0)}, {"contacts": bucketed(pending=5.0)}),
+            ({"contacts": bucketed(in_progress=8.0)}, {"contacts": bucketed(in_progress=8.0)}),
+            ({"calls": {"in_progress": 8.0}}, {"calls": {"in_progress": 8.0}}),
+            ({}, {"contacts": bucketed(in_progress=1.0)}),
             ({"attempts": 5.0}, {"active_calls": 7.0}),
         ],
     )
@@ -360,6 +366,7 @@ class TestAccount:
             for watched in (june, july):
                 numbers = bucketed(in_progress=5.0)
                 self.answer(account, watched, at, active_calls=5.0, contacts=numbers, concurrency_limit=10.0)
+            [*account.look(1000.0 + at)]
 
         assert account.observed_seconds == 20
         assert account.saturated_seconds == 20

@@ -2,6 +2,7 @@ import asyncio
 import gzip
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,7 +24,7 @@ from exporter.campaign.schedule import Hours
 from exporter.campaign.snapshot import CALL_OUTCOMES, Snapshot
 from exporter.campaign.state import Campaign, CampaignState
 from exporter.exposition.board import Board
-from exporter.exposition.families import ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, HealthCollector
+from exporter.exposition.families import ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, POLLING_FAMILIES, ShownAccount
 from exporter.exposition.negotiation import Format
 from exporter.exposition.own import Instruments
 from exporter.exposition.page import Exposition
@@ -35,6 +36,14 @@ ANYREACH = SimpleNamespace(
 OSVI = SimpleNamespace(name="osvi", statuses=("active", "inactive"), active_status="active", final_status=None)
 WALL = 1_780_000_000.0
 EVERYTHING = frozenset[str]()
+
+
+@dataclass
+class OneAccount:
+    """An account as the page looks at it."""
+
+    state: AccountState
+    health: AccountHealth
 
 
 def campaign(
@@ -58,7 +67,7 @@ def campaign(
 
 
 def exposition(
-    *states: CampaignState, accounts: Iterable[AccountState] = (), registry: CollectorRegistry | None = None
+    *states: CampaignState, accounts: Iterable[ShownAccount] = (), registry: CollectorRegistry | None = None
 ) -> Exposition:
     board = Board()
     for state in states:
@@ -106,6 +115,7 @@ async def test_the_anyreach_documentations_answer_makes_exactly_these_lines() ->
         f"campaign_attempts_per_contact{{{common}}} 1.39",
         f"campaign_active_calls{{{common}}} 8",
         f"campaign_concurrency_limit{{{common}}} 10",
+        f'campaign_state{{{common},state="dialing"}} 1',
         f"campaign_up{{{common}}} 1",
         f"campaign_last_success_timestamp_seconds{{{common}}} 1780000000",
         f"campaign_poll_interval_seconds{{{common}}} 15.0",
@@ -161,6 +171,7 @@ campaign_info{{{common},campaign_id="6c6f",campaign_name="June Renewals"}} 1
         f"campaign_retry_threshold{{{common}}} 2",
         f"campaign_retry_delay_seconds{{{common}}} 1800.0",
         f"campaign_created_timestamp_seconds{{{common}}} 1780288200.0",
+        f'campaign_state{{{common},state="dialing"}} 1',
         f"campaign_up{{{common}}} 1",
         f"campaign_last_success_timestamp_seconds{{{common}}} 1780000000",
         f"campaign_poll_interval_seconds{{{common}}} 15.0",
@@ -184,6 +195,7 @@ async def test_a_campaign_without_fresh_values_shows_its_health_its_counters_and
 
     assert [line.partition("{")[0] for line in lines if not line.startswith("#")] == [
         "campaign_info",
+        "campaign_state",
         "campaign_up",
         "campaign_last_success_timestamp_seconds",
         "campaign_poll_interval_seconds",
@@ -325,13 +337,11 @@ class Plain(Collector):
                     **dict(state.campaign.labels),
                 }
                 reading = row.read(state)
-                by_key: Mapping[Any, float] = (
-                    {(): reading}
-                    if isinstance(reading, float | int)
-                    else {reading: 1.0}
-                    if isinstance(reading, tuple)
-                    else reading or {}
-                )
+                by_key: Mapping[Any, float] = reading if isinstance(reading, Mapping) else {}
+                if isinstance(reading, float | int):
+                    by_key = {(): reading}
+                elif isinstance(reading, tuple):
+                    by_key = {reading: 1.0}
                 for key, value in by_key.items():
                     keys = (key,) if isinstance(key, str) else key
                     family.samples.append(Sample(row.name, common | dict(zip(row.labels, keys, strict=True)), value))
@@ -387,23 +397,24 @@ def full_page() -> Exposition:
     Instruments(registry, "1.0", "abc")
     health = AccountHealth("anyreach", "acme")
     health.discovery_success, health.discovery_last_success, health.windows_readable = True, WALL, True
-    registry.register(HealthCollector(lambda: [health]))
     june = campaign(Snapshot(status="active", attempts=5.0, active_calls=1.0, concurrency_limit=2.0))
     account = AccountState("anyreach", "acme")
     account.horizon = account.stale_after = 60.0
     account.succeeded(june, 1000.0)
-    return exposition(june, accounts=[account], registry=registry)
+    return exposition(june, accounts=[OneAccount(account, health)], registry=registry)
 
 
 class TestTable:
     def test_names_are_unique_and_counters_end_in_total(self) -> None:
-        rows = [(row.name, row.type) for row in CAMPAIGN_FAMILIES] + [(row.name, row.type) for row in ACCOUNT_FAMILIES]
+        rows = [(row.name, row.type) for row in CAMPAIGN_FAMILIES]
+        rows += [(row.name, row.type) for row in (*ACCOUNT_FAMILIES, *POLLING_FAMILIES)]
 
         assert len({name for name, _ in rows}) == len(rows)
         assert all(name.endswith("_total") == (kind == "counter") for name, kind in rows)
 
     def test_help_needs_no_escaping_in_either_format(self) -> None:
-        texts = [row.help for row in CAMPAIGN_FAMILIES] + [row.help for row in ACCOUNT_FAMILIES]
+        texts = [row.help for row in CAMPAIGN_FAMILIES]
+        texts += [row.help for row in (*ACCOUNT_FAMILIES, *POLLING_FAMILIES)]
 
         assert not [text for text in texts if set(text) & set('\\\n"')]
 
@@ -446,7 +457,7 @@ def test_what_no_campaign_has_takes_no_place_on_the_page() -> None:
     for _ in range(3):
         state = campaign(Snapshot(status="active", queues={}, queued_contacts={}))
         state.hours = Hours(None, WALL)
-        state.expect(WALL)
+        state.expect(1000.0, WALL)
         board.add(state)
 
     places = {family.name: len(column) for family, column in board.columns()}
