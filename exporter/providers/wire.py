@@ -4,6 +4,7 @@ Lenient reading of the JSON that providers send.
 A value that is missing or of another kind costs its own sample, not the answer.
 """
 
+import codecs
 import json
 import math
 import re
@@ -19,11 +20,13 @@ def read_json(body: bytes) -> object:
     """
     Read the JSON of an answer.
 
-    A number that Python refuses to read, such as one of 5,000 digits, becomes None, so that it costs no other.
+    A byte-order mark is skipped. A number that Python refuses to read, for example one of 5,000 digits, becomes None,
+    so that it costs no other.
 
     Raises:
         InvalidResponseError: No UTF-8, no JSON, or nested too deeply to be either.
     """
+    body = body.removeprefix(codecs.BOM_UTF8)
     try:
         return pydantic_core.from_json(body)
     except ValueError:

@@ -43,12 +43,17 @@ class TestReadJson:
     def test_an_integer_of_5000_digits_costs_only_itself(self) -> None:
         assert read_json(b'{"a": ' + b"9" * 5000 + b', "b": 8}') == {"a": None, "b": 8}
 
-    @pytest.mark.parametrize(
-        "body", [b"", b"{", b"<html>", b"\xff", b'"\xed\xa0\x80"', b"[" * 100_000, b"\xef\xbb\xbf{}"]
-    )
+    @pytest.mark.parametrize("body", [b"", b"{", b"<html>", b"\xff", b'"\xed\xa0\x80"', b"[" * 100_000])
     def test_what_is_no_json_is_an_invalid_response(self, body: bytes) -> None:
         with pytest.raises(InvalidResponseError):
             read_json(body)
+
+    @pytest.mark.parametrize("body", [b'{"a": 8}', b'{"a": 8, "b": ' + b"9" * 5000 + b"}"])
+    def test_a_byte_order_mark_is_passed_over(self, body: bytes) -> None:
+        read = read_json(b"\xef\xbb\xbf" + body)
+
+        assert isinstance(read, dict)
+        assert read["a"] == 8
 
     @given(st.binary())
     def test_no_bytes_make_it_fail_otherwise(self, body: bytes) -> None:
