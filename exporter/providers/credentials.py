@@ -21,8 +21,12 @@ def secrets_of_proxy(proxy_url: SecretStr | None) -> Iterator[str]:
     url = URL(proxy_url.get_secret_value())
     if url.password:
         yield url.password
-        # https://httpwg.org/specs/rfc7617.html, in the encoding that aiohttp sends.
-        yield base64.b64encode(f"{url.user or ''}:{url.password}".encode("latin-1", "replace")).decode()
+        yield basic_auth(url)
+
+
+def basic_auth(url: URL) -> str:
+    """The user and the password of a URL as they are sent, in UTF-8. See https://httpwg.org/specs/rfc7617.html."""
+    return base64.b64encode(f"{url.user or ''}:{url.password or ''}".encode()).decode()
 
 
 class Credentials:

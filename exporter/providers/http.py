@@ -3,15 +3,17 @@ One GET with its guards, and the judging of what came back.
 
 `Transport.get` is the only place that talks to a provider.
 Everything that can go wrong there, from the name lookup to the last byte, is raised as a `PollError`.
-`decipher` is pure.
+`decipher` and `inflate` are pure.
 """
 
 import asyncio
 import ssl
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -21,6 +23,8 @@ import aiohttp
 from yarl import URL
 
 from exporter import __version__
+from exporter.providers.connections import Connector
+from exporter.providers.credentials import basic_auth
 from exporter.providers.errors import (
     BrokenProtocolError,
     ClientFaultError,
@@ -38,11 +42,14 @@ from exporter.providers.errors import (
     TooLargeError,
     UnauthorizedError,
 )
-from exporter.providers.timelimit import TimeLimit
 from exporter.providers.wire import number
 
 # An error's body is read only so that its connection can be used again; a longer one is not worth its bytes.
 ERROR_BODY_LIMIT: Final = 65_536
+
+# A body of zeros shrinks to a thousandth: what inflates to more than a few megabytes is inflated in a thread.
+_LARGE_COMPRESSED: Final = 4096
+_MOST_GZIP_MEMBERS: Final = 100
 
 STATUS_ERRORS: Final[Mapping[int, type[PollError]]] = {
     401: UnauthorizedError,
@@ -96,6 +103,54 @@ def read_retry_after(value: str | None, now: float) -> float | None:
         except (ValueError, OverflowError):
             return None
     return seconds if seconds >= 0 else None
+
+
+def inflate(body: bytes, encoding: str, limit: int) -> bytes:
+    """
+    Undo the content encodings of a body.
+
+    Args:
+        encoding: A `Content-Encoding` header. See https://httpwg.org/specs/rfc9110.html#field.content-encoding.
+        limit: Most bytes that the result may have.
+
+    Raises:
+        InvalidResponseError: Another encoding than gzip and deflate, or the body is not encoded so.
+        TooLargeError: The result is larger than `limit`.
+    """
+    for name in reversed(encoding.lower().split(",")):
+        match name.strip():
+            case "gzip" | "x-gzip":
+                body = _inflate(body, zlib.MAX_WBITS + 16, limit)
+            case "deflate":
+                # Some servers leave out the zlib header, which always names the method 8.
+                raw = body[:1] and body[0] & 0xF != 8
+                body = _inflate(body, -zlib.MAX_WBITS if raw else zlib.MAX_WBITS, limit)
+            case "" | "identity":
+                pass
+            case other:
+                raise InvalidResponseError(f"the answer is encoded as {other[:20]!r}, which was not asked for")
+    return body
+
+
+def _inflate(body: bytes, window_bits: int, limit: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    for _ in range(_MOST_GZIP_MEMBERS):
+        inflater = zlib.decompressobj(window_bits)
+        try:
+            part = inflater.decompress(body, limit + 1 - size)
+        except zlib.error:
+            raise InvalidResponseError("the answer is not encoded as its headers say") from None
+        parts.append(part)
+        size += len(part)
+        if size > limit:
+            raise TooLargeError(f"the answer is larger than {limit} bytes")
+        if not inflater.eof:
+            raise InvalidResponseError("the compressed answer is cut off")
+        body = inflater.unused_data.lstrip(b"\0")
+        if not body:
+            return b"".join(parts)
+    raise InvalidResponseError("the answer is compressed in too many pieces")
 
 
 def segment(value: str) -> str:
@@ -152,23 +207,30 @@ class Transport:
         self._max_body_bytes = max_body_bytes
         self._max_in_flight = max_in_flight
         self._keepalive = keepalive
-        self._proxy = URL(proxy_url) if proxy_url else None
+        proxy = URL(proxy_url) if proxy_url else None
+        self._proxy = proxy.with_user(None) if proxy else None
+        # aiohttp would send user and password in Latin-1, which has no euro sign.
+        self._proxy_headers = {"Proxy-Authorization": f"Basic {basic_auth(proxy)}"} if proxy and proxy.user else {}
         self._ssl = _tls_context(ca_file, cert_file, key_file, insecure_skip_verify)
         self._wall_clock = wall_clock
         self._session: aiohttp.ClientSession | None = None
-        self._limit: TimeLimit | None = None
+        self._connector: Connector | None = None
 
     async def __aenter__(self) -> Self:
-        self._limit = TimeLimit(self._timeout)
+        self._connector = Connector(limit=self._max_in_flight, keepalive_timeout=self._keepalive, ssl=self._ssl)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._max_in_flight, keepalive_timeout=self._keepalive, ssl=self._ssl),
+            connector=self._connector,
             headers={
                 "Accept": "application/json",
-                # Those that aiohttp inflates in bounded steps whatever else is installed.
                 "Accept-Encoding": "gzip, deflate",
                 "User-Agent": f"campaign-exporter/{__version__}",
+                # A proxy sees the headers of a plain request, and only those of the CONNECT before a TLS handshake.
+                **(self._proxy_headers if self._base_url.scheme == "http" else {}),
             },
-            timeout=aiohttp.ClientTimeout(),
+            # Takes 16,000 instructions of a request, `asyncio.timeout` 24,000. Without the threshold it would round up.
+            timeout=aiohttp.ClientTimeout(total=self._timeout, ceil_threshold=inf),
+            # aiohttp loses the status of an answer whose body it can't decode, and inflates without a limit.
+            auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             proxy=self._proxy,
@@ -180,8 +242,11 @@ class Transport:
     ) -> None:
         if self._session is not None:
             await self._session.close()
-        if self._limit is not None:
-            self._limit.close()
+
+    def distrust_connections(self) -> None:
+        """Send no further request on a connection that is open now."""
+        if self._connector is not None:
+            self._connector.distrust()
 
     def url(self, path: str, query: str = "") -> URL:
         """The address of a path, which begins with a slash, and of a query; both are percent-encoded already."""
@@ -198,48 +263,55 @@ class Transport:
         Raises:
             PollError: Everything that is no 200 with a complete body inside the limits of time and size.
         """
-        session, limit = self._session, self._limit
-        assert session is not None and limit is not None, "not entered"  # noqa: S101, PT018 -- a defect of the caller
+        session = self._session
+        assert session is not None, "not entered"  # noqa: S101 -- a defect of the caller
         body = b""
         response: aiohttp.ClientResponse | None = None
-        task = limit.begin()
         try:
             # Awaited rather than entered: its context manager does nothing more than the release below.
-            response = await session.get(url, headers=headers, allow_redirects=False)
-            content = response.content
+            response = await session.get(url, headers=headers, allow_redirects=False, proxy_headers=self._proxy_headers)
             try:
                 if response.status == 200:
-                    # Not response.read(), which inflates without a limit.
-                    body = await content.readany()
-                    if not content.at_eof():
-                        body = await self._read_on(content, body)
-                    if len(body) > self._max_body_bytes:
-                        raise self._too_large()
+                    body = await self._read(response.content)
                 else:
-                    await _drain(content)
+                    await _drain(response.content)
             finally:
                 # At its end an answer has closed itself and given its connection back, but not after a 101.
                 if not response.closed:
                     response.release()
+        except TimeoutError:
+            # An error stands, though the end of its body has not come.
+            if response is None or response.status == 200:
+                raise self._timed_out() from None
         except (aiohttp.ClientError, OSError, UnicodeError) as exc:
             # The cause stays out of tracebacks: aiohttp's quotes what was received, which may repeat the token.
             raise self._translate(exc) from None
         except asyncio.CancelledError:
-            if limit.has_run_out(task):
-                # An error stands, though the end of its body has not come.
-                if response is None or response.status == 200:
-                    raise self._timed_out() from None
-            elif task.cancelling():
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
                 raise
-            else:
-                # Not this task was cancelled, but what it waited for: the connections are being closed.
-                raise BrokenProtocolError(f"the connections to {self._host} were closed") from None
-        finally:
-            limit.end(task)
+            # Not this task was cancelled, but what it waited for: the connections are being closed.
+            raise BrokenProtocolError(f"the connections to {self._host} were closed") from None
         assert response is not None  # noqa: S101 -- for mypy: whatever gets here has an answer
         if response.status == 407 and self._proxy is not None:
             raise ConnectFailedError("the proxy asks for credentials (HTTP 407)")
-        return decipher(response.status, response.headers, body, now=self._wall_clock())
+        body = decipher(response.status, response.headers, body, now=self._wall_clock())
+        encoding = response.headers.get("Content-Encoding")
+        return await self._inflate(body, encoding) if encoding else body
+
+    async def _inflate(self, body: bytes, encoding: str) -> bytes:
+        if len(body) <= _LARGE_COMPRESSED:
+            return inflate(body, encoding, self._max_body_bytes)
+        return await asyncio.to_thread(inflate, body, encoding, self._max_body_bytes)
+
+    async def _read(self, content: aiohttp.StreamReader) -> bytes:
+        """Read a body to its end, or to the limit of its size."""
+        body = await content.readany()
+        if not content.at_eof():
+            body = await self._read_on(content, body)
+        if len(body) > self._max_body_bytes:
+            raise self._too_large()
+        return body
 
     async def _read_on(self, content: aiohttp.StreamReader, first: bytes) -> bytes:
         parts = [first]
@@ -270,8 +342,6 @@ class Transport:
             return ConnectFailedError(f"the proxy refuses to connect to {self._host} (HTTP {exc.status})")
         if isinstance(exc, aiohttp.ClientConnectorError) and not isinstance(exc.os_error, ConnectionResetError):
             return ConnectFailedError(f"no connection ({self._route()}): {exc.strerror or type(exc.os_error).__name__}")
-        if isinstance(exc.__cause__, aiohttp.http_exceptions.ContentEncodingError):
-            return InvalidResponseError("the answer is not encoded as its headers say")
         return BrokenProtocolError(f"the answer of {self._host} was cut off or is not HTTP ({type(exc).__name__})")
 
     def _route(self) -> str:

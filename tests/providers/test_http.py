@@ -1,9 +1,12 @@
 import asyncio
+import base64
+import gzip
 import os
 import socket
 import ssl
 import threading
 import traceback
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -414,6 +417,53 @@ class TestGet:
         assert asyncio.run(outcome(send)) in {"success", "protocol", "invalid_response"}
 
 
+class TestEncodings:
+    @pytest.mark.parametrize("encoding", ["br", "zstd", "gzip", "x-gzip", "deflate", "snow", "gzip, br"])
+    @pytest.mark.parametrize(
+        ("status", "error"), [(401, UnauthorizedError), (403, ForbiddenError), (429, RateLimitedError)]
+    )
+    async def test_a_status_counts_whatever_its_body_is_encoded_in(
+        self, encoding: str, status: int, error: type[PollError]
+    ) -> None:
+        answer = http(b"not encoded so", status, f"Content-Encoding: {encoding}", "Retry-After: 60")
+        async with serving(answer, http("{}")) as server, transport(server.url) as sender:
+            with pytest.raises(error) as caught:
+                await sender.get(sender.url("/"), {})
+            assert await sender.get(sender.url("/"), {}) == b"{}"
+
+        assert caught.value.retry_after == 60
+        assert server.connections == 1
+
+    @pytest.mark.parametrize(
+        ("encoding", "body"),
+        [
+            ("gzip", gzip.compress(b"{}")),
+            ("x-gzip", gzip.compress(b"{}")),
+            ("X-GZIP", gzip.compress(b"{}") + b"\0\0"),
+            ("gzip", gzip.compress(b"{") + gzip.compress(b"}")),
+            ("deflate", zlib.compress(b"{}")),
+            ("deflate", zlib.compress(b"{}", wbits=-15)),
+            ("deflate, gzip", gzip.compress(zlib.compress(b"{}"))),
+            ("identity", b"{}"),
+            ("", b"{}"),
+        ],
+    )
+    async def test_a_body_is_decoded_as_its_header_says(self, encoding: str, body: bytes) -> None:
+        async with serving(http(body, 200, f"Content-Encoding: {encoding}")) as server:
+            assert await fetch(transport(server.url)) == b"{}"
+
+    @pytest.mark.parametrize("encoding", ["br", "zstd", "snow", "gzip, br", "compress"])
+    async def test_an_encoding_that_was_not_asked_for_is_invalid(self, encoding: str) -> None:
+        async with serving(http(b"{}", 200, f"Content-Encoding: {encoding}")) as server:
+            with pytest.raises(InvalidResponseError, match="not asked for"):
+                await fetch(transport(server.url))
+
+    async def test_a_body_of_thousands_of_gzip_members_is_invalid(self) -> None:
+        async with serving(http(gzip.compress(b"") * 3000, 200, "Content-Encoding: gzip")) as server:
+            with pytest.raises(InvalidResponseError, match="too many pieces"):
+                await fetch(transport(server.url))
+
+
 class TestConnecting:
     async def test_a_closed_port_is_a_failed_connection(self) -> None:
         with pytest.raises(ConnectFailedError, match=r"127\.0\.0\.1"):
@@ -474,6 +524,23 @@ class TestProxy:
 
         assert proxy.paths() == ["http://provider.invalid/stats"]
         assert proxy.header("Proxy-Authorization") == "Basic dXNlcjp3b3Jk"
+
+    @pytest.mark.parametrize("scheme", ["http", "https"])
+    async def test_user_and_password_are_sent_as_utf_8(self, scheme: str) -> None:
+        async with serving(http("no", 502)) as proxy:
+            url = f"http://us%E2%82%ACr:p%C3%A4ss%3A@127.0.0.1:{proxy.port}"
+            with pytest.raises(PollError):
+                await fetch(transport(f"{scheme}://provider.invalid", proxy_url=url))
+
+        sent = proxy.header("Proxy-Authorization") or ""
+        assert base64.b64decode(sent.removeprefix("Basic ")).decode() == "us\u20acr:p\u00e4ss:"
+
+    async def test_the_provider_does_not_see_the_proxys_password(self, tmp_path: Path, authority: trustme.CA) -> None:
+        async with serving(http("{}"), tls=server_tls(authority)) as server, tunneling(server.port) as proxy_url:
+            with_password = proxy_url.replace("://", "://user:planted@")
+            await fetch(secure("https://localhost", ca_file=pem(authority, tmp_path), proxy_url=with_password))
+
+        assert "Proxy-Authorization" not in server.requests[0]
 
     async def test_a_tunnel_carries_tls_to_the_provider(self, tmp_path: Path, authority: trustme.CA) -> None:
         async with serving(http("{}"), tls=server_tls(authority)) as server, tunneling(server.port) as proxy_url:

@@ -1,0 +1,92 @@
+"""The connections of an account: none is used again that is old, or that has brought what was not asked for."""
+
+import asyncio
+import functools
+import random
+import ssl
+from typing import Final
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import HttpProcessingError, RawResponseMessage
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+
+# Names are looked up for new connections only, so this is how long a change of a DNS entry may go unnoticed.
+LIFETIME: Final = 600.0
+MOST_INTERIM_ANSWERS: Final = 32
+# What may come before an answer is parsed in pieces of this size: 4 kB of interim answers take about a millisecond.
+_PIECE: Final = 4096
+
+
+class Connector(aiohttp.TCPConnector):
+    """A pool of connections that can be told to trust none of those that it has."""
+
+    def __init__(self, *, limit: int, keepalive_timeout: float, ssl: ssl.SSLContext | bool) -> None:
+        super().__init__(limit=limit, keepalive_timeout=keepalive_timeout, ssl=ssl)
+        self.trusted_since = 0.0
+        # aiohttp has no other way to choose the class of its protocol; the tests notice when this one is gone.
+        self._factory = functools.partial(  # type: ignore[assignment]  # a subclass does too
+            _Protocol, asyncio.get_running_loop(), self
+        )
+
+    def distrust(self) -> None:
+        """Use no connection again that is open now: an answer on one of them was another request's."""
+        self.trusted_since = asyncio.get_running_loop().time()
+
+
+class _Protocol(ResponseHandler):
+    """
+    One connection.
+
+    aiohttp takes what arrives between two requests for the answer to the next one, and reads interim answers (1xx)
+    without end. Here the former closes the connection, and more than a few of the latter break it.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, connector: Connector) -> None:
+        super().__init__(loop)
+        self._connector = connector
+        self._opened = loop.time()
+        self._reused_until = self._opened + LIFETIME * random.uniform(0.8, 1.0)  # noqa: S311 -- no secret
+        self._answer: StreamReader | None = EMPTY_PAYLOAD
+        """The body of the answer to the last request; None while the answer has not begun."""
+        self._interim_answers = 0
+
+    def is_connected(self) -> bool:
+        """Whether a request may be sent; the pool asks before it uses a connection again."""
+        transport = self.transport
+        return (
+            transport is not None
+            and not transport.is_closing()
+            and self._opened >= self._connector.trusted_since
+            and self._loop.time() < self._reused_until
+        )
+
+    def start_timeout(self) -> None:
+        """Expect an answer: a request has been written."""
+        self._answer = None
+        self._interim_answers = 0
+        # No timeout is started: the limit on the whole request covers it.
+
+    def data_received(self, data: bytes) -> None:
+        answer = self._answer
+        if answer is None:
+            while len(data) > _PIECE and self._answer is None and self.transport is not None:
+                ResponseHandler.data_received(self, data[:_PIECE])
+                data = data[_PIECE:]
+        elif data and answer.is_eof():
+            self.close()
+            return
+        # By name, since `super()` costs as much as all else that is done here.
+        ResponseHandler.data_received(self, data)
+
+    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
+        """Take in the head of an answer."""
+        message, payload = data
+        if message.code < 200 and message.code != 101:
+            self._interim_answers += 1
+            if self._interim_answers > MOST_INTERIM_ANSWERS:
+                self.set_exception(HttpProcessingError(message="interim answers without end"))
+                self.abort()
+            return
+        self._answer = payload
+        ResponseHandler.feed_data(self, data, size)

@@ -1,0 +1,159 @@
+"""Which connections are used again, on real sockets."""
+
+import asyncio
+import socket
+import tracemalloc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from exporter.providers.connections import LIFETIME, MOST_INTERIM_ANSWERS
+from exporter.providers.errors import BrokenProtocolError
+from exporter.providers.http import Transport
+from tests.providers.loopback import Answer, Loopback, http, serving, transport
+
+
+async def get(sender: Transport, path: str) -> bytes:
+    return await sender.get(sender.url(path), {})
+
+
+def numbered(writer: asyncio.StreamWriter, server: Loopback) -> None:
+    """Answer with the path of the last request."""
+    writer.write(http(server.paths()[-1]))
+
+
+class TestUnaskedAnswers:
+    @pytest.mark.parametrize(
+        "late",
+        [
+            http("/another"),
+            http("", 408, "Connection: close"),
+            http("/another")[:30],
+            b"x",
+            b"HTTP/1.1 103 Early Hints\r\n\r\n",
+        ],
+        ids=["an answer", "a late 408", "half an answer", "a byte", "an interim answer"],
+    )
+    async def test_data_between_two_requests_closes_the_connection(self, late: bytes) -> None:
+        arrived = asyncio.Event()
+
+        async def answer_and_more(writer: asyncio.StreamWriter) -> None:
+            numbered(writer, server)
+            if server.connections == 1:
+                await writer.drain()
+                await asyncio.sleep(0.01)
+                writer.write(late)
+                await writer.drain()
+                await asyncio.sleep(0.01)
+                arrived.set()
+
+        async with serving(answer_and_more) as server, transport(server.url) as sender:
+            first = await get(sender, "/1")
+            await arrived.wait()
+            others = [await get(sender, f"/{n}") for n in (2, 3, 4)]
+
+        assert [first, *others] == [b"/1", b"/2", b"/3", b"/4"]
+        assert server.connections == 2
+
+    async def test_bytes_after_an_answer_close_the_connection(self) -> None:
+        async def one_too_many(writer: asyncio.StreamWriter) -> None:
+            numbered(writer, server)
+            writer.write(http("/another"))
+
+        async with serving(one_too_many) as server, transport(server.url) as sender:
+            bodies = [await get(sender, f"/{n}") for n in range(3)]
+
+        assert bodies == [b"/0", b"/1", b"/2"]
+        assert server.connections == 3
+
+    async def test_no_connection_is_used_again_after_distrust(self) -> None:
+        async with serving(http("{}")) as server, transport(server.url) as sender:
+            await get(sender, "/")
+            sender.distrust_connections()
+            await get(sender, "/")
+            await get(sender, "/")
+
+        assert server.connections == 2
+
+
+class TestInterimAnswers:
+    @pytest.mark.parametrize("number", [0, 1, MOST_INTERIM_ANSWERS])
+    async def test_a_few_of_them_are_passed_over(self, number: int) -> None:
+        interim = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n" * number
+        async with serving(interim + http("{}")) as server, transport(server.url) as sender:
+            assert await get(sender, "/") == b"{}"
+            assert await get(sender, "/") == b"{}"
+
+        assert server.connections == 1
+
+    async def test_one_too_many_breaks_the_connection(self) -> None:
+        interim = b"HTTP/1.1 100 Continue\r\n\r\n" * (MOST_INTERIM_ANSWERS + 1)
+        async with serving(interim + http("{}"), http("{}")) as server, transport(server.url) as sender:
+            with pytest.raises(BrokenProtocolError):
+                await get(sender, "/")
+            assert await get(sender, "/") == b"{}"
+
+    async def test_a_flood_of_them_neither_holds_the_loop_nor_fills_the_memory(self) -> None:
+        async def flood(writer: asyncio.StreamWriter) -> None:
+            while True:
+                writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 10_000)
+                await writer.drain()
+
+        async with serving(flood) as server, transport(server.url, timeout=5) as sender:
+            tracemalloc.start()
+            try:
+                with pytest.raises(BrokenProtocolError):
+                    await get(sender, "/")
+                _, peak = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+
+        assert peak < 5_000_000
+
+    @pytest.mark.parametrize("body", [b"x" * 60_000, b""])
+    async def test_an_answer_in_one_piece_is_read_whole(self, body: bytes) -> None:
+        async with serving(http(body)) as server, transport(server.url) as sender:
+            assert await get(sender, "/") == body
+
+
+@asynccontextmanager
+async def both_addresses(answer: Answer) -> AsyncIterator[tuple[Loopback, Loopback, int]]:
+    """Two servers on the same port of 127.0.0.1 and 127.0.0.2."""
+    old, new = Loopback(answer), Loopback(answer)
+    first = await asyncio.start_server(old.serve, "127.0.0.1", 0)
+    port = first.sockets[0].getsockname()[1]
+    second = await asyncio.start_server(new.serve, "127.0.0.2", port)
+    try:
+        yield old, new, port
+    finally:
+        for server, loopback in ((first, old), (second, new)):
+            server.close()
+            await loopback.stop()
+            await server.wait_closed()
+
+
+@pytest.mark.virtual_time
+async def test_a_change_of_the_dns_entry_is_followed_within_15_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    address = "127.0.0.1"
+
+    async def look_up(*_: object, **__: object) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    monkeypatch.setattr(loop, "getaddrinfo", look_up)
+    # aiohttp looks at this clock itself, for the age of what it has looked up.
+    monkeypatch.setattr("aiohttp.connector.monotonic", loop.time)
+    async with both_addresses(http("{}")) as (old, new, port), transport(f"http://provider.invalid:{port}") as sender:
+        await get(sender, "/")
+        address = "127.0.0.2"
+        changed = loop.time()
+        while not new.requests:
+            await asyncio.sleep(15)
+            await get(sender, "/")
+        took = loop.time() - changed
+
+    assert old.connections == 1
+    assert took + 15 >= 0.8 * LIFETIME
+    assert took <= 900
