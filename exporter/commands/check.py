@@ -17,14 +17,14 @@ from typing import Final, Protocol
 from exporter.campaign.labels import clean
 from exporter.campaign.schedule import Schedule
 from exporter.campaign.snapshot import Snapshot
-from exporter.commands.upstream import Upstream, not_configured
+from exporter.commands.upstream import Upstream
 from exporter.config.model import AccountSettings, CampaignSettings, PollSettings
 from exporter.polling.discovery import Directory, walk
 from exporter.polling.poller import LONGEST_HOLD
 from exporter.providers import Provider
 from exporter.providers.anyreach import Anyreach
 from exporter.providers.errors import ForbiddenError, InternalError, PollError, UnauthorizedError
-from exporter.providers.listing import CampaignRecord, Listing
+from exporter.providers.listing import CampaignRecord, Listing, not_configured
 
 log = logging.getLogger(__name__)
 
@@ -213,9 +213,7 @@ class _AccountCheck:
         options, provider = self._account.discovery, self._upstream.provider
         if options is None or not isinstance(provider, Anyreach):
             return None, None
-        listing = Listing(
-            statuses=options.statuses, name_contains=options.name_contains, max_campaigns=options.max_campaigns
-        )
+        listing = Listing.of(options)
         try:
             await walk(provider, self._throttle, listing)
         except PollError as exc:
@@ -229,7 +227,7 @@ class _AccountCheck:
         for campaign in self._account.campaigns:
             names.add(campaign.name)
             yield _Wanted(str(campaign.id), campaign, by_id.get(str(campaign.id)))
-        for record in not_configured(self._account, records):
+        for record in not_configured(records, {str(campaign.id) for campaign in self._account.campaigns}):
             # The exporter leaves it out too: two campaigns can't have one name.
             if record.id not in names:
                 yield _Wanted(record.id, None, record)

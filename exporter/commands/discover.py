@@ -14,13 +14,13 @@ from itertools import chain, count
 from pydantic import ValidationError
 
 from exporter.campaign.labels import clean
-from exporter.commands.upstream import Upstream, not_configured
+from exporter.commands.upstream import Upstream
 from exporter.config.model import MAX_LABEL_LENGTH, AccountSettings, CampaignSettings, DiscoverySettings
 from exporter.polling.discovery import walk
 from exporter.providers.advice import advice
 from exporter.providers.anyreach import Anyreach
 from exporter.providers.errors import PollError
-from exporter.providers.listing import CampaignRecord, Listing
+from exporter.providers.listing import CampaignRecord, Listing, not_configured
 
 _GAPS = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]+")
 _ID_SHOWN = 8
@@ -67,12 +67,7 @@ async def _list(
     account, provider = upstream.account, upstream.provider
     if not isinstance(provider, Anyreach):
         return Found(account)
-    options = account.discovery or DiscoverySettings()
-    listing = Listing(
-        statuses=options.statuses if statuses is None else statuses,
-        name_contains=options.name_contains if name_contains is None else name_contains,
-        max_campaigns=options.max_campaigns,
-    )
+    listing = Listing.of(account.discovery or DiscoverySettings(), statuses, name_contains)
     problems = []
     async with upstream.transport:
         try:
@@ -81,7 +76,7 @@ async def _list(
             problems.append(f"{exc.reason}: {exc}. {advice(exc.reason, account)}")
     if listing.problem:
         problems.append(f"{listing.problem}.")
-    new = not_configured(account, listing.campaigns)
+    new = not_configured(listing.campaigns, {str(campaign.id) for campaign in account.campaigns})
     campaigns = list(configurable(account, new, redact))
     if refused := len(new) - len(campaigns):
         problems.append(f"{refused} of its campaigns have ids that the configuration does not take.")

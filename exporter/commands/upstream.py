@@ -1,7 +1,7 @@
 """The way to each account's provider, for commands that ask a few questions and end."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -12,7 +12,6 @@ from exporter.providers import Provider
 from exporter.providers.credentials import Credentials
 from exporter.providers.errors import CredentialsError
 from exporter.providers.http import Transport
-from exporter.providers.listing import CampaignRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +51,3 @@ def upstreams(settings: Settings, hide: Callable[[str], None]) -> tuple[Upstream
     if faults:
         raise ConfigurationError(faults)
     return tuple(found)
-
-
-def not_configured(account: AccountSettings, records: Iterable[CampaignRecord]) -> list[CampaignRecord]:
-    """The campaigns of a listing that the account does not name itself, by either of their ids."""
-    configured = {str(campaign.id) for campaign in account.campaigns}
-    return [record for record in records if record.id not in configured and record.external_id not in configured]

@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 from exporter.campaign.schedule import Schedule, Window
 from exporter.campaign.snapshot import Snapshot
 from exporter.providers.credentials import AuthorizedHeaders
-from exporter.providers.errors import ClientFaultError, InvalidResponseError
+from exporter.providers.errors import ClientFaultError, InvalidResponseError, NotFoundError
 from exporter.providers.http import Transport, segment
 from exporter.providers.listing import CampaignRecord, Listing, read_record
 from exporter.providers.wire import count, counts, number, object_at, read_json, read_object
@@ -222,8 +222,8 @@ class Anyreach:
         """
         try:
             body = await self._get("/campaign/campaigns", listing.query())
-        except ClientFaultError:
-            if not listing.refused():
+        except (ClientFaultError, NotFoundError) as exc:
+            if not listing.refused(not_found=isinstance(exc, NotFoundError)):
                 raise
         else:
             listing.take(read_json(body))

@@ -1,16 +1,30 @@
 """The campaigns that a provider lists: one record, and the walk through the pages of the list, without requests."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
-from urllib.parse import urlencode
+from typing import Final, Self
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from exporter.config.model import DiscoverySettings
 from exporter.providers.errors import InvalidResponseError
-from exporter.providers.wire import text_at
+from exporter.providers.wire import count, text_at
 
 PAGE_SIZE: Final = 100
 MOST_PAGES: Final = 1_000
+
+Position = tuple[str, str]
+"""A query parameter that says where a page begins, and its value."""
+
+# Where an answer may say how it goes on, under which keys: none of it is documented.
+_PLACES: Final = ("meta", "pagination", "page_info", "pageInfo", "links", "_links")
+_CURSORS: Final = ("next_cursor", "nextCursor", "next_page_token", "nextPageToken")
+_MORE: Final = ("has_more", "hasMore", "has_next", "hasNext", "has_next_page", "hasNextPage")
+_NEXT: Final = ("next", "next_page", "nextPage", "next_url")
+_TOTALS: Final = ("total", "total_count", "totalCount", "total_items", "totalItems")
+_TOTAL_PAGES: Final = ("total_pages", "totalPages", "page_count", "last_page")
+_PAGES: Final = ("page", "current_page", "currentPage")
+_IN_A_LINK: Final = ("cursor", "offset", "page", "page_token")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +71,21 @@ def _configuration_id(item: dict[str, object]) -> str | None:
     return None
 
 
+def not_configured(records: Iterable[CampaignRecord], configured: Collection[str]) -> list[CampaignRecord]:
+    """The campaigns of a list that the configuration does not name, by either of their ids."""
+    return [record for record in records if record.id not in configured and record.external_id not in configured]
+
+
 class Listing:
     """
     One walk through the pages of the campaign list, without the requests: `query` says what to ask for next, `take`
     reads the answer.
 
-    The page's shape is not documented. A bare array is accepted, and an object with one array; the next cursor is the
-    one that the answer names, else the Base64 of the last campaign's `created_at` as long as pages are full, as
-    https://docs.anyreach.ai/api-reference/conversations/list-conversations has it for another list.
-    A walk that cannot be finished is no proof that a campaign is gone: it ends with `complete` False.
+    The shape of a page is not documented. A bare array is accepted, and an object with one array. The next page is
+    where the answer says; where it says nothing, it is asked for with the Base64 of the last campaign's `created_at`
+    as the cursor, as https://docs.anyreach.ai/api-reference/conversations/list-conversations has it for another list.
+    A walk ends where the answer says so, else with a page that is empty or repeated: a server may give fewer campaigns
+    on a page than it was asked for. It is complete only if nothing in the answers says that there are more.
 
     Args:
         statuses: Campaigns in one of these statuses; none for all.
@@ -86,13 +106,27 @@ class Listing:
         self._name_contains = name_contains
         self._max_campaigns = max_campaigns
         self._limit: int | None = PAGE_SIZE
-        self._cursor: str | None = None
-        self._cursors: set[str] = set()
         self._pages = 0
+        self._items = 0
         self._seen: set[str] = set()
         self._found: list[CampaignRecord] = []
-        # Whether the page that `query` asks for may well not exist, the last one being shorter than asked for.
-        self._guessing = False
+        self._unfinished = True
+        """Whether the answers say that there are campaigns that were not seen yet."""
+        self._position: Position | None = None
+        self._positions: list[Position] = []
+        """Other places where the next page may begin, if nothing is found at `_position`."""
+        self._asked: set[Position] = set()
+
+    @classmethod
+    def of(
+        cls, options: DiscoverySettings, statuses: Sequence[str] | None = None, name_contains: str | None = None
+    ) -> Self:
+        """A walk through the campaigns that discovery is configured for, or that the other arguments choose."""
+        return cls(
+            statuses=options.statuses if statuses is None else statuses,
+            name_contains=options.name_contains if name_contains is None else name_contains,
+            max_campaigns=options.max_campaigns,
+        )
 
     @property
     def campaigns(self) -> tuple[CampaignRecord, ...]:
@@ -106,8 +140,8 @@ class Listing:
             parameters.append(("name", self._name_contains))
         if self._limit is not None:
             parameters.append(("limit", str(self._limit)))
-        if self._cursor is not None:
-            parameters.append(("cursor", self._cursor))
+        if self._position is not None:
+            parameters.append(self._position)
         return urlencode(parameters, errors="surrogatepass")
 
     def take(self, payload: object) -> None:
@@ -127,30 +161,40 @@ class Listing:
             if not self._wanted(record):
                 continue
             if len(self._found) == self._max_campaigns:
-                self._stop(f"there are more than {self._max_campaigns} campaigns")
+                self._end(f"there are more than {self._max_campaigns} campaigns")
                 return
             self._found.append(record)
-        if len(self._seen) > before:
-            self._look_for_more(items, envelope)
-        elif self._guessing or not items:
-            self._finish()
+        is_new = len(self._seen) > before
+        if is_new:
+            self._items += len(items)
+            self._look_for_more(items, _Envelope(envelope))
+        elif not items:
+            self._unfinished = _Envelope(envelope).says_more(len(self._seen), self._pages) is True
+        if is_new or self._unfinished:
+            self._go_on()
         else:
-            self._stop("a page holds no campaign that was not seen before")
+            self._end()
 
-    def refused(self) -> bool:
+    def refused(self, *, not_found: bool = False) -> bool:
         """
-        Take a refusal (a 4xx) of the last query.
+        Take a refusal of the last query for what it may be: a parameter that the server does not know.
+
+        Args:
+            not_found: The answer was a 404, which for the first page means that there is no such list.
 
         Returns:
-            True when only a guess of ours was refused, so that the walk has ended or can go on.
+            True when the walk has ended or can go on; False when it was no guess of ours that was refused.
         """
-        if self._guessing:
-            self._finish()
-        elif self._cursor is None and self._limit is not None:
+        if self._position is None:
             # Neither the parameter's name nor its largest value is documented.
-            self._limit = None
-        else:
+            is_guess, self._limit = self._limit is not None and not not_found, None
+            return is_guess
+        if self._unfinished and not self._positions:
             return False
+        if self._unfinished:
+            self._go_on()
+        else:
+            self._end()
         return True
 
     def _wanted(self, record: CampaignRecord) -> bool:
@@ -159,37 +203,29 @@ class Listing:
             return False
         return record.name is None or self._name_contains.casefold() in record.name.casefold()
 
-    def _look_for_more(self, items: list[object], envelope: dict[str, object]) -> None:
-        more = any(envelope.get(key) for key in ("has_more", "hasMore", "next"))
-        cursor = _named_cursor(envelope)
-        self._guessing = False
-        if cursor is None:
-            # A shorter page of a round number may be the largest that the server gives.
-            round_number = len(items) % 10 == 0
-            more = more or (round_number if self._limit is None else len(items) >= self._limit)
-            self._guessing = round_number and not more
-            cursor = _made_cursor(items[-1]) if more or self._guessing else ""
-        if cursor:
-            self._go_on(cursor)
-        elif more:
-            self._stop("nothing tells where the next page begins")
-        else:
-            self._finish()
+    def _look_for_more(self, items: list[object], envelope: "_Envelope") -> None:
+        says_more = envelope.says_more(len(self._seen), self._pages)
+        is_full = self._limit is not None and len(items) >= self._limit
+        self._unfinished = says_more is True or (says_more is None and is_full)
+        self._positions = []
+        if says_more is not False:
+            named = list(envelope.positions(self._items, self._pages))
+            guessed = [*_made_cursor(items[-1]), ("offset", str(self._items))]
+            self._positions = named if any(key == "cursor" for key, _ in named) else [*named, *guessed]
 
-    def _go_on(self, cursor: str) -> None:
-        if cursor in self._cursors:
-            self._stop("a cursor is repeated")
+    def _go_on(self) -> None:
+        """Ask for the next page where it may begin, or end the walk."""
+        self._positions = [position for position in self._positions if position not in self._asked]
+        if not self._positions:
+            self._end("the answers say that there are more campaigns than can be listed" if self._unfinished else None)
         elif self._pages >= MOST_PAGES:
-            self._stop(f"there are more than {MOST_PAGES} pages")
+            self._end(f"there are more than {MOST_PAGES} pages")
         else:
-            self._cursors.add(cursor)
-            self._cursor = cursor
+            self._position = self._positions.pop(0)
+            self._asked.add(self._position)
 
-    def _finish(self) -> None:
-        self.ended = self.complete = True
-
-    def _stop(self, problem: str) -> None:
-        self.ended, self.problem = True, problem
+    def _end(self, problem: str | None = None) -> None:
+        self.ended, self.complete, self.problem = True, problem is None, problem
 
 
 def _page(payload: object) -> tuple[list[object], dict[str, object]]:
@@ -204,17 +240,53 @@ def _page(payload: object) -> tuple[list[object], dict[str, object]]:
     raise InvalidResponseError("the answer holds no list of campaigns")
 
 
-def _named_cursor(envelope: dict[str, object]) -> str | None:
-    """The next cursor that an answer names; empty where it says that there is none, None where it says nothing."""
-    for place in (envelope, *(envelope.get(name) for name in ("meta", "pagination", "page_info"))):
-        for key in ("next_cursor", "nextCursor", "next_page_token", "nextPageToken"):
-            if isinstance(place, dict) and key in place:
-                return _id(place[key]) or ""
-    return None
+class _Envelope:
+    """What stands around the campaigns of a page, and may say whether there are more, and where."""
+
+    def __init__(self, envelope: dict[str, object]) -> None:
+        inner = (envelope.get(name) for name in _PLACES)
+        self._places = [envelope, *(place for place in inner if isinstance(place, dict))]
+
+    def says_more(self, seen: int, page: int) -> bool | None:
+        """Whether there are more campaigns than those that were seen up to this page; None where nothing says so."""
+        said = [bool(value) for value in self._values(*_CURSORS, *_MORE, *_NEXT)]
+        said += [total > seen for total in self._numbers(*_TOTALS)]
+        page = self._page_number(page)
+        said += [total > page for total in self._numbers(*_TOTAL_PAGES)]
+        return any(said) if said else None
+
+    def positions(self, offset: int, page: int) -> Iterator[Position]:
+        """Where the next page begins by what is said here, the surest first."""
+        for cursor in self._values(*_CURSORS):
+            if (named := _id(cursor)) is not None:
+                yield "cursor", named
+        for link in self._values(*_NEXT):
+            if isinstance(link, str):
+                yield from ((key, value) for key, value in _query(link) if key in _IN_A_LINK)
+        if any(True for _ in self._values("offset")):
+            yield "offset", str(offset)
+        if any(True for _ in self._values(*_PAGES, *_TOTAL_PAGES)):
+            yield "page", str(self._page_number(page) + 1)
+
+    def _page_number(self, page: int) -> int:
+        return int(next(self._numbers(*_PAGES), page))
+
+    def _values(self, *keys: str) -> Iterator[object]:
+        return (place[key] for place in self._places for key in keys if key in place)
+
+    def _numbers(self, *keys: str) -> Iterator[float]:
+        return (number for value in self._values(*keys) if (number := count(value)) is not None)
 
 
-def _made_cursor(last: object) -> str:
+def _query(link: str) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(urlsplit(link).query)
+    except ValueError:
+        return []
+
+
+def _made_cursor(last: object) -> list[Position]:
     created_at = last.get("created_at") if isinstance(last, dict) else None
     if not isinstance(created_at, str):
-        return ""
-    return base64.b64encode(created_at.encode(errors="surrogatepass")).decode()
+        return []
+    return [("cursor", base64.b64encode(created_at.encode(errors="surrogatepass")).decode())]

@@ -325,7 +325,8 @@ class ScriptedDirectory:
         self.asked.append((asyncio.get_running_loop().time(), "list"))
         if isinstance(self.listed, PollError):
             raise self.listed
-        listing.take([{"id": name, "configuration_id": conf} for name, conf in self.listed.items()])
+        campaigns = [{"id": name, "configuration_id": conf} for name, conf in self.listed.items()]
+        listing.take({"campaigns": campaigns, "next": None})
 
 
 class TestWindowReader:

@@ -340,7 +340,8 @@ class TestListPage:
 
         assert listing.complete
         assert len(listing.campaigns) == 3
-        assert server.paths() == ["/campaign/campaigns?limit=100", "/campaign/campaigns"]
+        assert server.paths()[:2] == ["/campaign/campaigns?limit=100", "/campaign/campaigns"]
+        assert all("limit" not in path for path in server.paths()[1:])
 
     @pytest.mark.parametrize("status", [401, 403, 404, 500])
     async def test_another_error_is_no_guess_gone_wrong(self, status: int) -> None:
