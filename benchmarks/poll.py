@@ -41,17 +41,15 @@ async def _ours(base_url: str, campaigns: int, interval: float, seconds: float) 
     exporter = Exporter(
         plan_of(_settings(configuration(base_url, campaigns, interval))), registry, instruments, hide=lambda _: None
     )
-    await exporter.start()
-    sparing = asyncio.create_task(spare_the_collector(exporter))
     (account,) = exporter.accounts.values()
-    # Twice around: the first polls of a campaign connect, and make lines that stay.
-    await asyncio.sleep(2 * interval + _WARM_UP)
-    polls = account.health.polls
-    busy, done, started = time.thread_time(), polls["success"], time.perf_counter()
-    await asyncio.sleep(seconds)
-    busy, done, elapsed = time.thread_time() - busy, polls["success"] - done, time.perf_counter() - started
-    await sparing
-    await exporter.stop()
+    polls = account.poller.counters.polls
+    async with exporter.running() as spawn:
+        spawn(spare_the_collector(exporter))
+        # Twice around: the first polls of a campaign connect, and make lines that stay.
+        await asyncio.sleep(2 * interval + _WARM_UP)
+        busy, done, started = time.thread_time(), polls["success"], time.perf_counter()
+        await asyncio.sleep(seconds)
+        busy, done, elapsed = time.thread_time() - busy, polls["success"] - done, time.perf_counter() - started
     assert sum(polls.values()) == polls["success"], polls
     return busy / done, done / elapsed
 

@@ -5,16 +5,15 @@ import contextlib
 import gc
 import logging
 import random
-import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence, Set
 from functools import partial
 from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from exporter import __version__
+from exporter import __version__, signals
 from exporter.campaign.schedule import Hours, HoursWatch
 from exporter.campaign.state import CampaignState
 from exporter.config.model import AccountSettings, ConfigurationError, PollSettings, Settings
@@ -22,7 +21,7 @@ from exporter.config.plan import AccountPlan, Plan, plan_of
 from exporter.exposition.board import Board
 from exporter.exposition.own import Instruments
 from exporter.exposition.page import Exposition
-from exporter.polling.account import Account, Changes, Surroundings, same_upstream, transport_of
+from exporter.polling.account import Account, Changes, Shared, same_upstream, transport_of
 from exporter.polling.throttle import Slots
 from exporter.providers.advice import advice
 from exporter.providers.http import Transport
@@ -49,6 +48,7 @@ _DRIFT = 0.5
 _GC_THRESHOLD = 20_000
 
 Reload = Callable[[], Awaitable[str | None]]
+Spawn = Callable[[Coroutine[Any, Any, None]], None]
 
 
 class Exporter:
@@ -61,6 +61,9 @@ class Exporter:
         configure_log: Called with settings that have come into force.
         wall: Unix time, for time stamps.
         hours_wall: Unix time by which calling windows open and close; a simulated one in the demo.
+
+    Raises:
+        ConfigurationError: A certificate of an account cannot be used.
     """
 
     def __init__(
@@ -77,36 +80,31 @@ class Exporter:
     ) -> None:
         self._plan = plan
         self._configure_log = configure_log
-        self.accounts: dict[str, Account] = {}
-        self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Set to the exception of a loop that has died: the process must not go on half dead."""
         self.instruments = instruments
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
         self._wall = wall
-        self._loop = asyncio.get_running_loop()
         self._board = Board()
-        self._surroundings = Surroundings(
+        self._shared = Shared(
             slots=Slots(plan.settings.poll.max_in_flight),
-            board=self._board,
+            display=self._board,
             watch=HoursWatch(hours_wall),
-            instruments=self.instruments,
             wall=wall,
             rng=rng or random.Random(),  # noqa: S311 -- jitter, no secret
             hide=hide,
-            fatal=self._fail,
+            on_overflow=instruments.label_overflow.inc,
         )
-        self.exposition = Exposition(
-            self._board,
-            lambda: self.accounts.values(),
-            registry,
-            self._loop.time,
-        )
-        self.overview = Overview(self._views, now=asyncio.get_running_loop().time, wall=wall)
-        self._started = False
+        self._now = asyncio.get_running_loop().time
+        self.exposition = Exposition(self._board, lambda: self.accounts.values(), registry, self._now)
+        self.overview = Overview(self._views, now=self._now, wall=wall)
+        self._group: asyncio.TaskGroup
+        self._tasks: dict[Account, asyncio.Task[None]] = {}
         self._ready = False
         self._reloading = asyncio.Lock()
-        self._clock_task: asyncio.Task[None] | None = None
+        self._faults: Sequence[str] = ()
+        """What was wrong with the configuration at the last reload."""
+        accounts = self._make_accounts(plan.accounts.values(), plan.settings.poll)
+        self.accounts = {account.settings.name: account for account in accounts}
 
     @property
     def settings(self) -> Settings:
@@ -116,37 +114,46 @@ class Exporter:
     @property
     def ready(self) -> bool:
         """Whether every campaign was polled once; a reload never takes that back."""
-        self._ready = self._ready or (self._started and all(account.ready for account in self.accounts.values()))
+        self._ready = self._ready or (
+            self._tasks.keys() >= set(self.accounts.values())
+            and all(account.ready for account in self.accounts.values())
+        )
         return self._ready
 
-    async def start(self) -> None:
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Spawn]:
         """
-        Begin to poll.
+        Poll until the block is left; what is known stays on the page.
+
+        Yields:
+            A function that runs a loop until then.
 
         Raises:
-            ConfigurationError: A certificate of an account cannot be used.
+            ExceptionGroup: A loop has died: the process must not go on half dead.
         """
-        accounts = self._make_accounts(self._plan.accounts.values(), self._plan.settings.poll)
-        # All at once: a scrape that comes this early walks over them in a thread.
-        self.accounts = {account.settings.name: account for account in accounts}
-        for account in accounts:
-            await account.start()
-        self._started = True
-        self._loaded()
-        self._clock_task = asyncio.get_running_loop().create_task(self._watch_clocks())
-        self._clock_task.add_done_callback(self._ended)
+        loops: list[asyncio.Task[None]] = []
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            for account in self.accounts.values():
+                self._begin(account)
+            self._loaded()
 
-    async def stop(self) -> None:
-        """Stop polling; what is known stays on the page."""
-        if self._clock_task is not None:
-            self._clock_task.cancel()
-        await asyncio.gather(*(account.stop() for account in self.accounts.values()))
+            def spawn(loop: Coroutine[Any, Any, None]) -> None:
+                loops.append(group.create_task(loop))
+
+            spawn(self._watch_clocks())
+            try:
+                yield spawn
+            finally:
+                for task in loops:
+                    task.cancel()
+                await self._end(self.accounts.values())
 
     # Reloading
 
     async def reload(self, load: Callable[[], Settings]) -> str | None:
         """
-        Read the configuration anew and go on with it, entirely or not at all.
+        Read the configuration again and put it into force, entirely or not at all.
 
         Args:
             load: Reads it; blocks, and raises ConfigurationError.
@@ -159,15 +166,28 @@ class Exporter:
                 plan = await asyncio.to_thread(lambda: plan_of(load(), self._plan))
                 changes = await self._apply(plan)
             except ConfigurationError as exc:
-                for fault in exc.faults:
+                faults: Sequence[str] = exc.faults
+            except Exception as exc:
+                log.exception("the reload broke")
+                faults = [f"a defect of the exporter, see its log: {type(exc).__name__}"]
+            else:
+                self._faults = ()
+                log.info(
+                    "configuration reloaded",
+                    extra={"added": changes.added, "removed": changes.removed, "changed": changes.changed},
+                )
+                return None
+            # A file that is looked at again and again is reported once for each cause.
+            if faults != self._faults:
+                for fault in faults:
                     log.error("the configuration can't be reloaded, the old one stays", extra={"error": fault})
-                self.instruments.reload_successful.set(0)
-                return "\n".join(exc.faults)
-            log.info(
-                "configuration reloaded",
-                extra={"added": changes.added, "removed": changes.removed, "changed": changes.changed},
-            )
-            return None
+            self._faults = faults
+            self.instruments.reload_successful.set(0)
+            return "\n".join(faults)
+
+    @property
+    def last_reload_failed(self) -> bool:
+        return bool(self._faults)
 
     def web_config_read(self, usable: bool) -> None:
         """Show whether the web configuration could be read just now."""
@@ -201,9 +221,9 @@ class Exporter:
             changes.removed += done.removed
             changes.changed += done.changed
         for account in new:
-            await account.start()
+            self._begin(account)
             changes.added += len(account.poller.targets)
-        self._surroundings.slots.limit = poll.max_in_flight
+        self._shared.slots.limit = poll.max_in_flight
         at_work = stays | {account.settings.name: account for account in new}
         self.accounts = {name: at_work[name] for name in wanted}
         if plan.settings.web != self.settings.web:
@@ -211,7 +231,7 @@ class Exporter:
         self._plan = plan
         self._board.reloaded()
         self._loaded()
-        await asyncio.gather(*(account.stop() for account in gone))
+        await self._end(gone)
         return changes
 
     def _loaded(self) -> None:
@@ -225,46 +245,61 @@ class Exporter:
         self.instruments.shard_index.set(settings.shard.index)
         self.instruments.shards.set(settings.shard.count)
 
+    # Accounts
+
     def _make_accounts(self, plans: Iterable[AccountPlan], poll: PollSettings) -> list[Account]:
-        return [Account(plan, poll, self._surroundings, self._make_transport(plan.settings, poll)) for plan in plans]
+        return [Account(plan, poll, self._make_transport(plan.settings, poll), self._shared) for plan in plans]
 
     def _make_transport(self, account: AccountSettings, poll: PollSettings) -> Transport:
         try:
-            return transport_of(account, poll, self._wall, self._surroundings.hide)
+            return transport_of(account, poll, self._wall, self._shared.hide)
         except OSError as exc:
             raise ConfigurationError(
                 [f"account {account.name!r}: http: the certificates can't be used: {exc}"]
             ) from exc
 
+    def _begin(self, account: Account) -> None:
+        account.begin()
+        self._tasks[account] = self._group.create_task(account.run())
+
+    async def _end(self, accounts: Iterable[Account]) -> None:
+        ending = tuple(accounts)
+        for account in ending:
+            account.close()
+        await asyncio.sleep(0)
+        tasks = [self._tasks.pop(account) for account in ending if account in self._tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     def _views(self) -> list[WatchedAccount]:
         return [
             WatchedAccount(
                 account.state,
-                account.health.breaker_open,
+                account.breaker.is_open,
                 partial(advice, account=account.settings),
                 [target.state for target in account.poller.targets.values()],
             )
             for account in self.accounts.values()
         ]
 
-    # Loops
-
     async def _watch_clocks(self) -> None:
         """Once a second, see what has changed with time alone: hours, and where campaigns stand."""
         offset = self._offset()
         while True:
             await asyncio.sleep(CLOCK_LOOK)
-            other_hours = self._surroundings.watch.refresh()
+            other_hours = self._shared.watch.refresh()
             before, offset = offset, self._offset()
             was_set_back = offset < before - _DRIFT
             turns = Turns()
             for account in tuple(self.accounts.values()):
                 if other_hours or was_set_back:
                     for target in tuple(account.poller.targets.values()):
-                        self._look_at(target.state, other_hours, was_set_back)
+                        if not target.gone:
+                            self._look_at(target.state, other_hours, was_set_back)
                         await turns.give_way()
-                for campaign in account.state.look(self._loop.time()):
-                    if campaign.settle(self._loop.time()):
+                for campaign in account.state.look(self._now()):
+                    if campaign.settle(self._now()):
                         self._board.update(campaign)
                     await turns.give_way()
 
@@ -272,22 +307,14 @@ class Exporter:
         if was_set_back:
             campaign.cut_time_stamps(self._wall())
         if campaign.hours in other_hours:
-            campaign.expect(self._loop.time(), self._wall())
+            campaign.expect(self._now(), self._wall())
         elif not was_set_back:
             return
         self._board.update(campaign)
 
     def _offset(self) -> float:
         """What the wall clock is ahead of the monotonic one."""
-        return self._wall() - self._loop.time()
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._fail(error)
-
-    def _fail(self, error: BaseException) -> None:
-        if not self.failure.done():
-            self.failure.set_exception(error)
+        return self._wall() - self._now()
 
 
 def _needs_other_connections(account: Account, settings: AccountSettings, after: PollSettings) -> bool:
@@ -295,8 +322,7 @@ def _needs_other_connections(account: Account, settings: AccountSettings, after:
     return (
         account.settings.http != settings.http
         or account.settings.max_in_flight != settings.max_in_flight
-        or (before.timeout, before.max_body_bytes, before.active_interval, before.idle_interval)
-        != (after.timeout, after.max_body_bytes, after.active_interval, after.idle_interval)
+        or (before.timeout, before.max_body_bytes) != (after.timeout, after.max_body_bytes)
     )
 
 
@@ -312,18 +338,15 @@ async def serve(
     Poll and serve until SIGTERM or SIGINT.
 
     Args:
-        load: Reads the configuration anew.
+        load: Reads the configuration again.
         watch_file: Reads the content by which `reload.auto_interval` tells a change; None when there is no file.
         started: Called when requests are answered.
         web_config: TLS, users and headers; None for plain HTTP that is open to everybody.
 
     Raises:
-        BaseException: That of a loop that has died; the process has to end with a status that is not 0.
+        ExceptionGroup: A loop has died; the process has to end with a status that is not 0.
     """
-    loop = asyncio.get_running_loop()
     manager = ServiceManager()
-    stopping = asyncio.Event()
-    reload_now = asyncio.Event()
     watch = web_config and WebConfigWatch(web_config, exporter.web_config_read)
 
     async def reload() -> str | None:
@@ -334,64 +357,47 @@ async def serve(
         manager.ready("the last reload failed" if error else "")
         return error
 
-    web = exporter.settings.web
-    app = create_app(
-        page=exporter.exposition.page,
-        ready=lambda: exporter.ready and not stopping.is_set(),
-        reload=reload if web.enable_lifecycle else None,
-        frontend=handlers.routes(
-            exporter.overview, version=__version__, telemetry_path=web.telemetry_path, runbooks=read_runbooks()
-        ),
-        telemetry_path=web.telemetry_path,
-    )
-    if web_config:
-        protect(app, web_config)
-    context = web_config.ssl_context if web_config and web_config.tls else None
-    server = serving(app, sockets, ssl_context=context, shutdown_timeout=SHUTDOWN_TIMEOUT)
-    async with _signals(loop, stopping, reload_now), server:
-        await exporter.start()
-        loops = [
-            loop.create_task(_reload_on_signal(reload_now, reload)),
-            loop.create_task(_reload_on_change(exporter, watch_file, reload)),
-            loop.create_task(keep_watchdog_quiet(manager)),
-            loop.create_task(spare_the_collector(exporter)),
-        ]
-        if watch:
-            loops.append(loop.create_task(watch.run()))
-        started()
-        manager.ready()
-        stop = loop.create_task(stopping.wait())
-        try:
-            await _first_failure_or(stop, exporter.failure, *loops)
-        finally:
-            stopping.set()
-            manager.stopping()
-            for task in (stop, *loops):
-                task.cancel()
-            await exporter.stop()
-
-
-async def _first_failure_or(stop: asyncio.Task[Any], *loops: asyncio.Future[None]) -> None:
-    """Wait for `stop`, or for the exception of whatever should have gone on for ever."""
-    pending: set[asyncio.Future[Any]] = {stop, *loops}
-    while not stop.done():
-        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-        for ended in done:
-            ended.result()
-
-
-@contextlib.asynccontextmanager
-async def _signals(
-    loop: asyncio.AbstractEventLoop, stopping: asyncio.Event, reload_now: asyncio.Event
-) -> AsyncIterator[None]:
-    handlers = {signal.SIGTERM: stopping.set, signal.SIGINT: stopping.set, signal.SIGHUP: reload_now.set}
-    for number, handler in handlers.items():
-        loop.add_signal_handler(number, handler)
-    try:
-        yield
-    finally:
-        for number in handlers:
-            loop.remove_signal_handler(number)
+    async with signals.handled() as received:
+        web = exporter.settings.web
+        app = create_app(
+            page=exporter.exposition.page,
+            ready=lambda: exporter.ready and not received.stop.is_set(),
+            reload=reload if web.enable_lifecycle else None,
+            frontend=handlers.routes(
+                exporter.overview, version=__version__, telemetry_path=web.telemetry_path, runbooks=read_runbooks()
+            ),
+            telemetry_path=web.telemetry_path,
+        )
+        if web_config:
+            protect(app, web_config)
+        context = web_config.ssl_context if web_config and web_config.tls else None
+        clock = asyncio.get_running_loop().time
+        async with serving(app, sockets, ssl_context=context, shutdown_timeout=SHUTDOWN_TIMEOUT):
+            async with exporter.running() as spawn:
+                spawn(_reload_on_signal(received.reload, reload))
+                spawn(_reload_on_change(exporter, watch_file, reload))
+                spawn(keep_watchdog_quiet(manager))
+                spawn(spare_the_collector(exporter))
+                if watch:
+                    spawn(watch.run())
+                started()
+                manager.ready()
+                try:
+                    await received.stop.wait()
+                finally:
+                    received.stop.set()
+                    manager.stopping()
+                polls = sum(account.throttle.in_flight for account in exporter.accounts.values())
+                log.info("stopping", extra={"signal": received.name, "requests_given_up": polls})
+                began = clock()
+            polled_until = clock()
+        log.info(
+            "stopped",
+            extra={
+                "seconds_for_polls": round(polled_until - began, 3),
+                "seconds_for_answers": round(clock() - polled_until, 3),
+            },
+        )
 
 
 async def spare_the_collector(exporter: Exporter) -> None:
@@ -417,15 +423,19 @@ async def _reload_on_signal(reload_now: asyncio.Event, reload: Reload) -> None:
 
 
 async def _reload_on_change(exporter: Exporter, read: Callable[[], bytes | None], reload: Reload) -> None:
-    """Compare the content, not the time stamp: Kubernetes swaps a symbolic link to files of any age."""
-    known = await asyncio.to_thread(read)
+    """
+    Reload when the content of the file has changed, and stays so for two looks; after a failure at every look.
+
+    The content is compared, not the time stamp: Kubernetes swaps a symbolic link to files of any age.
+    """
+    tried = seen = await asyncio.to_thread(read)
     while True:
         interval = exporter.settings.reload.auto_interval
         # Without an interval a reload by hand may bring one: look again in a while.
         await asyncio.sleep(interval or _LOOK_FOR_INTERVAL)
-        content = await asyncio.to_thread(read)
-        if content is None or content == known:
-            continue
-        known = content
-        if interval:
+        before, seen = seen, await asyncio.to_thread(read)
+        if not interval:
+            tried = seen
+        elif seen is not None and seen == before and (seen != tried or exporter.last_reload_failed):
+            tried = seen
             await reload()

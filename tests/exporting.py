@@ -95,13 +95,9 @@ async def exporting(
         hours_wall=hours_wall or wall,
         rng=random.Random(seed),
     )
-    await exporter.start()
-    try:
+    async with exporter.running():
         yield Running(exporter, hidden)
-    finally:
-        await exporter.stop()
-        assert not exporter.failure.done()
-        assert exporter._surroundings.slots.taken == 0
+    assert exporter._shared.slots.taken == 0
 
 
 Handler = Callable[[web.Request], Any]

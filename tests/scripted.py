@@ -1,19 +1,20 @@
-"""A provider with prepared answers, and one account's poller around it, on the clock of the running loop."""
+"""A provider with prepared answers, and an account that asks it, on the clock of the running loop."""
 
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from exporter.campaign.account import AccountState
-from exporter.campaign.schedule import Hours
+from exporter.campaign.schedule import Hours, HoursWatch
 from exporter.campaign.snapshot import Snapshot
 from exporter.campaign.state import Campaign, CampaignState
-from exporter.polling.health import AccountHealth
-from exporter.polling.poller import AccountPoller, Pace
-from exporter.polling.throttle import Slots, Throttle
+from exporter.config.model import AccountSettings, PollSettings
+from exporter.config.plan import AccountPlan
+from exporter.polling.account import Account, Shared
+from exporter.polling.pace import Pace
+from exporter.polling.throttle import Slots
 from exporter.providers.errors import PollError
 
 ACTIVE = Snapshot(status="active", work_remaining=True)
@@ -78,13 +79,59 @@ class ScriptedProvider:
         return [later - earlier for earlier, later in pairwise(moments)]
 
 
+class Display:
+    """Counts how often it is told of a change, by campaign."""
+
+    def __init__(self) -> None:
+        self.changed: Counter[str] = Counter()
+
+    def add(self, state: CampaignState) -> None: ...
+    def relabel(self, state: CampaignState) -> None: ...
+    def remove(self, state: CampaignState) -> None: ...
+
+    def update(self, state: CampaignState) -> None:
+        self.changed[state.campaign.id] += 1
+
+
+class NoTransport:
+    """Connections that nothing uses."""
+
+    async def __aenter__(self) -> None: ...
+    async def __aexit__(self, *error: object) -> None: ...
+
+
+def account_of(
+    provider: ScriptedProvider,
+    display: Display,
+    slots: Slots,
+    wall: Callable[[], float] = lambda: EPOCH,
+    seed: int = 1,
+) -> Account:
+    """Make an account without campaigns, not running yet."""
+    settings = AccountSettings.model_validate(
+        {"name": "acme", "provider": "anyreach", "token": "ak_test.secret", "campaigns": [{"id": "unused"}]}
+    )
+    shared = Shared(
+        slots=slots,
+        display=display,
+        watch=HoursWatch(wall),
+        wall=wall,
+        rng=random.Random(seed),
+        hide=lambda secret: None,
+        on_overflow=lambda: None,
+    )
+    transport: Any = NoTransport()
+    account = Account(AccountPlan(settings, None, {}), PollSettings(), transport, shared)
+    account.poller.provider = account._provider = provider
+    return account
+
+
 class Rig:
     """
-    One account's poller with all that it needs; made inside a running loop.
+    One account that asks a scripted provider; made inside a running loop.
 
     Attributes:
         changed: How often the page was told of a change, by campaign.
-        faults: What the poller has found so wrong that the process has to end.
         wall_jump: Seconds by which the wall clock has been set.
     """
 
@@ -99,31 +146,33 @@ class Rig:
         seed: int = 1,
     ) -> None:
         self.provider = provider
-        self.account = AccountState("anyreach", "acme")
-        self.health = AccountHealth("anyreach", "acme")
-        self.throttle = Throttle(rate, max_in_flight, slots or Slots(100_000))
-        self.changed: Counter[str] = Counter()
-        self.faults: list[BaseException] = []
         self.wall_jump = 0.0
         self.loop = asyncio.get_running_loop()
-        self.poller = AccountPoller(
-            provider,
-            self.account,
-            self.health,
-            self.throttle,
-            pace,
-            changed=self._on_change,
-            wall=self.wall,
-            rng=random.Random(seed),
-            on_overflow=lambda: None,
-            fatal=self.faults.append,
-        )
+        display = Display()
+        self.changed = display.changed
+        self.account = account_of(provider, display, slots or Slots(100_000), self.wall, seed)
+        self.poller, self.throttle, self.agenda = self.account.poller, self.account.throttle, self.account.agenda
+        self.breaker, self.requests = self.account.breaker, self.account.requests
+        self.state, self.counters = self.account.state, self.account.poller.counters
+        self.poller.set_pace(pace, rate, max_in_flight)
+        self._running = self.loop.create_task(self.account.run())
+
+    async def stop(self) -> None:
+        """Send nothing more, and end what is under way."""
+        self.account.close()
+        await asyncio.sleep(0)
+        self._running.cancel()
+        await asyncio.gather(self._running, return_exceptions=True)
+
+    @property
+    def faults(self) -> list[BaseException]:
+        """What has ended the account."""
+        if not self._running.done() or self._running.cancelled():
+            return []
+        return list(leaves(self._running.exception()))
 
     def wall(self) -> float:
         return EPOCH + self.loop.time() + self.wall_jump
-
-    def _on_change(self, state: CampaignState) -> None:
-        self.changed[state.campaign.id] += 1
 
     def add(self, *campaign_ids: str, hours: Hours | None = None) -> list[CampaignState]:
         """Begin to poll campaigns."""
@@ -140,6 +189,15 @@ class Rig:
     def reasons(self) -> Counter[str | None]:
         """How many campaigns fail for each reason; None for those that don't."""
         return Counter(state.error for state in self.states)
+
+
+def leaves(error: BaseException | None) -> Iterator[BaseException]:
+    """The single exceptions of a group."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from leaves(inner)
+    elif error is not None:
+        yield error
 
 
 def failing(error: type[PollError], *, retry_after: float | None = None) -> PollError:

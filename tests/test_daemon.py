@@ -24,6 +24,7 @@ from tests.exporting import (
     status_path,
     upstream,
 )
+from tests.scripted import leaves
 
 pytestmark = pytest.mark.virtual_time
 
@@ -153,6 +154,16 @@ class TestReload:
             assert set(page.all("campaign_poll_interval_seconds", account="acme-us")) == {20}
             assert set(page.all("campaign_poll_interval_seconds", account="acme-in")) == {5}
 
+    @pytest.mark.parametrize("key", ["active_interval", "idle_interval", "closed_interval", "stale_after"])
+    async def test_another_interval_keeps_the_connections(self, key: str) -> None:
+        async with upstream() as served, exporting(both(served)) as running:
+            await asyncio.sleep(30)
+            connections = len(served.connections)
+            assert await running.reload(both(served, **{key: "20s"})) is None
+            await asyncio.sleep(60)
+            assert set((await running.page()).all("campaign_up")) == {1}
+            assert len(served.connections) == connections
+
     async def test_another_base_url_starts_afresh(self) -> None:
         async with upstream() as served, upstream() as other, exporting(both(served)) as running:
             await asyncio.sleep(60)
@@ -239,9 +250,9 @@ class TestReload:
         async with upstream() as served, exporting(both(served)) as running:
             await asyncio.sleep(20)
             retired = []
-            for seconds in (11, 12, 13):
+            for size in (1_000_001, 1_000_002, 1_000_003):
                 retired += [account._transport for account in running.exporter.accounts.values()]
-                assert await running.reload(both(served, active_interval=f"{seconds}s")) is None
+                assert await running.reload(both(served, max_body_bytes=size)) is None
                 await asyncio.sleep(0.5)
             await asyncio.sleep(11)
             assert len(retired) == 6
@@ -351,16 +362,16 @@ class TestToken:
         async with upstream() as served, exporting(both(served)) as running:
             served.valid = {"osvi-secret", "ak_new.secret"}
             await asyncio.sleep(5)
-            assert running.exporter.accounts["acme-us"].health.breaker_open
+            assert running.exporter.accounts["acme-us"].breaker.is_open
             asked = len(served.requests)
             assert await running.reload(both(served, idle_interval="90s")) is None
-            assert running.exporter.accounts["acme-us"].health.breaker_open
+            assert running.exporter.accounts["acme-us"].breaker.is_open
             await asyncio.sleep(2)
             assert not [path for path in served.paths()[asked:] if path.startswith("/campaign")]
             repaired = both(served, idle_interval="90s")
             repaired["accounts"][0]["token"] = "ak_new.secret"
             assert await running.reload(repaired) is None
-            assert not running.exporter.accounts["acme-us"].health.breaker_open
+            assert not running.exporter.accounts["acme-us"].breaker.is_open
             await asyncio.sleep(16)
             assert set((await running.page()).all("campaign_up")) == {1}
 
@@ -455,16 +466,37 @@ class TestWatchedFile:
 
 
 async def test_a_loop_that_dies_is_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with upstream() as served, exporting(both(served)) as running:
-        await asyncio.sleep(20)
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
 
-        def broken(*_: object) -> None:
-            raise ZeroDivisionError
+    async with upstream() as served:
 
-        monkeypatch.setattr(running.exporter._surroundings.watch, "refresh", broken)
-        await asyncio.sleep(2)
-        assert isinstance(running.exporter.failure.exception(), ZeroDivisionError)
-        running.exporter.failure = asyncio.get_running_loop().create_future()
+        async def run() -> None:
+            async with exporting(both(served)) as running:
+                await asyncio.sleep(20)
+                monkeypatch.setattr(running.exporter._shared.watch, "refresh", broken)
+                await asyncio.sleep(1000)
+
+        with pytest.raises(ExceptionGroup) as caught:
+            await run()
+    assert [type(error) for error in leaves(caught.value)] == [ZeroDivisionError]
+
+
+async def test_an_account_that_dies_is_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    async with upstream() as served:
+
+        async def run() -> None:
+            async with exporting(both(served)) as running:
+                await asyncio.sleep(20)
+                monkeypatch.setattr(running.exporter.accounts["acme-us"].poller, "answered", broken)
+                await asyncio.sleep(1000)
+
+        with pytest.raises(ExceptionGroup) as caught:
+            await run()
+    assert [type(error) for error in leaves(caught.value)] == [ZeroDivisionError]
 
 
 async def test_only_this_shards_accounts_are_polled() -> None:

@@ -13,7 +13,7 @@ MAY_IMPORT: dict[str, AbstractSet[str]] = {
     "campaign": set(),
     "config": {"campaign"},
     "providers": {"campaign", "config"},
-    "polling": {"campaign", "config", "providers", "exposition"},
+    "polling": {"campaign", "config", "providers"},
     "exposition": {"campaign", "polling"},
     "ui": {"campaign", "exposition"},
     "web": {"config", "exposition"},

@@ -54,6 +54,9 @@ class Snapshot(NamedTuple):
     created_timestamp_seconds: float | None = None
     """Creation of the campaign, Unix time (OSVI)."""
 
+    campaign_id: str | None = None
+    """The provider's id of the campaign that the answer is about."""
+
 
 CONTACT_BUCKETS = ("pending", "in_progress", "completed", "exhausted")
 """The documented buckets of `Snapshot.contacts`, in the order in which they are exported."""

@@ -7,26 +7,25 @@ nothing is asked for again.
 """
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Protocol
+from typing import Protocol
 
 from exporter.campaign.labels import clean
 from exporter.campaign.schedule import Schedule
 from exporter.campaign.snapshot import Snapshot
 from exporter.commands.upstream import Upstream
 from exporter.config.model import AccountSettings, CampaignSettings, PollSettings
-from exporter.polling.discovery import Directory, walk
-from exporter.polling.poller import LONGEST_HOLD
-from exporter.providers import Provider
+from exporter.polling.breaker import STATS
+from exporter.polling.discovery import walk
+from exporter.polling.pace import Pace, stretch_of
+from exporter.polling.requests import Requests
+from exporter.providers import Directory
 from exporter.providers.anyreach import Anyreach
-from exporter.providers.errors import ForbiddenError, InternalError, PollError, UnauthorizedError
+from exporter.providers.errors import ForbiddenError, PollError
 from exporter.providers.listing import CampaignRecord, Listing, not_configured
-
-log = logging.getLogger(__name__)
 
 
 class Progress(Protocol):
@@ -101,7 +100,7 @@ class AccountReport:
     @property
     def stretch(self) -> float:
         """The factor by which the budget stretches the intervals; 1 for not at all."""
-        return max(1.0, self.demand / self.account.max_requests_per_second)
+        return stretch_of(self.demand, self.account.max_requests_per_second)
 
     @property
     def hours_gaps(self) -> Counter[HoursGap]:
@@ -171,17 +170,12 @@ class _AccountCheck:
     def __init__(self, upstream: Upstream, poll: PollSettings, progress: Progress) -> None:
         self._account = upstream.account
         self._upstream = upstream
-        self._poll = poll
+        self._pace = Pace.of(poll)
         self._progress = progress
-        self._throttle = upstream.throttle
-        self._clock: Final = asyncio.get_running_loop().time
-        self._refused: PollError | None = None
-        """Why nothing more is sent: the credentials are no good."""
-        self._forbidden: str | None = None
-        """The campaign that was answered with 403, with no success since."""
+        self._requests = upstream.requests
         self._hours: _HoursCheck | None = None
         if isinstance(upstream.provider, Anyreach) and self._account.calling_windows == "auto":
-            self._hours = _HoursCheck(upstream.provider, upstream)
+            self._hours = _HoursCheck(upstream.provider, upstream.requests)
 
     async def run(self) -> AccountReport:
         async with self._upstream.transport:
@@ -215,9 +209,8 @@ class _AccountCheck:
             return None, None
         listing = Listing.of(options)
         try:
-            await walk(provider, self._throttle, listing)
+            await walk(self._requests, provider.list_page, listing)
         except PollError as exc:
-            self._heed(exc)
             return listing, exc
         return listing, None
 
@@ -239,7 +232,9 @@ class _AccountCheck:
             pass
         elif self._hours is None:
             gap = _gap_by_configuration(self._account, wanted.settings)
-        elif snapshot is not None and self._refused is None and _needs_hours(self._account, wanted.settings):
+        elif (
+            snapshot is not None and not self._requests.breaker.is_open and _needs_hours(self._account, wanted.settings)
+        ):
             gap, windows = await self._hours.ask(wanted)
         name = snapshot.name if snapshot is not None else None
         if name is None and wanted.record is not None:
@@ -252,66 +247,38 @@ class _AccountCheck:
             snapshot=snapshot,
             error=error,
             seconds=seconds,
-            interval=self._interval(snapshot),
+            interval=self._pace.interval(self._upstream.provider, snapshot),
             hours_gap=gap,
             windows=windows,
         )
 
     async def _ask_for_stats(self, campaign_id: str) -> tuple[Snapshot | None, PollError | None, float | None]:
         """What it said, or why it failed, and the seconds that the request took."""
-        if self._refused is not None:
-            return None, self._refused, None
-        async with self._throttle.one_more():
-            # It may have been refused while this one waited for its turn.
-            if self._refused is not None:
-                return None, self._refused, None
-            started = self._clock()
-            snapshot = error = None
-            try:
-                snapshot = await self._upstream.provider.poll(campaign_id)
-            except PollError as exc:
-                error = exc
-            except Exception as exc:
-                # As in the exporter: a defect that one campaign brings out must not cost all others' answers.
-                log.exception("polling a campaign broke", extra={"account": self._account.name})
-                error = InternalError(f"a defect of the exporter: {type(exc).__name__}")
-            seconds = self._clock() - started
-        if error is None:
-            self._forbidden = None
-        else:
-            self._heed(error, campaign_id)
-        return snapshot, error, seconds
+        clock = asyncio.get_running_loop().time
+        started: float | None = None
 
-    def _heed(self, error: PollError, campaign_id: str | None = None) -> None:
-        """Learn from a failure what it means for the requests to come."""
-        if error.retry_after is not None:
-            seconds = min(error.retry_after, LONGEST_HOLD)
-            self._throttle.hold(self._clock() + seconds)
-            log.warning("the provider asks for a pause", extra={"account": self._account.name, "seconds": seconds})
-        if isinstance(error, UnauthorizedError):
-            self._refused = error
-        elif isinstance(error, ForbiddenError) and campaign_id is not None:
-            # One campaign may be somebody else's; two of them, with no success between, are the token's fault.
-            if self._forbidden not in (None, campaign_id):
-                self._refused = error
-            self._forbidden = campaign_id
+        async def poll() -> Snapshot:
+            nonlocal started
+            started = clock()
+            return await self._upstream.provider.poll(campaign_id)
+
+        snapshot = error = None
+        try:
+            snapshot = await self._requests.ask(STATS, poll, campaign_id)
+        except PollError as exc:
+            error = exc
+        return snapshot, error, None if started is None else clock() - started
 
     def _is_final(self, snapshot: Snapshot) -> bool:
         return snapshot.status is not None and snapshot.status == self._upstream.provider.final_status
-
-    def _interval(self, snapshot: Snapshot | None) -> float:
-        provider: Provider = self._upstream.provider
-        if snapshot is None or snapshot.status == provider.active_status or snapshot.calls_in_flight:
-            return self._poll.active_interval
-        return self._poll.closed_interval if self._is_final(snapshot) else self._poll.idle_interval
 
 
 class _HoursCheck:
     """Asks whether calling windows can be read: once for each configuration, however many campaigns share it."""
 
-    def __init__(self, directory: Directory, upstream: Upstream) -> None:
+    def __init__(self, directory: Directory, requests: Requests) -> None:
         self._directory = directory
-        self._throttle = upstream.throttle
+        self._requests = requests
         self._schedules: dict[str, asyncio.Task[Schedule | None]] = {}
         self._forbidden = False
 
@@ -331,8 +298,8 @@ class _HoursCheck:
     async def _schedule(self, wanted: _Wanted) -> Schedule | None:
         configuration_id = wanted.record.configuration_id if wanted.record else None
         if configuration_id is None:
-            async with self._throttle.one_more():
-                configuration_id = (await self._directory.campaign(wanted.id)).configuration_id
+            record = await self._requests.ask("campaign", lambda: self._directory.campaign(wanted.id))
+            configuration_id = record.configuration_id
         if configuration_id is None:
             return None
         task = self._schedules.get(configuration_id)
@@ -342,5 +309,4 @@ class _HoursCheck:
         return await task
 
     async def _read(self, configuration_id: str) -> Schedule | None:
-        async with self._throttle.one_more():
-            return await self._directory.schedule(configuration_id)
+        return await self._requests.ask("configuration", lambda: self._directory.schedule(configuration_id))

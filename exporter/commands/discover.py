@@ -71,7 +71,7 @@ async def _list(
     problems = []
     async with upstream.transport:
         try:
-            await walk(provider, upstream.throttle, listing)
+            await walk(upstream.requests, provider.list_page, listing)
         except PollError as exc:
             problems.append(f"{exc.reason}: {exc}. {advice(exc.reason, account)}")
     if listing.problem:

@@ -1,27 +1,33 @@
 """The way to each account's provider, for commands that ask a few questions and end."""
 
+import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from exporter.config.model import AccountSettings, ConfigurationError, Settings
 from exporter.polling.account import PROVIDERS, transport_of
-from exporter.polling.throttle import Slots, Throttle
+from exporter.polling.breaker import Breaker
+from exporter.polling.requests import Requests
+from exporter.polling.throttle import Share, Slots, Throttle
 from exporter.providers import Provider
 from exporter.providers.credentials import Credentials
 from exporter.providers.errors import CredentialsError
 from exporter.providers.http import Transport
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """An account, with its connections (to be entered by who uses them) and its budget of requests."""
+    """An account, with its connections (to be entered before they are used) and the way of its requests."""
 
     account: AccountSettings
     transport: Transport
     provider: Provider
-    throttle: Throttle
+    requests: Requests
 
 
 def upstreams(settings: Settings, hide: Callable[[str], None]) -> tuple[Upstream, ...]:
@@ -46,8 +52,14 @@ def upstreams(settings: Settings, hide: Callable[[str], None]) -> tuple[Upstream
             faults.append(f"account {account.name!r}: http: the certificates can't be used: {exc}")
             continue
         throttle = Throttle(account.max_requests_per_second, account.max_in_flight, slots)
+        # There are no polls for which some of the rate would have to be left.
+        requests = Requests(throttle, Share(throttle, 1.0), Breaker(), partial(_report_pause, account.name))
         provider = PROVIDERS[account.provider](account, transport, credentials)
-        found.append(Upstream(account, transport, provider, throttle))
+        found.append(Upstream(account, transport, provider, requests))
     if faults:
         raise ConfigurationError(faults)
     return tuple(found)
+
+
+def _report_pause(account: str, seconds: float) -> None:
+    log.warning("the provider asks for a pause", extra={"account": account, "seconds": seconds})

@@ -7,11 +7,12 @@ A row reads a number, a mapping from label value to number, the label values of 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from exporter.campaign.account import AccountState
 from exporter.campaign.state import CampaignState, one
-from exporter.polling.health import AccountHealth, Distribution
+from exporter.polling.account import Account
+from exporter.polling.counters import Distribution
 
 Reading = float | Mapping[str, float] | Mapping[tuple[str, str], float] | tuple[str, str] | Distribution | None
 Subject = TypeVar("Subject")
@@ -30,22 +31,16 @@ class Family(Generic[Subject]):
     """Whether it comes from the exporter's clock: it is written to 14 digits, and faster."""
 
 
-class ShownAccount(Protocol):
-    """What the page has to know of an account."""
-
-    @property
-    def state(self) -> AccountState: ...
-    @property
-    def health(self) -> AccountHealth: ...
-
-
 @dataclass(frozen=True, slots=True)
 class AccountNow:
     """An account at the moment (monotonic) of a scrape."""
 
-    state: AccountState
-    health: AccountHealth
+    account: Account
     now: float
+
+    @property
+    def state(self) -> AccountState:
+        return self.account.state
 
 
 def gauge(
@@ -323,50 +318,58 @@ POLLING_FAMILIES: tuple[Family[AccountNow], ...] = (
     counter(
         "campaign_exporter_polls_total",
         "Polls by result: success, or the reason of the failure.",
-        lambda a: a.health.polls,
+        lambda a: a.account.poller.counters.polls,
         "result",
     ),
-    gauge("campaign_exporter_requests_in_flight", "Polls that wait for their answer.", lambda a: a.health.in_flight),
+    gauge(
+        "campaign_exporter_requests_in_flight",
+        "Requests that wait for their answer.",
+        lambda a: a.account.throttle.in_flight,
+    ),
     counter(
         "campaign_exporter_throttled_seconds_total",
         "Time during which polls were due and had to wait for max_requests_per_second or max_in_flight.",
-        lambda a: a.health.throttled_seconds,
+        lambda a: a.account.agenda.held_seconds,
     ),
     gauge(
         "campaign_exporter_interval_stretch",
         "Factor by which all poll intervals are stretched so that max_requests_per_second carries them; 1 for none.",
-        lambda a: a.health.stretch,
+        lambda a: a.account.poller.stretch,
     ),
     gauge(
         "campaign_exporter_breaker_open",
         "1 while the account's credentials are refused and only one request a minute goes out, else 0.",
-        lambda a: _truth(a.health.breaker_open),
+        lambda a: _truth(a.account.breaker.is_open),
     ),
-    gauge("campaign_exporter_campaigns", "Campaigns polled, configured or discovered.", lambda a: a.health.campaigns),
+    gauge(
+        "campaign_exporter_campaigns",
+        "Campaigns polled, configured or discovered.",
+        lambda a: len(a.account.poller.targets),
+    ),
     gauge(
         "campaign_exporter_discovery_success",
         "1 when the last listing of campaigns was complete, else 0; no series without discovery.",
-        lambda a: _truth(a.health.discovery_success),
+        lambda a: _truth(a.account.discovery.success),
     ),
     gauge(
         "campaign_exporter_discovery_last_success_timestamp_seconds",
         "Unix time of the last complete listing of campaigns.",
-        lambda a: a.health.discovery_last_success,
+        lambda a: a.account.discovery.last_success,
     ),
     gauge(
         "campaign_exporter_windows_readable",
         "1 when calling windows can be read from the provider, 0 when the token may not; no series where nobody asks.",
-        lambda a: _truth(a.health.windows_readable),
+        lambda a: _truth(a.account.calling_windows.readable),
     ),
     histogram(
         "campaign_exporter_request_duration_seconds",
         "Time from the start of a poll to its last byte or its failure.",
-        lambda a: a.health.request_seconds,
+        lambda a: a.account.poller.counters.request_seconds,
     ),
     histogram(
         "campaign_exporter_poll_lag_seconds",
         "How late polls start, by the moment at which they were due.",
-        lambda a: a.health.lag_seconds,
+        lambda a: a.account.poller.counters.lag_seconds,
     ),
 )
 """How the polling of an account goes; each sample carries provider, account and the account's labels besides."""

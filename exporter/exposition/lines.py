@@ -6,7 +6,7 @@ from math import inf
 from typing import Any, cast
 
 from exporter.exposition.families import Family, Reading
-from exporter.polling.health import Distribution
+from exporter.polling.counters import Distribution
 
 # As many as a few thousand campaigns invent; most are a dozen words of the providers.
 _ESCAPES_KEPT = 4096

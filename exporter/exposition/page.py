@@ -18,9 +18,10 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from exporter.campaign.account import AccountState
 from exporter.campaign.state import CampaignState
 from exporter.exposition.board import Board
-from exporter.exposition.families import ACCOUNT_FAMILIES, POLLING_FAMILIES, AccountNow, Family, ShownAccount
+from exporter.exposition.families import ACCOUNT_FAMILIES, POLLING_FAMILIES, AccountNow, Family
 from exporter.exposition.lines import header, label_block, sample_names, writer
 from exporter.exposition.negotiation import Format
+from exporter.polling.account import Account
 from exporter.turns import Turns
 
 # Large enough that a slice costs little besides the copying, small enough that joining and compressing one
@@ -42,7 +43,7 @@ class Exposition:
     def __init__(
         self,
         board: Board,
-        accounts: Callable[[], Iterable[ShownAccount]],
+        accounts: Callable[[], Iterable[Account]],
         registry: CollectorRegistry,
         monotonic: Callable[[], float],
     ) -> None:
@@ -116,7 +117,7 @@ class Exposition:
     def _lines(self, columns: Columns, openmetrics: bool, names: frozenset[str]) -> Iterator[bytes]:
         """Join the lines of all campaigns, and of the accounts of this moment, slice by slice."""
         now = self._monotonic()
-        accounts = [(_account_labels(a.state), AccountNow(a.state, a.health, now)) for a in self._accounts()]
+        accounts = [(_account_labels(a.state), AccountNow(a, now)) for a in self._accounts()]
 
         def slices() -> Iterator[bytes]:
             for family, column in columns:

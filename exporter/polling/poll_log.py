@@ -2,7 +2,7 @@
 What the log says of an account's polls: changes only, and never thousands of lines for one cause.
 
 A campaign is named when it starts failing, when the reason changes and when it recovers. When more than a few do so
-within a minute, the others are counted and told in one line.
+within a minute, the others are counted and reported in one line.
 """
 
 import asyncio
@@ -19,23 +19,23 @@ LINES_A_PERIOD = 10
 PERIOD = 60.0
 
 
-class Transitions:
+class PollLog:
     """The log of one account."""
 
     def __init__(self, provider: str, account: str) -> None:
         self._account: dict[str, object] = {"provider": provider, "account": account}
         self._loop = asyncio.get_running_loop()
         self._lines = 0
-        self._untold: Counter[str] = Counter()
+        self._unreported: Counter[str] = Counter()
         self._period: asyncio.TimerHandle | None = None
         self._held_until = -inf
 
     def failed(self, state: CampaignState, error: PollError) -> None:
-        """Tell of a failed poll, unless the one before failed for the same reason; of a defect with its trace."""
+        """Report a failed poll, unless the one before failed for the same reason; a defect with its trace."""
         if state.error == error.reason:
             return
         what = "campaign fails" if state.error is None else "campaign fails for another reason"
-        if self._may_tell(f"fail: {error.reason}"):
+        if self._may_report(f"fail: {error.reason}"):
             extra = {"campaign": state.campaign.name, "reason": error.reason, "error": str(error)}
             if isinstance(error, InternalError):
                 log.error(what, exc_info=error.__cause__, extra=self._account | extra)
@@ -43,19 +43,19 @@ class Transitions:
                 log.warning(what, extra=self._account | extra)
 
     def recovered(self, state: CampaignState) -> None:
-        if self._may_tell("recovered"):
+        if self._may_report("recovered"):
             extra = {"campaign": state.campaign.name, "after": state.error}
             log.info("campaign recovered", extra=self._account | extra)
 
     def held(self, seconds: float) -> None:
-        """Tell that the provider wants to be left alone; once, until it has not wanted it for a while."""
+        """Report that the provider asks to wait; once, until it has not asked for a while."""
         now = self._loop.time()
         if now >= self._held_until + PERIOD:
             log.warning("the provider asks to wait", extra=self._account | {"seconds": round(seconds, 1)})
         self._held_until = max(self._held_until, now + seconds)
 
     def stretched(self, before: float, after: float, campaigns: int, demand: float, rate: float) -> None:
-        """Tell that the account's campaigns want more requests than it may send, and when they no longer do."""
+        """Report that the account's campaigns need more requests than it may send, and when they no longer do."""
         extra = {"campaigns": campaigns, "wanted_per_second": round(demand, 2), "allowed_per_second": rate}
         if before == 1.0:
             log.warning(
@@ -75,24 +75,24 @@ class Transitions:
         log.info("the account's campaigns are polled again", extra=self._account | {"why": why})
 
     def close(self) -> None:
-        """Tell what has only been counted so far."""
+        """Report what has only been counted so far."""
         if self._period is not None:
             self._period.cancel()
             self._sum_up()
 
-    def _may_tell(self, kind: str) -> bool:
+    def _may_report(self, kind: str) -> bool:
         if self._period is None:
             self._period = self._loop.call_later(PERIOD, self._sum_up)
         if self._lines < LINES_A_PERIOD:
             self._lines += 1
             return True
-        self._untold[kind] += 1
+        self._unreported[kind] += 1
         return False
 
     def _sum_up(self) -> None:
         self._period = None
         self._lines = 0
-        if self._untold:
-            what = ", ".join(f"{kind} {number}" for kind, number in self._untold.most_common())
+        if self._unreported:
+            what = ", ".join(f"{kind} {number}" for kind, number in self._unreported.most_common())
             log.warning("more campaigns changed within a minute", extra=self._account | {"changes": what})
-            self._untold.clear()
+            self._unreported.clear()

@@ -1,4 +1,4 @@
-"""Limits on requests: a second and in flight, for an account and for the whole process."""
+"""Limits on requests, a second and in flight, for an account and for the whole process."""
 
 import asyncio
 from collections import deque
@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 
 class Slots:
     """
-    Requests in flight at once, over all accounts.
+    Limits the requests in flight over all accounts.
 
-    Who finds no slot leaves a callback and is called, in turn, when one is free.
+    A callback that is left when no slot is free is called, in turn, when one is.
     """
 
     def __init__(self, limit: int) -> None:
@@ -31,7 +31,7 @@ class Slots:
 
     def release(self) -> None:
         self.taken -= 1
-        # Whoever is woken may find nothing to do any more: then the next one gets its turn.
+        # A callback may find nothing to do any more: then the next one gets its turn.
         while self._waiting and self.free:
             self._waiting.popleft()()
 
@@ -40,23 +40,27 @@ class Throttle:
     """
     One account's budget of requests.
 
-    No second, wherever it begins, sees more than `rate` requests. A 65th of the rate is kept back, so that requests may
-    go out up to a 64th of a second before their turn: those that come due together, at one of 64 moments a second, go
-    out together, and timers that count whole milliseconds cost nothing of the rate.
+    Allows at most `rate` requests in any one-second window. Runs at 64/65 of it, so that a request may go out a 64th of
+    a second before its turn: those that are due together, at one of 64 moments a second, go out together, and timers
+    that count whole milliseconds cost nothing of the rate.
+
+    Polls take their turn themselves (`delay`, `take`, `release`); all other requests get theirs from a `Share`.
+
+    Attributes:
+        spacing: Seconds between two requests.
+        held_until: The time (monotonic) before which nothing is sent.
     """
 
     _KEPT_BACK = 1 / 65
     _EARLIEST = 0.0156
-    _SHARE_OF_OTHERS = 0.25
 
     def __init__(self, rate: float, max_in_flight: int, slots: Slots) -> None:
         self.max_in_flight = max_in_flight
         self.in_flight = 0
         self._slots = slots
         self._waiting: deque[Callable[[], None]] = deque()
-        self._held_until = 0.0
+        self.held_until = 0.0
         self._next = 0.0
-        self._next_other = 0.0
         self.rate = rate
 
     @property
@@ -67,26 +71,26 @@ class Throttle:
     @rate.setter
     def rate(self, rate: float) -> None:
         self._rate = rate
-        self._spacing = 1 / (rate * (1 - self._KEPT_BACK))
+        self.spacing = 1 / (rate * (1 - self._KEPT_BACK))
 
     def hold(self, until: float) -> None:
-        """Send nothing before this moment (monotonic): the server asked for it."""
-        self._held_until = max(self._held_until, until)
+        """Send nothing before this time (monotonic): the server asked for it."""
+        self.held_until = max(self.held_until, until)
 
     @property
     def full(self) -> bool:
-        """Whether a request has to wait for another one's end."""
+        """Whether a request has to wait until another one ends."""
         return self.in_flight >= self.max_in_flight or not self._slots.free
 
     def delay(self, now: float) -> float:
         """Seconds until the rate allows a request; 0 when it does now."""
         soonest = self._next - self._EARLIEST
-        if soonest < self._held_until:
-            soonest = self._held_until
+        if soonest < self.held_until:
+            soonest = self.held_until
         return soonest - now if soonest > now else 0.0
 
     def take(self, now: float) -> None:
-        self._next = (self._next if self._next > now else now) + self._spacing
+        self._next = (self._next if self._next > now else now) + self.spacing
         self.in_flight += 1
         self._slots.take()
 
@@ -104,49 +108,64 @@ class Throttle:
         else:
             self._slots.wait(wake)
 
-    @asynccontextmanager
-    async def one_more(self) -> AsyncIterator[None]:
-        """
-        Wait for the turn of a request that is no poll, and keep its place in the budget until it ends.
 
-        Such requests get a quarter of the rate together: a listing of many pages must not make polls late.
-        """
+class Share:
+    """
+    A part of an account's rate, for requests that are no polls.
+
+    It is the given part of the rate, and no more than what polls leave of it: polls go first.
+
+    Args:
+        part: Of the rate, above 0 and at most 1.
+        left: Gives the part of the rate that polls leave, above 0.
+    """
+
+    def __init__(self, throttle: Throttle, part: float, left: Callable[[], float] = lambda: 1.0) -> None:
+        self._throttle = throttle
+        self._part = part
+        self._left = left
+        self._next = 0.0
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for the turn of a request, and keep its place in the budget until it ends."""
         clock = asyncio.get_running_loop().time
-        soonest = max(clock(), self._next_other)
-        self._next_other = soonest + self._spacing / self._SHARE_OF_OTHERS
+        soonest = max(clock(), self._next)
+        self._next = soonest + self._throttle.spacing / min(self._part, self._left())
         await asyncio.sleep(soonest - clock())
         while True:
-            if (held := self._held_until - clock()) > 0:
+            if (held := self._throttle.held_until - clock()) > 0:
                 await asyncio.sleep(held)
                 continue
             turn = await self._next_turn()
             try:
                 await asyncio.sleep(turn - clock())
-                if clock() >= self._held_until:
+                if clock() >= self._throttle.held_until:
                     yield
                     return
             finally:
-                self.release()
+                self._throttle.release()
 
     async def _next_turn(self) -> float:
         """
-        Take the place of a request as soon as one is free, and tell the moment at which it may go out.
+        Take the place of a request as soon as one is free, and return the time at which it may go out.
 
-        The place is taken before that moment, and by whoever frees it: polls that are always due would never leave
-        one to somebody who has to be woken first.
+        The place is taken before that time, and by the request that frees it: polls that are always due would never
+        leave one to a task that has to be woken first.
         """
         loop = asyncio.get_running_loop()
+        throttle = self._throttle
         granted: asyncio.Future[float] = loop.create_future()
 
         def grant() -> None:
             if granted.done():
                 return
-            if self.full:
-                self.when_free(grant)
+            if throttle.full:
+                throttle.when_free(grant)
                 return
             now = loop.time()
-            turn = now + self.delay(now)
-            self.take(now)
+            turn = now + throttle.delay(now)
+            throttle.take(now)
             granted.set_result(turn)
 
         grant()
@@ -154,5 +173,5 @@ class Throttle:
             return await granted
         except asyncio.CancelledError:
             if not granted.cancelled():
-                self.release()
+                throttle.release()
             raise

@@ -5,9 +5,11 @@ A provider is one module: wire format and pure parsing first, one class last.
 It tries once and reports; pace, back-off, limits on requests and the time limit's length are decided by its caller.
 """
 
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
+from exporter.campaign.schedule import Schedule
 from exporter.campaign.snapshot import Snapshot
+from exporter.providers.listing import CampaignRecord, Listing
 
 
 class Provider(Protocol):
@@ -30,3 +32,12 @@ class Provider(Protocol):
             PollError: Any failure that a later poll may cure.
         """
         ...
+
+
+@runtime_checkable
+class Directory(Protocol):
+    """A provider that lists its campaigns and tells their calling windows."""
+
+    async def campaign(self, campaign_id: str) -> CampaignRecord: ...
+    async def schedule(self, configuration_id: str) -> Schedule | None: ...
+    async def list_page(self, listing: Listing) -> None: ...

@@ -2,7 +2,6 @@ import asyncio
 import gzip
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,17 +17,18 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
-from exporter.campaign.account import AccountState
 from exporter.campaign.labels import clean
 from exporter.campaign.schedule import Hours
 from exporter.campaign.snapshot import CALL_OUTCOMES, Snapshot
 from exporter.campaign.state import Campaign, CampaignState
 from exporter.exposition.board import Board
-from exporter.exposition.families import ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, POLLING_FAMILIES, ShownAccount
+from exporter.exposition.families import ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, POLLING_FAMILIES
 from exporter.exposition.negotiation import Format
 from exporter.exposition.own import Instruments
 from exporter.exposition.page import Exposition
-from exporter.polling.health import AccountHealth
+from exporter.polling.account import Account
+from exporter.polling.throttle import Slots
+from tests.scripted import Display, ScriptedProvider, account_of
 
 ANYREACH = SimpleNamespace(
     name="anyreach", statuses=("active", "paused", "closed"), active_status="active", final_status="closed"
@@ -36,14 +36,6 @@ ANYREACH = SimpleNamespace(
 OSVI = SimpleNamespace(name="osvi", statuses=("active", "inactive"), active_status="active", final_status=None)
 WALL = 1_780_000_000.0
 EVERYTHING = frozenset[str]()
-
-
-@dataclass
-class OneAccount:
-    """An account as the page looks at it."""
-
-    state: AccountState
-    health: AccountHealth
 
 
 def campaign(
@@ -67,7 +59,7 @@ def campaign(
 
 
 def exposition(
-    *states: CampaignState, accounts: Iterable[ShownAccount] = (), registry: CollectorRegistry | None = None
+    *states: CampaignState, accounts: Iterable[Account] = (), registry: CollectorRegistry | None = None
 ) -> Exposition:
     board = Board()
     for state in states:
@@ -395,13 +387,12 @@ def full_page() -> Exposition:
     """A page with every instrument on it."""
     registry = CollectorRegistry()
     Instruments(registry, "1.0", "abc")
-    health = AccountHealth("anyreach", "acme")
-    health.discovery_success, health.discovery_last_success, health.windows_readable = True, WALL, True
+    account = account_of(ScriptedProvider(), Display(), Slots(1))
+    account.discovery.success, account.discovery.last_success = True, WALL
+    account.calling_windows.reader.readable = True
     june = campaign(Snapshot(status="active", attempts=5.0, active_calls=1.0, concurrency_limit=2.0))
-    account = AccountState("anyreach", "acme")
-    account.horizon = account.stale_after = 60.0
-    account.succeeded(june, 1000.0)
-    return exposition(june, accounts=[OneAccount(account, health)], registry=registry)
+    account.state.succeeded(june, 1000.0)
+    return exposition(june, accounts=[account], registry=registry)
 
 
 class TestTable:
@@ -419,7 +410,10 @@ class TestTable:
         assert not [text for text in texts if set(text) & set('\\\n"')]
 
     def test_promtool_has_no_complaint(self) -> None:
-        page = asyncio.run(text_of(full_page())).encode()
+        async def make() -> str:
+            return await text_of(full_page())
+
+        page = asyncio.run(make()).encode()
 
         check = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, check=False)
 

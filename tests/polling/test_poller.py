@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 
 from exporter.campaign.snapshot import Snapshot
-from exporter.polling.poller import Pace
+from exporter.polling.pace import Pace
 from exporter.polling.throttle import Slots
 from exporter.providers.errors import (
     REASONS,
@@ -65,7 +65,7 @@ class TestPace:
         assert len({round(gap, 6) for gap in gaps}) > 20
         assert state.interval == interval
         assert state.stale_after == max(60.0, 3 * interval)
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_a_campaign_that_changes_its_status_changes_its_pace_from_that_poll_on(self) -> None:
         provider = ScriptedProvider(PAUSED)
@@ -78,7 +78,7 @@ class TestPace:
         assert (len(provider.asked), state.interval) == (2, 15.0)
         await asyncio.sleep(60)
         assert len(provider.asked) >= 5
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_first_polls_are_spread_evenly_over_the_active_interval(self) -> None:
         provider = ScriptedProvider()
@@ -91,7 +91,7 @@ class TestPace:
         # They are 0.05 s apart, each at the next 64th of a second.
         assert max(later - earlier for earlier, later in pairwise(moments)) <= 0.05 + 1 / 64
         assert most_in_a_second(moments) <= 21
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_a_slow_answer_is_waited_for_and_then_the_next_poll_is_due_at_once(self) -> None:
         provider = ScriptedProvider(latency=40)
@@ -100,19 +100,19 @@ class TestPace:
         await asyncio.sleep(401)
         assert provider.most_of_one == 1
         assert provider.gaps("june") == pytest.approx([40] * 10)
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_nothing_is_late_and_nothing_is_throttled_within_the_budget(self) -> None:
         provider = ScriptedProvider()
         rig = Rig(provider, rate=20)
         rig.add_many(250)
         await asyncio.sleep(600)
-        within = dict(rig.health.lag_seconds.cumulative())
+        within = dict(rig.counters.lag_seconds.cumulative())
         assert within[2.5] == within[float("inf")] == len(provider.asked)
         assert within[0.25] > 0.95 * len(provider.asked)
-        assert rig.health.stretch == 1.0
+        assert rig.poller.stretch == 1.0
         assert all(len(provider.moments(f"c{place}")) >= 35 for place in range(250))
-        await rig.poller.stop()
+        await rig.stop()
 
 
 class TestStretch:
@@ -128,12 +128,12 @@ class TestStretch:
         await asyncio.sleep(180)
         # 900 campaigns every 15 seconds, and 100 every two minutes.
         stretch = (900 / 15 + 100 / 120) / 20
-        assert rig.health.stretch == pytest.approx(stretch, rel=0.05)
+        assert rig.poller.stretch == pytest.approx(stretch, rel=0.05)
         for state in rig.states:
             base = 120.0 if state.snapshot is PAUSED else 15.0
-            assert state.interval == pytest.approx(base * rig.health.stretch)
+            assert state.interval == pytest.approx(base * rig.poller.stretch)
             assert state.stale_after == pytest.approx(3 * state.interval)
-        assert rig.account.horizon == pytest.approx(30 * rig.health.stretch)
+        assert rig.state.horizon == pytest.approx(30 * rig.poller.stretch)
         assert list(messages(caplog).values()) == [1]
         (record,) = (record for record in caplog.records if record.levelno == logging.WARNING)
         assert "stretched" in record.getMessage()
@@ -143,35 +143,35 @@ class TestStretch:
             assert gaps
             assert min(gaps) >= min(50.0, rig.states[place].interval) - 1e-6
         assert most_in_a_second([at for at, _ in provider.asked]) <= 20
-        assert max(dict(rig.health.lag_seconds.cumulative()).values()) == len(provider.asked)
-        await rig.poller.stop()
+        assert max(dict(rig.counters.lag_seconds.cumulative()).values()) == len(provider.asked)
+        await rig.stop()
 
     async def test_intervals_go_back_when_there_is_less_to_ask(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO)
         provider = ScriptedProvider()
         rig = Rig(provider, rate=20)
         rig.add_many(400)
-        assert rig.health.stretch == pytest.approx(400 / 15 / 20)
+        assert rig.poller.stretch == pytest.approx(400 / 15 / 20)
         await asyncio.sleep(60)
         for place in range(200):
             rig.poller.remove(f"c{place}")
         await asyncio.sleep(2)
-        assert rig.health.stretch == 1.0
+        assert rig.poller.stretch == 1.0
         assert {state.interval for state in rig.states} == {15.0}
         assert messages(caplog, logging.INFO)["intervals are no longer stretched"] == 1
         await asyncio.sleep(60)
         assert provider.gaps("c300")[-1] <= 16.51
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_a_slight_stretch_ends_when_it_is_not_needed_any_more(self) -> None:
         rig = Rig(ScriptedProvider(), rate=20)
         rig.add_many(305)
-        assert 1.0 < rig.health.stretch < 1.05
+        assert 1.0 < rig.poller.stretch < 1.05
         for place in range(10):
             rig.poller.remove(f"c{place}")
         await asyncio.sleep(2)
-        assert rig.health.stretch == 1.0
-        await rig.poller.stop()
+        assert rig.poller.stretch == 1.0
+        await rig.stop()
 
     async def test_a_shorter_interval_holds_for_campaigns_that_have_not_had_their_turn_or_that_fail(self) -> None:
         provider = ScriptedProvider()
@@ -185,7 +185,7 @@ class TestStretch:
         assert {name for _, name in provider.asked} == {f"c{place}" for place in range(10)}
         assert len(provider.moments("c0")) == 2
         assert {state.interval for state in rig.states} == {15.0}
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_a_longer_interval_and_a_smaller_budget_hold_at_once(self) -> None:
         provider = ScriptedProvider()
@@ -200,7 +200,7 @@ class TestStretch:
         sent = [at for at, _ in provider.asked if at > changed_at]
         assert most_in_a_second(sent) == 1
         assert 450 <= len(sent) <= 600
-        await rig.poller.stop()
+        await rig.stop()
 
 
 class TestBackOff:
@@ -222,7 +222,7 @@ class TestBackOff:
             assert ceiling * 0.9 < max(gaps) <= ceiling + 1
             # Full jitter, but for the part below the interval.
             assert sum(gaps) / len(gaps) == pytest.approx(ceiling / 2 + 15**2 / (2 * ceiling), rel=0.15)
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_the_interval_that_is_shown_never_holds_back_off(self) -> None:
         provider = ScriptedProvider()
@@ -232,7 +232,7 @@ class TestBackOff:
         provider.answer = BROKEN
         await asyncio.sleep(3600)
         assert (state.interval, state.stale_after) == (15.0, 60.0)
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_a_success_brings_the_interval_back(self) -> None:
         provider = ScriptedProvider(BROKEN)
@@ -244,7 +244,7 @@ class TestBackOff:
         healed = len(provider.asked)
         await asyncio.sleep(160)
         assert len(provider.asked) - healed >= 9
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_an_hourly_poll_that_fails_is_not_retried_before_its_hour(self) -> None:
         provider = ScriptedProvider(CLOSED)
@@ -254,7 +254,7 @@ class TestBackOff:
         provider.answer = BROKEN
         await asyncio.sleep(6 * 3600)
         assert min(provider.gaps("june")) >= 3600
-        await rig.poller.stop()
+        await rig.stop()
 
     @pytest.mark.parametrize("error", [NotFoundError, ForbiddenError, InvalidResponseError, TimedOutError])
     async def test_a_campaign_that_fails_alone_backs_off_alone(self, error: type[PollError]) -> None:
@@ -264,11 +264,11 @@ class TestBackOff:
         rig.add_many(10)
         await asyncio.sleep(1800)
         assert rig.reasons() == {None: 9, error.reason: 1}
-        assert not rig.health.breaker_open
+        assert not rig.breaker.is_open
         assert len(provider.moments("c3")) < 30
         assert all(len(provider.moments(f"c{place}")) > 100 for place in range(10) if place != 3)
-        assert rig.health.polls[error.reason] == len(provider.moments("c3"))
-        await rig.poller.stop()
+        assert rig.counters.polls[error.reason] == len(provider.moments("c3"))
+        await rig.stop()
 
     async def test_a_provider_that_comes_back_is_not_asked_for_more_than_the_budget(self) -> None:
         provider = ScriptedProvider()
@@ -284,7 +284,7 @@ class TestBackOff:
         assert rig.reasons() == {None: 10_000}
         assert most_in_a_second([at for at, _ in provider.asked]) <= 200
         assert provider.most_of_one == 1
-        await rig.poller.stop()
+        await rig.stop()
 
 
 class TestHold:
@@ -301,8 +301,8 @@ class TestHold:
         assert not [at for at, _ in provider.asked if held_at + 0.06 < at < held_at + 100.05]
         assert [at for at, _ in provider.asked if held_at + 100 < at < held_at + 101]
         assert messages(caplog)["the provider asks to wait"] == 1
-        assert rig.health.throttled_seconds == pytest.approx(100, abs=3)
-        await rig.poller.stop()
+        assert rig.agenda.held_seconds == pytest.approx(100, abs=3)
+        await rig.stop()
 
     async def test_nobody_is_waited_for_longer_than_ten_minutes(self) -> None:
         provider = ScriptedProvider(failing(ServerFaultError, retry_after=1e9))
@@ -310,7 +310,7 @@ class TestHold:
         rig.add("june")
         await asyncio.sleep(605)
         assert provider.gaps("june") == pytest.approx([600.05], abs=0.01)
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_a_hold_of_no_time_is_none(self, caplog: pytest.LogCaptureFixture) -> None:
         provider = ScriptedProvider(failing(ServerFaultError, retry_after=0.0))
@@ -318,7 +318,7 @@ class TestHold:
         rig.add_many(5)
         await asyncio.sleep(600)
         assert "the provider asks to wait" not in messages(caplog)
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_a_provider_that_always_asks_for_a_moment_is_one_line(self, caplog: pytest.LogCaptureFixture) -> None:
         provider = ScriptedProvider(failing(RateLimitedError, retry_after=2.0))
@@ -326,7 +326,7 @@ class TestHold:
         rig.add_many(100)
         await asyncio.sleep(1800)
         assert messages(caplog)["the provider asks to wait"] == 1
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_polls_go_out_one_by_one_after_a_hold(self) -> None:
         provider = ScriptedProvider()
@@ -338,19 +338,19 @@ class TestHold:
         provider.answer = ACTIVE
         await asyncio.sleep(120)
         assert most_in_a_second([at for at, _ in provider.asked]) <= 10
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_a_request_that_is_no_poll_can_hold_the_account_too(self) -> None:
         provider = ScriptedProvider()
         rig = Rig(provider)
         rig.add("june")
         await asyncio.sleep(1)
-        rig.poller.request_failed(failing(RateLimitedError, retry_after=90.0), rig.loop.time())
+        rig.requests.failed("listing", failing(RateLimitedError, retry_after=90.0), rig.loop.time())
         await asyncio.sleep(85)
         assert len(provider.asked) == 1
         await asyncio.sleep(10)
         assert len(provider.asked) == 2
-        await rig.poller.stop()
+        await rig.stop()
 
 
 class TestBreaker:
@@ -360,7 +360,7 @@ class TestBreaker:
         rig.add_many(1000)
         assert not rig.poller.ready
         await asyncio.sleep(0.5)
-        assert rig.health.breaker_open
+        assert rig.breaker.is_open
         assert rig.poller.ready
         assert rig.reasons() == {"unauthorized": 1000}
         assert {state.up for state in rig.states} == {0.0}
@@ -369,7 +369,7 @@ class TestBreaker:
         await asyncio.sleep(50)
         assert [record.levelname for record in caplog.records if "refused" in record.getMessage()] == ["ERROR"]
         assert sum(messages(caplog).values()) == 2  # and that the intervals are stretched
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_one_probe_a_minute_goes_out_and_campaigns_take_turns(self) -> None:
         provider = ScriptedProvider(UNAUTHORIZED)
@@ -383,7 +383,7 @@ class TestBreaker:
         assert all(60 <= later[0] - earlier[0] <= 67 for earlier, later in pairwise(probes))
         assert set(Counter(name for _, name in probes)) == {f"c{place}" for place in range(5)}
         assert max(Counter(name for _, name in probes).values()) <= 5
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_the_first_success_closes_it_and_all_campaigns_heal_within_seconds(
         self, caplog: pytest.LogCaptureFixture
@@ -396,7 +396,7 @@ class TestBreaker:
         provider.answer = ACTIVE
         for _ in range(70):
             await asyncio.sleep(1)
-            if not rig.health.breaker_open:
+            if not rig.breaker.is_open:
                 break
         await asyncio.sleep(6.5)
         assert rig.reasons() == {None: 1000}
@@ -405,7 +405,7 @@ class TestBreaker:
         # Ten campaigns are named, the others counted.
         assert "more campaigns changed within a minute" in messages(caplog, logging.INFO)
         assert sum(messages(caplog, logging.INFO).values()) <= 2 + 10 + 1
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_a_changed_token_closes_it_at_once(self) -> None:
         provider = ScriptedProvider(UNAUTHORIZED)
@@ -413,12 +413,12 @@ class TestBreaker:
         rig.add_many(1000)
         await asyncio.sleep(30)
         provider.answer = ACTIVE
-        rig.poller.token_changed()
-        assert not rig.health.breaker_open
+        rig.account.token_changed()
+        assert not rig.breaker.is_open
         await asyncio.sleep(6.5)
         assert rig.reasons() == {None: 1000}
         assert most_in_a_second([at for at, _ in provider.asked]) <= 1000
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_healing_keeps_to_the_budget_and_to_the_interval(self) -> None:
         provider = ScriptedProvider()
@@ -428,11 +428,11 @@ class TestBreaker:
         provider.answers = {"c5": UNAUTHORIZED}
         await asyncio.sleep(17)
         provider.answers = {}
-        rig.poller.token_changed()
+        rig.account.token_changed()
         await asyncio.sleep(60)
         assert most_in_a_second([at for at, _ in provider.asked]) <= 20
         assert min(min(provider.gaps(f"c{place}")) for place in range(200)) >= 15
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_an_answer_to_the_old_token_says_nothing_of_the_new_one(self) -> None:
         provider = ScriptedProvider(UNAUTHORIZED, latency=5)
@@ -442,24 +442,24 @@ class TestBreaker:
         provider.answer = lambda: ACTIVE
         asked_with_old_token = {name for _, name in provider.asked}
         provider.answers = dict.fromkeys(asked_with_old_token, UNAUTHORIZED)
-        rig.poller.token_changed()
+        rig.account.token_changed()
         await asyncio.sleep(5)
-        assert not rig.health.breaker_open
+        assert not rig.breaker.is_open
         provider.answers = {}
         await asyncio.sleep(40)
         assert rig.reasons() == {None: 100}
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_two_campaigns_that_are_forbidden_with_no_success_between_open_it(self) -> None:
         provider = ScriptedProvider(FORBIDDEN)
         rig = Rig(provider)
         rig.add_many(100)
         await asyncio.sleep(0.1)
-        assert not rig.health.breaker_open
+        assert not rig.breaker.is_open
         await asyncio.sleep(1)
-        assert rig.health.breaker_open
+        assert rig.breaker.is_open
         assert rig.reasons() == {"forbidden": 100}
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_forbidden_campaigns_with_successes_between_fail_alone(self) -> None:
         provider = ScriptedProvider()
@@ -468,8 +468,8 @@ class TestBreaker:
         rig.add("c1", "c2", "c3", "c4")
         await asyncio.sleep(60)
         assert rig.reasons() == {None: 2, "forbidden": 2}
-        assert not rig.health.breaker_open
-        await rig.poller.stop()
+        assert not rig.breaker.is_open
+        await rig.stop()
 
     async def test_the_only_campaign_that_is_forbidden_again_and_again_does_not_open_it(self) -> None:
         provider = ScriptedProvider(FORBIDDEN)
@@ -477,8 +477,8 @@ class TestBreaker:
         rig.add("june")
         await asyncio.sleep(3600)
         assert len(provider.asked) > 20
-        assert not rig.health.breaker_open
-        await rig.poller.stop()
+        assert not rig.breaker.is_open
+        await rig.stop()
 
     async def test_campaigns_that_come_while_it_is_open_fail_too(self) -> None:
         provider = ScriptedProvider(UNAUTHORIZED)
@@ -491,7 +491,7 @@ class TestBreaker:
         assert rig.reasons() == {"unauthorized": 5}
         assert rig.poller.ready
         assert len(provider.asked) == asked
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_probes_go_on_when_the_campaign_whose_turn_it_was_is_removed(self) -> None:
         provider = ScriptedProvider(UNAUTHORIZED)
@@ -503,19 +503,19 @@ class TestBreaker:
         provider.answer = ACTIVE
         await asyncio.sleep(67)
         assert rig.reasons() == {None: 1}
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_an_account_without_campaigns_is_refused_by_its_listing(self) -> None:
         provider = ScriptedProvider()
         rig = Rig(provider)
-        rig.poller.request_failed(UNAUTHORIZED, rig.loop.time())
-        assert rig.health.breaker_open
-        rig.poller.request_succeeded()
-        assert not rig.health.breaker_open
+        rig.requests.failed("listing", UNAUTHORIZED, rig.loop.time())
+        assert rig.breaker.is_open
+        rig.breaker.succeeded("listing", rig.loop.time() + 1)
+        assert not rig.breaker.is_open
         rig.add_many(3)
         await asyncio.sleep(20)
         assert rig.reasons() == {None: 3}
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_a_token_that_cannot_be_read_fails_each_campaign_and_heals_when_it_can(self) -> None:
         provider = ScriptedProvider(failing(CredentialsError), latency=0)
@@ -523,12 +523,12 @@ class TestBreaker:
         rig.add_many(100)
         await asyncio.sleep(300)
         assert rig.reasons() == {"credentials": 100}
-        assert not rig.health.breaker_open
+        assert not rig.breaker.is_open
         provider.answer = ACTIVE
-        rig.poller.token_changed()
+        rig.account.token_changed()
         await asyncio.sleep(16)
         assert rig.reasons() == {None: 100}
-        await rig.poller.stop()
+        await rig.stop()
 
 
 class TestFreshness:
@@ -552,7 +552,7 @@ class TestFreshness:
         provider.answer = ACTIVE._replace(attempts=9.0)
         await asyncio.sleep(301)
         assert (state.fresh, state.shown.attempts, state.rises.attempts, state.errors) == (True, 9.0, 2.0, None)
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_no_value_is_shown_too_long_or_withdrawn_too_soon_whatever_the_campaigns_go_through(self) -> None:
         rng = random.Random(5)
@@ -576,7 +576,7 @@ class TestFreshness:
                     assert until[state] <= now
                     withdrawn += 1
         assert withdrawn > 100
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_values_are_withdrawn_though_no_answer_comes_at_all(self) -> None:
         provider = ScriptedProvider()
@@ -586,7 +586,7 @@ class TestFreshness:
         provider.latency = 10_000
         await asyncio.sleep(60)
         assert not state.fresh
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_values_are_withdrawn_though_the_account_may_send_nothing(self) -> None:
         provider = ScriptedProvider()
@@ -596,7 +596,7 @@ class TestFreshness:
         rig.throttle.hold(rig.loop.time() + 600)
         await asyncio.sleep(60)
         assert not any(state.fresh for state in rig.states)
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_the_status_of_a_closed_campaign_stays(self) -> None:
         provider = ScriptedProvider(CLOSED)
@@ -608,7 +608,7 @@ class TestFreshness:
         assert not state.fresh
         assert state.statuses == {"active": 0.0, "paused": 0.0, "closed": 1.0}
         assert state.interval == 3600.0
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_a_shorter_stale_after_withdraws_what_is_older_at_once(self) -> None:
         provider = ScriptedProvider()
@@ -621,7 +621,7 @@ class TestFreshness:
         rig.poller.set_pace(PACE, 1000.0, 1000)
         await asyncio.sleep(0.01)
         assert not state.fresh
-        await rig.poller.stop()
+        await rig.stop()
 
     @pytest.mark.parametrize("jump", [3600.0, -3600.0])
     async def test_a_wall_clock_that_is_set_changes_time_stamps_only(self, jump: float) -> None:
@@ -635,7 +635,7 @@ class TestFreshness:
             await asyncio.sleep(100)
             provider.answers = {"c3": BROKEN}
             await asyncio.sleep(200)
-            await rig.poller.stop()
+            await rig.stop()
             return rig, provider
 
         begin = asyncio.get_running_loop().time()
@@ -652,7 +652,7 @@ class TestFreshness:
             assert one.last_success_wall is not None
             assert other.last_success_wall is not None
             assert other.last_success_wall - one.last_success_wall == pytest.approx(jump + again - begin)
-        assert steady.account.saturated_seconds == pytest.approx(jumped.account.saturated_seconds)
+        assert steady.state.saturated_seconds == pytest.approx(jumped.state.saturated_seconds)
 
 
 class TestDefects:
@@ -665,7 +665,7 @@ class TestDefects:
         rig.add_many(5)
         await asyncio.sleep(1800)
         assert rig.reasons() == {None: 4, "internal": 1}
-        assert rig.health.polls["internal"] > 5
+        assert rig.counters.polls["internal"] > 5
         assert len(provider.moments("c0")) > 100
         assert rig.faults == []
         (record,) = caplog.records
@@ -673,7 +673,7 @@ class TestDefects:
         assert record.exc_info is not None
         assert isinstance(record.exc_info[1], ZeroDivisionError)
         assert "scripted.py" in caplog.text
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_a_defect_in_the_bookkeeping_is_fatal(self) -> None:
         provider = ScriptedProvider()
@@ -682,7 +682,7 @@ class TestDefects:
         state.campaign = None  # type: ignore[assignment]  # any defect will do
         await asyncio.sleep(1)
         assert [type(fault) for fault in rig.faults] == [AttributeError]
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_a_timer_that_breaks_is_fatal(self, monkeypatch: pytest.MonkeyPatch) -> None:
         rig = Rig(ScriptedProvider())
@@ -694,7 +694,7 @@ class TestDefects:
         monkeypatch.setattr(rig.throttle, "take", broken)
         await asyncio.sleep(1)
         assert [type(fault) for fault in rig.faults] == [ZeroDivisionError]
-        await rig.poller.stop()
+        await rig.stop()
 
 
 class TestLog:
@@ -717,7 +717,7 @@ class TestLog:
             [("WARNING", "june", "timeout")],
             [("INFO", "june", None)],
         ]
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_thousands_that_fail_together_are_a_handful_of_lines(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO)
@@ -732,7 +732,7 @@ class TestLog:
         caplog.clear()
         provider.answer = ACTIVE
         await asyncio.sleep(120)
-        await rig.poller.stop()
+        await rig.stop()
         assert len(caplog.records) <= 3 * 11
 
 
@@ -749,8 +749,8 @@ class TestMembership:
         assert july.polled
         assert len(provider.moments("june")) == 1
         assert rig.poller.ready
-        assert rig.health.campaigns == 1
-        await rig.poller.stop()
+        assert len(rig.poller.targets) == 1
+        await rig.stop()
 
     async def test_readiness_waits_for_every_campaign_and_is_not_lost_with_one_that_goes(self) -> None:
         provider = ScriptedProvider()
@@ -760,14 +760,14 @@ class TestMembership:
         assert not rig.poller.ready
         rig.poller.remove("c2")
         assert rig.poller.ready
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_nothing_is_sent_after_the_end(self) -> None:
         provider = ScriptedProvider(latency=1)
         rig = Rig(provider)
         rig.add_many(100)
         await asyncio.sleep(10)
-        await rig.poller.stop()
+        await rig.stop()
         asked = len(provider.asked)
         assert provider.under_way.total() == 0
         await asyncio.sleep(3600)
@@ -780,14 +780,14 @@ class TestMembership:
         for rig in rigs:
             rig.add_many(20)
         await asyncio.sleep(20)
-        await rigs[0].poller.stop()
+        await rigs[0].stop()
         asked = [len(rig.provider.asked) for rig in rigs]
         await asyncio.sleep(60)
         polls = [len(rig.provider.asked) - before for rig, before in zip(rigs, asked, strict=True)]
         assert polls[0] == 0
         assert min(polls[1:]) >= 11
         for rig in rigs[1:]:
-            await rig.poller.stop()
+            await rig.stop()
         assert slots.taken == 0
 
 
@@ -799,8 +799,9 @@ async def test_moments_that_have_been_superseded_do_not_pile_up() -> None:
         pace = replace(PACE, closed=PACE.closed + seconds)
         rig.poller.set_pace(pace, rig.throttle.rate, rig.throttle.max_in_flight)
         await asyncio.sleep(2)
-    assert len(rig.poller._queue) == len(rig.poller._moments) < 1000
-    await rig.poller.stop()
+    queue = rig.agenda._queued
+    assert len(queue.waiting) == len(queue.moments) < 1000
+    await rig.stop()
 
 
 async def test_failed_polls_leave_nothing_to_the_garbage_collector() -> None:
@@ -814,13 +815,13 @@ async def test_failed_polls_leave_nothing_to_the_garbage_collector() -> None:
     gc.collect()
     gc.disable()
     try:
-        polls = rig.health.polls["server_error"]
+        polls = rig.counters.polls["server_error"]
         await asyncio.sleep(1000)
-        assert rig.health.polls["server_error"] > polls + 50
+        assert rig.counters.polls["server_error"] > polls + 50
         assert gc.collect() < 50
     finally:
         gc.enable()
-    await rig.poller.stop()
+    await rig.stop()
 
 
 async def test_every_reason_is_counted_under_its_own_name() -> None:
@@ -833,6 +834,6 @@ async def test_every_reason_is_counted_under_its_own_name() -> None:
     rig.add(*answers)
     await asyncio.sleep(15)
     assert rig.reasons() == dict.fromkeys(answers, 1)
-    assert {reason for reason, number in rig.health.polls.items() if number} == set(answers)
-    assert set(rig.health.polls) == {"success", *REASONS}
-    await rig.poller.stop()
+    assert {reason for reason, number in rig.counters.polls.items() if number} == set(answers)
+    assert set(rig.counters.polls) == {"success", *REASONS}
+    await rig.stop()

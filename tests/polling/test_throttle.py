@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.polling.throttle import Slots, Throttle
+from exporter.polling.throttle import Share, Slots, Throttle
 from tests.scripted import Rig, ScriptedProvider, most_in_a_second
 from tests.virtual_time import VirtualTimeLoop
 
@@ -87,9 +87,11 @@ def test_polls_and_other_requests_share_one_budget(
         for at, until in quiet:
             loop.call_at(at, rig.throttle.hold, until)
 
+        share = Share(rig.throttle, 0.25)
+
         async def walk() -> None:
             while True:
-                async with rig.throttle.one_more():
+                async with share.turn():
                     others.append(loop.time())
                     await asyncio.sleep(latency)
 
@@ -99,7 +101,7 @@ def test_polls_and_other_requests_share_one_budget(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await rig.poller.stop()
+        await rig.stop()
         sent = others + [at for at, _ in provider.asked]
         assert most_in_a_second(sent) <= ceil(rate)
         assert not [at for at in sent for begin, end in quiet if begin < at < end - 1e-9]
@@ -120,10 +122,10 @@ class TestPlaces:
         rig.add_many(100)
         await asyncio.sleep(120)
         assert provider.most_at_once == 7
-        assert rig.health.in_flight == rig.throttle.in_flight == 7
-        assert rig.health.throttled_seconds > 60
-        await rig.poller.stop()
-        assert rig.health.in_flight == rig.throttle.in_flight == 0
+        assert rig.throttle.in_flight == 7
+        assert rig.agenda.held_seconds > 60
+        await rig.stop()
+        assert rig.throttle.in_flight == 0
 
     async def test_all_accounts_together_have_no_more_requests_under_way_than_they_may_and_share_fairly(self) -> None:
         slots = Slots(10)
@@ -141,7 +143,7 @@ class TestPlaces:
         assert sum(shares) == pytest.approx(1000, abs=20)
         assert min(shares) > 200
         for rig in rigs:
-            await rig.poller.stop()
+            await rig.stop()
         assert slots.taken == 0
 
     async def test_an_account_that_only_asks_now_and_then_gets_its_turn_among_accounts_that_always_wait(self) -> None:
@@ -154,10 +156,10 @@ class TestPlaces:
         loop = asyncio.get_running_loop()
         for _ in range(5):
             asked = loop.time()
-            async with quiet.one_more():
+            async with Share(quiet, 1.0).turn():
                 assert loop.time() - asked <= 11
         for rig in busy:
-            await rig.poller.stop()
+            await rig.stop()
         assert slots.taken == 0
 
     async def test_a_request_that_is_no_poll_gets_its_turn_though_polls_are_always_due(self) -> None:
@@ -165,16 +167,16 @@ class TestPlaces:
         rig.add_many(100)
         await asyncio.sleep(60)
         asked = rig.loop.time()
-        async with rig.throttle.one_more():
+        async with Share(rig.throttle, 0.25).turn():
             assert rig.loop.time() - asked <= 21
-        await rig.poller.stop()
+        await rig.stop()
 
     async def test_a_request_that_waits_in_vain_gives_its_place_to_the_next(self) -> None:
         tested = Throttle(1000, 1, Slots(10))
         order: list[str] = []
 
         async def request(name: str) -> None:
-            async with tested.one_more():
+            async with Share(tested, 1.0).turn():
                 order.append(name)
                 await asyncio.sleep(1)
 
@@ -192,7 +194,7 @@ class TestPlaces:
         tested.take(asyncio.get_running_loop().time())
 
         async def request() -> None:
-            async with tested.one_more():
+            async with Share(tested, 1.0).turn():
                 pass
 
         waiting = asyncio.create_task(request())
@@ -208,7 +210,7 @@ class TestPlaces:
         begin = loop.time()
         tested.take(begin)
         loop.call_at(begin + 0.5, tested.hold, begin + 60)
-        async with tested.one_more():
+        async with Share(tested, 1.0).turn():
             assert loop.time() - begin >= 60
         assert tested.in_flight == 1
 
@@ -219,13 +221,13 @@ class TestPlaces:
         held.hold(loop.time() + 600)
 
         async def request() -> None:
-            async with held.one_more():
+            async with Share(held, 1.0).turn():
                 pass
 
         waiting = asyncio.create_task(request())
         await asyncio.sleep(1)
         asked = loop.time()
-        async with free.one_more():
+        async with Share(free, 1.0).turn():
             assert loop.time() == asked
         await waiting
         assert loop.time() >= asked + 599
@@ -235,8 +237,9 @@ class TestPlaces:
         slots = Slots(5)
         rig = Rig(ScriptedProvider(), slots=slots)
         rig.add_many(1)
-        # The timer has rung and the poll's task exists, but has not had its first step.
-        rig.poller._ring()
+        await asyncio.sleep(0)
+        # The poll's task exists, but has not had its first step.
+        rig.agenda.wake()
         assert slots.taken == 1
-        await rig.poller.stop()
+        await rig.stop()
         assert slots.taken == 0

@@ -1,4 +1,4 @@
-"""How the polling of one account goes: plain numbers that the poller writes and the metrics read."""
+"""What has become of an account's polls: plain numbers, which the poller counts and the metrics read."""
 
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ LAG_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.
 
 
 class Distribution:
-    """A histogram with fixed upper bounds; a tenth of the cost of an instrument with a lock, on the hottest path."""
+    """A histogram with fixed upper bounds; it costs a tenth of an instrument with a lock, on the hottest path."""
 
     __slots__ = ("_bounds", "_counts", "sum")
 
@@ -31,23 +31,17 @@ class Distribution:
         return zip((*self._bounds, float("inf")), accumulate(self._counts), strict=True)
 
 
-class AccountHealth:
-    """Counts since the account was configured, and how it stands now."""
+class PollCounters:
+    """
+    Polls of an account since it was configured.
 
-    def __init__(self, provider: str, account: str) -> None:
-        self.provider, self.account = provider, account
+    Attributes:
+        polls: By result, `success` or the reason of the failure.
+        request_seconds: From the start of a poll to its last byte or its failure.
+        lag_seconds: How late polls started.
+    """
+
+    def __init__(self) -> None:
         self.polls: dict[str, int] = dict.fromkeys((SUCCESS, *REASONS), 0)
         self.request_seconds = Distribution(REQUEST_SECONDS)
         self.lag_seconds = Distribution(LAG_SECONDS)
-        self.in_flight = 0
-        self.throttled_seconds = 0.0
-        """Time during which polls were due and the request budget, or a full set of requests, held them back."""
-        self.stretch = 1.0
-        self.breaker_open = False
-        self.campaigns = 0
-        self.discovery_success: bool | None = None
-        """Whether the last listing was complete; None where nothing is discovered."""
-        self.discovery_last_success: float | None = None
-        """Unix time of the last complete listing."""
-        self.windows_readable: bool | None = None
-        """Whether calling windows can be read; None where nobody asked for them."""

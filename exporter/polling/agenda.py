@@ -1,0 +1,271 @@
+"""
+What an account has to do, and when: one agenda and one timer for all its jobs.
+
+All that is due within the same 64th of a second waits in one list. So the cost of waiting does not grow with the number
+of jobs, and one turn of the timer starts all of them.
+"""
+
+import asyncio
+import heapq
+from abc import ABC, abstractmethod
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from itertools import count
+from math import ceil, inf
+from typing import Any, ClassVar
+
+# Moments a second at which jobs can be due; a power of two, so that each of them is exact. Each time that the process
+# wakes up it finds its caches cold: with four times as many moments, 2,000 polls a second take a seventh more.
+_MOMENTS = 64
+MOMENT = 1 / _MOMENTS
+"""Seconds by which a job may start later than at the time that was asked for."""
+_SPARE_ENTRIES = 250
+
+
+@dataclass(slots=True, eq=False)
+class Job(ABC):
+    """
+    Something to do again and again: a time at which it is due, and a coroutine.
+
+    Attributes:
+        due: Monotonic seconds; infinite while it is not to be done.
+        task: While it is being done.
+        queues: Whether it may have to wait when it is due. Those behind it wait too, except for jobs that never wait.
+    """
+
+    queues: ClassVar[bool] = False
+    due: float = field(default=inf, init=False)
+    task: asyncio.Task[None] | None = field(default=None, init=False)
+
+    def delay(self, now: float) -> float:
+        """Seconds until it may start, 0 for now; infinite when `Agenda.wake` will be called."""
+        return 0.0
+
+    @abstractmethod
+    def start(self, now: float) -> Coroutine[Any, Any, float]:
+        """Take what it needs, and return what is left to do; that returns when it is due again, infinite for never."""
+
+
+@dataclass(slots=True, eq=False)
+class Expiring(Job):
+    """
+    A job whose last result becomes too old.
+
+    Attributes:
+        expiry: The time at which the agenda looks whether it has; infinite for none.
+    """
+
+    expiry: float = field(default=inf, init=False)
+
+    @property
+    @abstractmethod
+    def stale_at(self) -> float:
+        """The time at which it becomes too old; infinite for never."""
+
+    @abstractmethod
+    def expire(self) -> None:
+        """It has become too old."""
+
+
+class _Queue:
+    """Jobs by the moment at which they are due."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[float, list[Job]] = {}
+        self.moments: list[float] = []
+        """The keys of `waiting`, as a heap."""
+        self.entries = 0
+        self.most_entries = _SPARE_ENTRIES
+        """Number of entries above which those that have been superseded are looked for."""
+
+    def put(self, job: Job, moment: float) -> bool:
+        """Enter a job; True when it is the first one of its moment."""
+        self.entries += 1
+        jobs = self.waiting.get(moment)
+        if jobs is not None:
+            if jobs[0].due == moment:
+                # The same object, so that not each of them keeps one.
+                job.due = jobs[0].due
+            jobs.append(job)
+            return False
+        self.waiting[moment] = [job]
+        heapq.heappush(self.moments, moment)
+        return True
+
+    def first(self) -> tuple[float, Job] | None:
+        """The next job and its moment; entries that have been superseded are dropped on the way."""
+        while self.moments:
+            moment = self.moments[0]
+            jobs = self.waiting[moment]
+            while jobs:
+                job = jobs[-1]
+                if job.due == moment and job.task is None:
+                    return moment, job
+                jobs.pop()
+                self.entries -= 1
+            heapq.heappop(self.moments)
+            del self.waiting[moment]
+        return None
+
+    def take_first(self) -> None:
+        self.waiting[self.moments[0]].pop()
+        self.entries -= 1
+
+    def drop_superseded(self) -> None:
+        valid = {}
+        for moment, jobs in self.waiting.items():
+            if still := [job for job in jobs if job.due == moment and job.task is None]:
+                valid[moment] = still
+        self.waiting, self.moments = valid, list(valid)
+        heapq.heapify(self.moments)
+        self.entries = sum(map(len, valid.values()))
+        self.most_entries = 2 * self.entries + _SPARE_ENTRIES
+
+
+class Agenda:
+    """
+    Starts jobs when they are due, each in a task of its own, and never twice at the same time.
+
+    Attributes:
+        held_seconds: Time during which jobs were due and had to wait.
+    """
+
+    def __init__(self) -> None:
+        self.held_seconds = 0.0
+        self._loop = asyncio.get_running_loop()
+        self._group: asyncio.TaskGroup | None = None
+        self._early: list[Coroutine[Any, Any, None]] = []
+        """What was to be done at once before it ran."""
+        self._closed = False
+        self._free = _Queue()
+        self._queued = _Queue()
+        self._expiries: list[tuple[float, int, Expiring]] = []
+        """When to look whether a result is too old, as a heap; a later result leaves its entry where it is."""
+        self._ticket = count()
+        self._bell: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = inf
+        self._held_since: float | None = None
+
+    async def run(self, group: asyncio.TaskGroup) -> None:
+        """
+        Do what is due until it is cancelled.
+
+        Args:
+            group: Gets the tasks; a defect in one of them ends it.
+        """
+        self._group = group
+        while self._early:
+            self.spawn(self._early.pop())
+        while True:
+            now = self._loop.time()
+            self._start_due(now)
+            # Second, since it rings later than the next poll: the other way round the timer would be armed twice.
+            self._expire(now)
+            self._bell = self._loop.create_future()
+            await self._bell
+
+    def close(self) -> None:
+        """Start nothing more."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def put(self, job: Job, due: float) -> None:
+        """Have a job done at a time, in place of when it was due so far; one that is being done, again after that."""
+        job.due = due = ceil(due * _MOMENTS) / _MOMENTS if due < inf else due
+        if job.task is not None or due == inf:
+            return
+        queue = self._queued if job.queues else self._free
+        if queue.entries > queue.most_entries:
+            queue.drop_superseded()
+        if queue.put(job, due):
+            self._arm(due)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something once, now, in a task of its own."""
+        if self._closed:
+            work.close()
+        elif self._group is None:
+            self._early.append(work)
+        else:
+            self._group.create_task(work)
+
+    def watch(self, job: Expiring) -> None:
+        """Look at a result when it becomes too old; to be called again where it becomes so earlier."""
+        at = job.stale_at
+        if at < job.expiry:
+            job.expiry = at
+            heapq.heappush(self._expiries, (at, next(self._ticket), job))
+            self._arm(at)
+
+    def wake(self) -> None:
+        """Start what has waited."""
+        self._start_due(self._loop.time())
+
+    def _start_due(self, now: float) -> None:
+        if self._group is None or self._closed:
+            return
+        if self._held_since is not None:
+            self.held_seconds += now - self._held_since
+            self._held_since = None
+        self._start_from(self._free, now)
+        self._start_from(self._queued, now)
+
+    def _start_from(self, queue: _Queue, now: float) -> None:
+        while (first := queue.first()) is not None:
+            moment, job = first
+            if moment > now:
+                self._arm(moment)
+                return
+            if delay := job.delay(now):
+                self._held_since = now
+                self._arm(now + delay)
+                return
+            queue.take_first()
+            self._start(job, now)
+
+    def _start(self, job: Job, now: float) -> None:
+        assert self._group is not None  # noqa: S101 -- for mypy: only started with it
+        work = job.start(now)
+        job.due = inf
+        job.task = self._group.create_task(self._do(job, work))
+
+    async def _do(self, job: Job, work: Coroutine[Any, Any, float]) -> None:
+        due = inf
+        try:
+            due = await work
+        finally:
+            job.task = None
+            # It may have been put on the agenda meanwhile.
+            self.put(job, min(due, job.due))
+
+    def _expire(self, now: float) -> None:
+        expiries = self._expiries
+        while expiries and expiries[0][0] <= now:
+            at, _, job = heapq.heappop(expiries)
+            if at != job.expiry:
+                continue
+            job.expiry = inf
+            if job.stale_at > now:
+                self.watch(job)
+            else:
+                job.expire()
+        if expiries:
+            self._arm(expiries[0][0])
+
+    def _arm(self, at: float) -> None:
+        """Have the timer ring as soon as this moment has come, unless it rings before."""
+        if at >= self._timer_at:
+            return
+        # uvloop counts whole milliseconds: for a part of one the timer would ring again and again until the next.
+        at = max(at, ceil(at * 1000) / 1000)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = at
+        self._timer = self._loop.call_at(at, self._ring)
+
+    def _ring(self) -> None:
+        self._timer, self._timer_at = None, inf
+        if self._bell is not None and not self._bell.done():
+            self._bell.set_result(None)

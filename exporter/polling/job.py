@@ -1,0 +1,58 @@
+"""
+The kinds of jobs that an account has one of, besides its polls.
+
+A kind is a subclass of `AccountJob` in a file of its own and a line in `account.KINDS`. What it sends goes through
+`account.requests`, so that one budget and one breaker hold for all kinds.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from exporter.polling.agenda import Job
+
+if TYPE_CHECKING:
+    from exporter.polling.account import Account
+
+
+@dataclass(slots=True, eq=False)
+class AccountJob(Job):
+    """A job about an account as a whole; made for each account, also where nothing asks for it yet."""
+
+    account: Account
+
+    @abstractmethod
+    async def run(self) -> float:
+        """Do it once; returns when it is due again (monotonic), infinite for not until something changes."""
+
+    def start(self, now: float) -> Coroutine[Any, Any, float]:
+        return self.run()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the settings ask for it."""
+        return True
+
+    @property
+    def ready(self) -> bool:
+        """Whether the account need not wait for it to be ready."""
+        return True
+
+    def settings_changed(self) -> None:
+        """The account begins, or goes on with other settings."""
+        self.account.agenda.put(self, self.account.now() if self.wanted else inf)
+
+    def campaigns_changed(self) -> None:
+        """Campaigns have come or gone."""
+
+    def credentials_refused(self) -> None:
+        """Nothing but a probe may be sent."""
+
+    def credentials_accepted(self) -> None:
+        """Requests may be sent again, or the token has changed: what was forbidden may be allowed now."""
+        if self.wanted:
+            self.account.agenda.put(self, self.account.now())

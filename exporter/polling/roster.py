@@ -1,0 +1,129 @@
+"""Which campaigns an account polls, configured and discovered: each of them once, under one id and one name."""
+
+import logging
+import re
+from collections.abc import Collection, Iterator, Mapping
+
+from exporter.campaign.state import Campaign
+from exporter.config.plan import AccountPlan, discovered
+from exporter.providers.listing import CampaignRecord
+
+log = logging.getLogger(__name__)
+
+_UUID_DIGITS = re.compile(r"[0-9a-f]{32}")
+
+
+class Roster:
+    """
+    Finds the campaigns to poll, and remembers which of their ids mean the same campaign.
+
+    An id may be the provider's (a UUID, in any spelling) or the owner's; only an answer of the provider tells which of
+    them belong together.
+
+    Args:
+        account: What a log line says of the account.
+    """
+
+    def __init__(self, account: dict[str, object]) -> None:
+        self._account = account
+        self._provider_ids: dict[str, str] = {}
+        """By id as it is configured, where an answer has named another one."""
+        self._warned: set[tuple[str, str]] = set()
+
+    def identified(self, campaign_id: str, provider_id: str, polled: Collection[str]) -> str | None:
+        """
+        Take in which campaign an answer is about.
+
+        Args:
+            campaign_id: By which it is polled.
+            provider_id: By which the answer names it.
+            polled: The campaigns that are polled, in the order of the configuration.
+
+        Returns:
+            The id that is to be polled no more, since it is another polled one's campaign.
+        """
+        if campaign_id != provider_id:
+            self._provider_ids[campaign_id] = provider_id
+        elif not self._provider_ids:
+            return None
+        twins = [known for known in polled if self._provider_ids.get(known, known) == provider_id]
+        if len(twins) < 2:
+            return None
+        self._warn(twins[1], twins[0])
+        return twins[1]
+
+    def wanted(
+        self, plan: AccountPlan, records: Mapping[str, CampaignRecord], polled: Mapping[str, Campaign]
+    ) -> dict[str, Campaign]:
+        """
+        The campaigns to poll, by id, the configured ones first.
+
+        Args:
+            records: The discovered campaigns, by the provider's id.
+            polled: Those that are polled so far; they keep the names that they have.
+        """
+        for record in records.values():
+            own_id = record.external_id
+            if own_id is not None and own_id != record.id and own_id in plan.campaigns:
+                self._provider_ids[own_id] = record.id
+        wanted: dict[str, Campaign] = {}
+        ids: dict[str, str] = {}
+        for campaign_id, campaign in plan.campaigns.items():
+            first = ids.setdefault(self._provider_ids.get(campaign_id, campaign_id), campaign_id)
+            if first == campaign_id:
+                wanted[campaign_id] = campaign
+            else:
+                self._warn(campaign_id, first)
+        if records:
+            self._add_discovered(wanted, ids, plan, records, polled)
+        return wanted
+
+    def _add_discovered(
+        self,
+        wanted: dict[str, Campaign],
+        ids: dict[str, str],
+        plan: AccountPlan,
+        records: Mapping[str, CampaignRecord],
+        polled: Mapping[str, Campaign],
+    ) -> None:
+        spelled_otherwise = {own: known for known in wanted if (own := plain(known)) != known}
+        names = {campaign.name for campaign in wanted.values()}
+        for record in _oldest_first(records, polled):
+            if record.id in ids:
+                continue
+            if spelled_otherwise and (known := spelled_otherwise.get(plain(record.id))) is not None:
+                self._provider_ids[known] = record.id
+                self._warn(record.id, known)
+                continue
+            campaign = discovered(plan, record.id)
+            if campaign.name in names:
+                log.warning(
+                    "a discovered campaign is not polled: another one has its id as label",
+                    extra=self._account | {"campaign": campaign.name},
+                )
+                continue
+            names.add(campaign.name)
+            before = polled.get(record.id)
+            wanted[record.id] = before if before == campaign else campaign
+
+    def _warn(self, dropped: str, kept: str) -> None:
+        if (dropped, kept) not in self._warned:
+            self._warned.add((dropped, kept))
+            log.warning(
+                "two ids are one campaign, which is polled once",
+                extra=self._account | {"campaign_id": kept, "not_polled": dropped},
+            )
+
+
+def _oldest_first(records: Mapping[str, CampaignRecord], polled: Mapping[str, Campaign]) -> Iterator[CampaignRecord]:
+    """Those that are polled already come first: they keep their names."""
+    yield from (record for record in records.values() if record.id in polled)
+    yield from (record for record in records.values() if record.id not in polled)
+
+
+def plain(campaign_id: str) -> str:
+    """A UUID in lower case and with dashes, however it is spelled; any other id as it is."""
+    digits = campaign_id.replace("-", "").lower()
+    if not _UUID_DIGITS.fullmatch(digits):
+        return campaign_id
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))

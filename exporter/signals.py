@@ -1,0 +1,75 @@
+"""
+Signals, from the first moment of the process to its last.
+
+Little is imported here, so that `hold` can be called before what takes long to import.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import AsyncIterator
+    from types import FrameType
+
+_remembered: list[int] = []
+
+
+def hold() -> None:
+    """Until `handled` takes over, let SIGTERM and SIGINT end the process, and remember SIGHUP."""
+    # Without a handler the first process of a container would not even get SIGTERM.
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGINT, _end)
+    signal.signal(signal.SIGHUP, _remember)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+def _remember(number: int, frame: FrameType | None) -> None:
+    _remembered.append(number)
+
+
+@dataclass(slots=True)
+class Received:
+    """
+    Which signals have come.
+
+    Attributes:
+        stop: Set by SIGTERM and SIGINT.
+        reload: Set by SIGHUP.
+        name: Of the signal that has set `stop`.
+    """
+
+    stop: asyncio.Event
+    reload: asyncio.Event
+    name: str = ""
+
+    def end(self, number: signal.Signals) -> None:
+        self.name = number.name
+        self.stop.set()
+
+
+@contextlib.asynccontextmanager
+async def handled() -> AsyncIterator[Received]:
+    """Handle the signals in the running event loop until the block is left."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    received = Received(asyncio.Event(), asyncio.Event())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, received.end, number)
+    loop.add_signal_handler(signal.SIGHUP, received.reload.set)
+    if _remembered:
+        _remembered.clear()
+        received.reload.set()
+    try:
+        yield received
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.remove_signal_handler(number)
