@@ -30,7 +30,8 @@ from exporter.ui import handlers
 from exporter.ui.fleet import Overview
 from exporter.ui.rows import WatchedAccount
 from exporter.ui.runbooks import read_runbooks
-from exporter.web.config import WebConfigFile, WebConfigWatch, protect
+from exporter.web.auth import protect
+from exporter.web.config import WebConfigFile, WebConfigWatch
 from exporter.web.routes import create_app
 from exporter.web.server import serving
 from exporter.web.systemd import ServiceManager, keep_watchdog_quiet
@@ -369,10 +370,15 @@ async def serve(
             telemetry_path=web.telemetry_path,
         )
         if web_config:
-            protect(app, web_config)
-        context = web_config.ssl_context if web_config and web_config.tls else None
+            protect(app, lambda: web_config.users)
         clock = asyncio.get_running_loop().time
-        async with serving(app, sockets, ssl_context=context, shutdown_timeout=SHUTDOWN_TIMEOUT):
+        async with serving(
+            app,
+            sockets,
+            tls=lambda: web_config.tls if web_config else None,
+            headers=lambda: web_config.headers if web_config else {},
+            shutdown_timeout=SHUTDOWN_TIMEOUT,
+        ):
             async with exporter.running() as spawn:
                 spawn(_reload_on_signal(received.reload, reload))
                 spawn(_reload_on_change(exporter, watch_file, reload))

@@ -3,45 +3,34 @@ The web configuration: TLS, users and headers of the web server, from a file tha
 
 The format is the one that the exporters of the Prometheus project share:
 https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md.
-What of it cannot be had here is refused by its name, since a door that is less locked than its owner believes is worse
-than none.
+Unsupported keys are rejected by name: ignoring a security setting would fail open.
 """
 
 import asyncio
+import errno
 import hashlib
 import logging
 import re
-import ssl
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, TypeAlias, cast
+from typing import Annotated, Any
 
-from aiohttp import web
-from aiohttp.typedefs import Handler
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
-from pydantic_core import PydanticCustomError
 
-from exporter.config.model import ConfigurationError, Fault, FilePath, Key, Section, Switch, Text
+from exporter.config.model import ConfigurationError, Fault, Key, Section, Switch, Text
 from exporter.config.yaml_file import Document, fault_line, read_file
-from exporter.web.auth import HIGHEST_COST, CrowdedError, Gate, Users, cost_of
+from exporter.web.auth import Users, cost_of
+from exporter.web.tls import Tls, TlsServerConfig, make_tls, refusal
 
 _log = logging.getLogger(__name__)
 
 LOOK_INTERVAL = 3.0
 """Seconds between two looks at the files."""
-OPEN_PATHS = frozenset({"/-/healthy", "/-/ready"})
-"""What is answered without a password: probes have none."""
+_EXPENSIVE = 14
 
-_VERSIONS = MappingProxyType({"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3})
-_CLIENT_AUTH = MappingProxyType(
-    {
-        "NoClientCert": ssl.CERT_NONE,
-        "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
-        "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
-    }
-)
 _HEADERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "Content-Security-Policy": (),
@@ -55,61 +44,28 @@ _HEADERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 _NOT_HONOURED: Mapping[Key, str] = MappingProxyType(
     {
-        ("tls_server_config", "cert"): "not supported: write the certificate to a file and name it in cert_file",
-        ("tls_server_config", "key"): "not supported: write the key to a file and name it in key_file",
-        ("tls_server_config", "client_ca"): "not supported: write the authorities to a file, for client_ca_file",
-        ("tls_server_config", "client_allowed_sans"): "not supported: every certificate that client_ca_file vouches "
-        "for is let in, so name an authority there that vouches for nobody else",
-        ("tls_server_config", "cipher_suites"): "not supported: the cipher suites are OpenSSL's choice",
         ("tls_server_config", "curve_preferences"): "not supported: the curves are OpenSSL's choice",
-        ("rate_limit",): "not supported: scrapes at once and connections are limited without it",
+        ("rate_limit",): "not supported: requests at once and connections are limited without it",
     }
 )
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The file
-
-
-def _refusal(expected: str) -> PydanticCustomError:
-    # Its type wants a literal, for which there is no need: no message has a placeholder.
-    return PydanticCustomError("setting", cast("Any", expected))
-
-
-def _version(value: str) -> str:
-    if value in {"TLS10", "TLS11"}:
-        raise _refusal("expected TLS12 or TLS13: what is older is not safe, and OpenSSL does not speak it any more")
-    if value not in _VERSIONS:
-        raise _refusal("expected TLS12 or TLS13")
-    return value
-
-
-def _client_auth(value: str) -> str:
-    if value in {"RequestClientCert", "RequireAnyClientCert", "RequireClientCert"}:
-        raise _refusal(
-            f"{value} is not supported, since it trusts any certificate: expected VerifyClientCertIfGiven or "
-            "RequireAndVerifyClientCert"
-        )
-    if value not in _CLIENT_AUTH:
-        raise _refusal(f"expected one of {', '.join(_CLIENT_AUTH)}")
-    return value
+_HTTP2_CIPHERS = frozenset({"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"})
 
 
 def _no_http2(value: bool) -> bool:
     if value:
-        raise _refusal("expected false, or no such key: HTTP/2 is not spoken")
+        raise refusal("expected false, or no such key: HTTP/2 is not spoken")
     return value
 
 
 def _mapping(value: Any) -> Any:
     if not isinstance(value, Mapping):
-        raise _refusal("expected a mapping of keys to values")
+        raise refusal("expected a mapping of keys to values")
     return value
 
 
 def _header_name(name: str) -> str:
     if name not in _HEADERS:
-        raise _refusal(f"this header can't be configured: expected one of {', '.join(_HEADERS)}")
+        raise refusal(f"this header can't be configured: expected one of {', '.join(_HEADERS)}")
     return name
 
 
@@ -120,7 +76,7 @@ def _header_value(value: Any) -> Any:
 
 def _one_line_of_ascii(value: str) -> str:
     if not re.fullmatch(r"[ -~]*", value):
-        raise _refusal("expected a header's value: ASCII without control characters and line breaks")
+        raise refusal("expected a header's value: ASCII without control characters and line breaks")
     return value
 
 
@@ -130,53 +86,14 @@ def _headers(headers: Mapping[str, str]) -> Mapping[str, str]:
 
 def _user_name(name: str) -> str:
     if ":" in name:
-        raise _refusal("expected a user's name without a colon, which ends it when it is sent")
+        raise refusal("expected a user's name without a colon, which ends it when it is sent")
     return name
 
 
 def _bcrypt(value: str) -> str:
     if cost_of(value.encode()) is None:
-        raise _refusal(f"expected a password's bcrypt hash ($2a$, $2b$ or $2y$) of a cost from 4 to {HIGHEST_COST}")
+        raise refusal("expected a password's bcrypt hash ($2a$, $2b$ or $2y$) of a cost from 4 to 31")
     return value
-
-
-Version: TypeAlias = Annotated[Text, AfterValidator(_version)]
-
-
-class TlsServerConfig(Section):
-    """TLS."""
-
-    cert_file: FilePath | None = None
-    """PEM file of the certificate and, after it, those of the authorities between it and a trusted one."""
-    key_file: FilePath | None = None
-    """PEM file of its key, not encrypted."""
-    client_auth_type: Annotated[Text, AfterValidator(_client_auth)] = "NoClientCert"
-    """Whether clients show a certificate."""
-    client_ca_file: FilePath | None = None
-    """PEM file of the authorities that vouch for clients."""
-    min_version: Version = "TLS12"
-    """Oldest version of TLS that is spoken."""
-    max_version: Version = "TLS13"
-    """Newest version of TLS that is spoken."""
-    prefer_server_cipher_suites: Switch = True
-    """Whether the server's preference among cipher suites goes before the client's."""
-
-    @classmethod
-    def cross_check(cls, data: Mapping[str, Any]) -> Iterator[Fault]:
-        # Also where nothing but a version is given: plain HTTP is not what that asks for.
-        for key in ("cert_file", "key_file"):
-            if data and key not in data:
-                yield (key,), "expected this key: TLS needs a certificate and its key"
-        wants = data.get("client_auth_type", "NoClientCert")
-        if wants == "NoClientCert" and "client_ca_file" in data:
-            yield (
-                ("client_ca_file",),
-                "expected a client_auth_type of VerifyClientCertIfGiven or RequireAndVerifyClientCert with it",
-            )
-        if wants in ("VerifyClientCertIfGiven", "RequireAndVerifyClientCert") and "client_ca_file" not in data:
-            yield ("client_ca_file",), f"expected this key: {wants} needs to know who vouches for clients"
-        if (data.get("min_version"), data.get("max_version")) == ("TLS13", "TLS12"):
-            yield ("max_version",), "expected a version that is not older than min_version"
 
 
 class HttpServerConfig(Section):
@@ -219,9 +136,17 @@ class WebConfiguration(Section):
     ] = Field(default_factory=lambda: MappingProxyType({}))
     """Users, each with the bcrypt hash of the password; with none of them no password is asked for."""
 
-
-# ---------------------------------------------------------------------------------------------------------------------
-# What it means
+    @classmethod
+    def cross_check(cls, data: Mapping[str, Any]) -> Iterator[Fault]:
+        # The toolkit's exporters do not start with it, since HTTP/2 is on there unless it is switched off.
+        tls, http = data.get("tls_server_config"), data.get("http_server_config")
+        suites = tls.get("cipher_suites") if isinstance(tls, dict) and tls.get("min_version") != "TLS13" else None
+        http2_is_off = isinstance(http, dict) and http.get("http2") is False
+        if isinstance(suites, list) and _HTTP2_CIPHERS.isdisjoint(map(str, suites)) and not http2_is_off:
+            yield (
+                ("tls_server_config", "cipher_suites"),
+                f"expected one of {' and '.join(sorted(_HTTP2_CIPHERS))} in it, or http2: false in http_server_config",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +154,7 @@ class _InForce:
     written: WebConfiguration
     contents: Mapping[Key, bytes]
     """Digests of the files that it names."""
-    context: ssl.SSLContext | None
+    tls: Tls | None
     users: Users
 
 
@@ -246,9 +171,9 @@ class WebConfigFile:
         self._in_force = self._read(None)
 
     @property
-    def tls(self) -> bool:
-        """Whether TLS is spoken, which stays as it is."""
-        return self._in_force.context is not None
+    def tls(self) -> Tls | None:
+        """What new connections are secured with; None for plain HTTP. Which of the two it is does not change."""
+        return self._in_force.tls
 
     @property
     def users(self) -> Users:
@@ -260,17 +185,23 @@ class WebConfigFile:
         """What is put on every answer."""
         return self._in_force.written.http_server_config.headers
 
-    def ssl_context(self) -> ssl.SSLContext:
-        """The context for a new connection; there is one where `tls` is true."""
-        assert self._in_force.context is not None  # noqa: S101  for mypy
-        return self._in_force.context
+    @property
+    def warnings(self) -> list[str]:
+        """One sentence for each thing that is allowed and probably not meant."""
+        costs = {name: cost_of(stored) or 0 for name, stored in self.users.hashes.items()}
+        return [
+            f"web configuration: the password hash of {name.decode()!r} has cost {cost}: checking a password takes "
+            "seconds, and a wrong one as long for every user"
+            for name, cost in costs.items()
+            if cost > _EXPENSIVE
+        ]
 
     def refresh(self) -> bool:
         """
-        Read the file anew, and those that it names, and say whether anything has changed.
+        Read the file and those that it names again; return whether anything has changed.
 
         They are compared by content, not by time stamp: Kubernetes swaps symbolic links under them.
-        It blocks; from a coroutine it is called in a thread.
+        It blocks: call it in a thread.
 
         Raises:
             ConfigurationError: As when it was read first; what was in force stays.
@@ -298,14 +229,14 @@ class WebConfigFile:
             return before
         if before:
             faults += _loosened(before.written, written)
-        context = None
-        # A pair of which one half is renewed and the other is not yet is told as a fault, and stays for a moment.
-        if written.tls_server_config.cert_file:
-            context = self._context(written.tls_server_config, faults)
+        tls = None
+        # While one half of a pair is renewed and the other is not, this is a fault, for a moment.
+        if written.tls_server_config.enabled:
+            tls = make_tls(written.tls_server_config, self._path.parent, faults)
         if faults:
             raise self._error(document, faults)
         hashes = {name.encode(): stored.encode() for name, stored in written.basic_auth_users.items()}
-        return _InForce(written, contents, context, Users(hashes))
+        return _InForce(written, contents, tls, Users(hashes))
 
     def _contents(self, values: Mapping[str, Any]) -> tuple[Mapping[Key, bytes], list[Fault]]:
         """Look at the files that are named, also where other keys are at fault."""
@@ -317,26 +248,10 @@ class WebConfigFile:
             if isinstance(file, str) and file and "\0" not in file:
                 key = ("tls_server_config", name)
                 try:
-                    contents[key] = hashlib.sha256((self._path.parent / file).read_bytes()).digest()
+                    contents[key] = _digest(self._path.parent / file)
                 except OSError as exc:
                     faults.append((key, f"expected a file that can be read: {exc.strerror}"))
         return contents, faults
-
-    def _context(self, written: TlsServerConfig, faults: list[Fault]) -> ssl.SSLContext:
-        """Make the context; what is wrong with the files is added to the faults."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = _VERSIONS[written.min_version]
-        context.maximum_version = _VERSIONS[written.max_version]
-        context.options |= ssl.OP_NO_RENEGOTIATION
-        if not written.prefer_server_cipher_suites:
-            context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
-        directory = self._path.parent
-        if written.cert_file and written.key_file:
-            faults += _load_certificate(context, directory / written.cert_file, directory / written.key_file)
-        if written.client_ca_file:
-            context.verify_mode = _CLIENT_AUTH[written.client_auth_type]
-            faults += _trust(context, directory / written.client_ca_file, "client_ca_file")
-        return context
 
     def _error(self, document: Document, faults: Iterable[Fault]) -> ConfigurationError:
         lines: dict[str, int] = {}
@@ -349,12 +264,20 @@ class WebConfigFile:
         return ConfigurationError([*document.faults, *sorted(lines, key=lines.__getitem__)])
 
 
+def _digest(file: Path) -> bytes:
+    # A FIFO or a device may never end.
+    if not stat.S_ISREG(file.stat().st_mode):
+        raise FileNotFoundError(errno.ENOENT, "it is not a regular file")
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").digest()
+
+
 class WebConfigWatch:
     """
     Keeps a web configuration up to date with its files.
 
     Args:
-        tell: Called with whether the files can be used: when they were changed or are at fault, with each look.
+        tell: Called with whether the files can be used: after each change, and at each look while they can't.
     """
 
     def __init__(self, file: WebConfigFile, tell: Callable[[bool], None]) -> None:
@@ -363,15 +286,16 @@ class WebConfigWatch:
         self._told: tuple[str, ...] = ()
         self._looking = asyncio.Lock()
         tell(True)
+        self._warn()
 
     async def run(self) -> None:
-        """Look now and then, for ever."""
+        """Look at regular intervals, for ever."""
         while True:
             await asyncio.sleep(LOOK_INTERVAL)
             await self.look()
 
     async def look(self) -> tuple[str, ...]:
-        """Take over what has changed, and return what is wrong with it; the log says the same thing once."""
+        """Apply what has changed, and return what is wrong with it; the log says each fault once."""
         async with self._looking:
             try:
                 changed = await asyncio.to_thread(self._file.refresh)
@@ -385,85 +309,23 @@ class WebConfigWatch:
             if changed or self._told:
                 _log.info("web configuration reloaded")
                 self._tell(True)
+                self._warn()
             self._told = ()
             return ()
 
+    def _warn(self) -> None:
+        for warning in self._file.warnings:
+            _log.warning(warning)
+
 
 def _loosened(before: WebConfiguration, after: WebConfiguration) -> Iterator[Fault]:
-    """Find what is not changed while running: a file of which half is written must not open the door."""
-    if bool(before.tls_server_config.cert_file) != bool(after.tls_server_config.cert_file):
+    """Find what may not be changed while running: a file that is half written must not let anybody in."""
+    old, new = before.tls_server_config, after.tls_server_config
+    if old.enabled != new.enabled:
         yield ("tls_server_config",), "changing between plain HTTP and TLS takes a restart"
+    elif new.verify_mode < old.verify_mode:
+        yield ("tls_server_config", "client_auth_type"), "asking less of clients than before takes a restart"
+    elif old.client_allowed_sans is not None and new.client_allowed_sans is None:
+        yield ("tls_server_config", "client_allowed_sans"), "asking less of clients than before takes a restart"
     if before.basic_auth_users and not after.basic_auth_users:
         yield ("basic_auth_users",), "letting everybody in, where a password was needed, takes a restart"
-
-
-class _EncryptedError(Exception):
-    """The key wants a passphrase."""
-
-
-def _ask_for_passphrase() -> str:
-    raise _EncryptedError  # or else OpenSSL asks on the terminal
-
-
-def _load_certificate(context: ssl.SSLContext, certificate: Path, key: Path) -> Iterator[Fault]:
-    if unusable := list(_trust(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), certificate, "cert_file")):
-        yield from unusable
-        return
-    try:
-        context.load_cert_chain(certificate, key, _ask_for_passphrase)
-    except _EncryptedError:
-        yield ("tls_server_config", "key_file"), "expected a key that is not encrypted: nobody is there to decrypt it"
-    except ssl.SSLError as exc:
-        reason = exc.reason or ""
-        if reason.endswith(("TOO_SMALL", "TOO_WEAK")):
-            yield ("tls_server_config", "cert_file"), f"expected a certificate that OpenSSL finds safe: {reason}"
-        elif reason.endswith("MISMATCH"):
-            yield ("tls_server_config", "key_file"), "expected the key of the certificate in cert_file"
-        else:
-            yield ("tls_server_config", "key_file"), "expected a private key as PEM"
-    except OSError as exc:
-        yield ("tls_server_config", "key_file"), f"expected a file that can be read: {exc.strerror}"
-
-
-def _trust(context: ssl.SSLContext, file: Path, name: str) -> Iterator[Fault]:
-    try:
-        context.load_verify_locations(cadata=file.read_text(encoding="ascii", errors="ignore"))
-    except (ssl.SSLError, ValueError):  # the latter for an empty file
-        yield ("tls_server_config", name), "expected certificates as PEM"
-    except OSError as exc:
-        yield ("tls_server_config", name), f"expected a file that can be read: {exc.strerror}"
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# At the door
-
-
-def protect(app: web.Application, file: WebConfigFile) -> None:
-    """Let nobody in without a password, where there are users, and put the configured headers on every answer."""
-    gate = Gate()
-
-    @web.middleware
-    async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
-        # What is about to answer decides, since a path has many spellings.
-        resource = request.match_info.route.resource
-        if not (users := file.users) or (resource and resource.canonical in OPEN_PATHS):
-            return await handler(request)
-
-        def gone() -> bool:
-            return request.transport is None or request.transport.is_closing()
-
-        try:
-            admitted = await gate.admits(users, request.headers.get("Authorization", ""), request.remote, gone)
-        except CrowdedError:
-            text = "Too many passwords are being checked.\n"
-            return web.Response(status=503, headers={"Retry-After": "1"}, text=text)
-        if admitted:
-            return await handler(request)
-        challenge = {"WWW-Authenticate": 'Basic realm="campaign-exporter", charset="UTF-8"'}
-        return web.Response(status=401, headers=challenge, text="A user's name and password are needed.\n")
-
-    async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-        response.headers.update(file.headers)
-
-    app.middlewares.append(admit)
-    app.on_response_prepare.append(add_headers)

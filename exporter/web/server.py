@@ -1,47 +1,61 @@
 """
-Sockets, and the connections that come in on them: binding, serving, and the limits that keep hostile clients harmless.
+Serves an application on listening sockets, within limits that keep hostile clients harmless.
 
-aiohttp parses requests and runs handlers; it has no limit on connections, none on the time that a client may take
-for its headers apart from the one for idle connections, and none for reading the answer. Those stand here, between
-the sockets and its protocol, so that they hold during TLS handshakes too.
+asyncio accepts connections, aiohttp parses requests and runs handlers. Neither limits how many connections there are,
+how long a client may take for a request or for taking in an answer, or how much memory unread answers hold. The
+limits here count (connections, unread bytes) and measure time; where much is taken, the times become short, so that
+clients that keep the server waiting never keep others out.
 """
 
 import asyncio
-import errno
-import itertools
 import logging
+import os
 import socket
-import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from functools import partial
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import cast
 
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
+from aiohttp.payload import Payload
 from aiohttp.typedefs import Handler
+
+from exporter.web.routes import busy
+from exporter.web.sockets import BACKLOG
+from exporter.web.tls import Tls
 
 _log = logging.getLogger(__name__)
 
-_NO_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_LOOK_INTERVAL = 0.25
+_SMALL_ANSWER = 16384
+_HEADERS: Mapping[str, str] = {
+    "Server": "campaign-exporter",  # not the libraries and their versions
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a client may take. Times are seconds."""
+    """What clients may take. Times are seconds."""
 
     connections: int = 512
-    """Open connections. Past it a new one displaces the one that has kept the exporter waiting for longest."""
+    """Open connections, TLS handshakes included. When one more comes in, all that wait for their client are closed."""
+    unread_bytes: int = 128 * 1024 * 1024
+    """Answers that clients have yet to take in, all together. Further ones are answered with 503."""
+    request_bytes: int = 65536
+    """From one answer to the next: headers, body and what is pipelined."""
+    body_bytes: int = 4096
+    """Of a body that a request announces; no request needs one."""
     request: float = 10.0
     """From the first byte of a request to the end of its headers; at first from the connection, and for TLS again."""
-    request_bytes: int = 65536
-    """The same in bytes; aiohttp limits single lines, and their number, below it."""
     stall: float = 10.0
-    """In which a client must take in a buffer of its answer."""
+    """In which a client must take in a buffer of its answer (48 KiB)."""
     idle: float = 330.0
-    """Between requests: longer than the five minutes for which Prometheus keeps a connection, so that it never finds
-    one closed just as it sends."""
+    """Between requests. Prometheus keeps a connection for five minutes, so it never sends on one just closed."""
+    crowded: float = 1.0
+    """In place of the three times above while more than half of the connections or of the unread bytes is taken."""
 
 
 @asynccontextmanager
@@ -49,253 +63,313 @@ async def serving(
     app: web.Application,
     sockets: Sequence[socket.socket],
     *,
-    ssl_context: Callable[[], ssl.SSLContext] | None = None,
+    tls: Callable[[], Tls | None] = lambda: None,
+    headers: Callable[[], Mapping[str, str]] = lambda: {},
     shutdown_timeout: float = 5.0,
     limits: Limits = Limits(),
 ) -> AsyncIterator[None]:
     """
-    Serve an application on listening sockets, which stay the caller's to close.
+    Serve an application on listening sockets, which are closed at the end.
 
-    At the end running requests get `shutdown_timeout` seconds; until they are done, new ones are answered too, so
-    that a probe learns that the exporter is about to go. A listener that fails takes the block down with it.
+    At the end running requests get `shutdown_timeout` seconds. Until they are done, new ones are answered too, so
+    that a probe learns that the exporter is stopping.
 
     Args:
-        ssl_context: Asked anew for every connection, so that a renewed certificate is served at once.
+        tls: Called for every connection, so that a renewed certificate is used at once.
+        headers: Called for every answer; they replace the application's own.
     """
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        logger=_server_log,
-        shutdown_timeout=0.1,  # the patience is spent before it is asked to stop
-    )
-    connections = _Connections(runner, limits, ssl_context)
-    app.middlewares.insert(0, connections.middleware)
+    # The waiting is done before the runner is asked to stop.
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    clients = _Clients(limits, headers)
+    app.middlewares.insert(0, clients.middleware)
     await runner.setup()
-    failure: Exception | None = None
+    manager = runner.server
+    assert manager is not None, "set up"  # noqa: S101  for mypy
+    loop = asyncio.get_running_loop()
+
+    def connection() -> _Connection:
+        secure = tls()
+        return _SecureConnection(manager, clients, secure) if secure else _Connection(manager, clients)
+
+    servers = [await loop.create_server(connection, sock=sock, backlog=BACKLOG) for sock in sockets]
+    watch = loop.create_task(clients.watch())
     try:
-        async with asyncio.TaskGroup() as listeners:
-            tasks = [listeners.create_task(connections.accept_from(sock)) for sock in sockets]
-            try:
-                yield
-            except Exception as exc:  # noqa: BLE001  goes on below: the group would wrap it
-                failure = exc
-            await connections.finished(shutdown_timeout)
-            for task in tasks:
-                task.cancel()
-        if failure:
-            raise failure
+        yield
     finally:
+        await clients.finish(shutdown_timeout)
+        for server in servers:
+            server.close()
+        watch.cancel()
         await runner.cleanup()
-        await connections.close()
+        await clients.close()
 
 
-def _not_the_clients_fault(record: logging.LogRecord) -> bool:
-    """Keep what is not HTTP, or beyond the limits, out of the log: anybody who reaches the port could fill it."""
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+class _Clients:
+    """All connections of a server, and what they take together."""
 
-
-_server_log = logging.getLogger(f"{__name__}.http")
-_server_log.addFilter(_not_the_clients_fault)
-
-
-class _Connections:
-    """The connections of one server: lets them in, counts them, and drops the ones that take too much."""
-
-    def __init__(self, runner: web.AppRunner, limits: Limits, ssl_context: Callable[[], ssl.SSLContext] | None) -> None:
-        self._runner = runner
-        self._limits = limits
-        self._ssl_context = ssl_context
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, limits: Limits, headers: Callable[[], Mapping[str, str]]) -> None:
+        self.limits = limits
+        self.headers = headers
+        self.unread = _Unread(limits.unread_bytes)
         self._open: set[_Connection] = set()
-        self._by_handler: dict[object, _Connection] = {}
-        self._turns = itertools.count()
-        self._requests = 0
-        self._at_rest = asyncio.Event()
-        self._at_rest.set()
-        self._room = asyncio.Event()
+        self._answering: set[_Connection] = set()
+        self._changed = asyncio.Event()
 
-    async def accept_from(self, listener: socket.socket) -> None:
-        while True:
-            try:
-                accepted, _ = await self._loop.sock_accept(listener)
-            except ConnectionError:
-                continue  # gone before it was its turn
-            except OSError as exc:
-                if exc.errno not in _NO_RESOURCES:
-                    raise
-                _log.warning("cannot accept a connection", extra={"error": exc.strerror})
-                self._displace()
-                await asyncio.sleep(1)
-                continue
-            while len(self._open) >= self._limits.connections and not self._displace():
-                self._room.clear()
-                await self._room.wait()
-            connection = _Connection(self, self._limits, accepted)
-            self._open.add(connection)
-            connection.connecting = self._loop.create_task(self._connect(connection))
-            connection.connecting.add_done_callback(partial(self._connected, connection))
-
-    async def _connect(self, connection: "_Connection") -> None:
-        context = self._ssl_context and self._ssl_context()
-        # From here on it is the loop's to close.
-        accepted, connection.accepted = connection.accepted, None
-        assert accepted is not None  # noqa: S101  for mypy: a connection is made once
-        try:
-            await self._loop.connect_accepted_socket(
-                lambda: connection,
-                accepted,
-                ssl=context,
-                ssl_handshake_timeout=self._limits.request if context else None,
-            )
-        except OSError as exc:  # of the handshake
-            _log.debug("no connection", extra={"error": str(exc)})
-
-    def _connected(self, connection: "_Connection", _: asyncio.Task[None]) -> None:
-        if connection.accepted:
-            connection.accepted.close()
-        if connection.transport is None:
-            self.forget(connection)
-
-    def _displace(self) -> bool:
-        """Drop the connection that waits for its client, for longest; first those that never sent a request."""
-        waiting = [connection for connection in self._open if connection.waiting_since is not None]
-        if not waiting:
+    def admit(self, connection: "_Connection") -> bool:
+        """Count a connection in; False when as many as may be are being answered."""
+        if connection in self._open:
+            return True
+        if len(self._open) >= self.limits.connections:
+            self._drop_overdue(0)
+        if len(self._open) >= self.limits.connections:
             return False
-        min(waiting, key=lambda c: (c.used, c.waiting_since)).drop("displaced")
+        self._open.add(connection)
         return True
-
-    def handler_for(self, connection: "_Connection") -> web.RequestHandler:
-        server = self._runner.server
-        assert server is not None, "the runner is set up before the first connection comes in"  # noqa: S101  for mypy
-        handler = server()
-        self._by_handler[handler] = connection
-        return handler
-
-    def turn(self) -> int:
-        """Number the waiting connections; the time would be the same for all that come in one turn of the loop."""
-        return next(self._turns)
 
     def forget(self, connection: "_Connection") -> None:
         self._open.discard(connection)
-        self._by_handler.pop(connection.handler, None)
-        self._room.set()
+        self.answered(connection)
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        connection = self._by_handler.get(request.protocol)
-        self._requests += 1
-        self._at_rest.clear()
-        if connection:
-            connection.request_began()
-        try:
-            return await handler(request)
-        finally:
-            if connection:
-                connection.request_ended()
-            self._requests -= 1
-            if not self._requests:
-                self._at_rest.set()
+        connection = cast(_Connection, request.protocol)
+        connection.answering()
+        self._answering.add(connection)
+        if (request.content_length or 0) > self.limits.body_bytes:
+            response = web.Response(status=413, text="No request needs a body.\n")
+            response.force_close()
+            return response
+        return await handler(request)
 
-    async def finished(self, patience: float) -> None:
+    def answered(self, connection: "_Connection") -> None:
+        self._answering.discard(connection)
+        self._changed.set()
+
+    async def watch(self) -> None:
+        """Drop clients that keep the server waiting for too long, for ever."""
+        while True:
+            await asyncio.sleep(_LOOK_INTERVAL)
+            crowded = len(self._open) > self.limits.connections / 2 or self.unread.bytes > self.unread.most / 2
+            self._drop_overdue(self.limits.crowded if crowded else float("inf"))
+
+    def _drop_overdue(self, patience: float) -> None:
+        for connection in [one for one in self._open if one.is_overdue(patience)]:
+            connection.drop()
+
+    async def finish(self, patience: float) -> None:
         """Wait until no request is being answered, for so many seconds at most."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(patience):
-                await self._at_rest.wait()
+        await self._empty(self._answering, patience)
 
     async def close(self) -> None:
         """Let the last bytes out, for a moment, and drop what is left."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(0.5):
-                while self._open:
-                    self._room.clear()
-                    await self._room.wait()
+        await self._empty(self._open, 0.5)
         for connection in list(self._open):
-            connection.drop("shutting down")
+            connection.drop()
+
+    async def _empty(self, connections: "set[_Connection]", patience: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                while connections:
+                    self._changed.clear()
+                    await self._changed.wait()
 
 
-class _Connection(asyncio.Protocol):
-    """Hands everything through between a transport and aiohttp's handler, and watches the clock."""
+@dataclass(slots=True)
+class _Unread:
+    """Counts the bytes of answers that clients have yet to take in. What several clients share counts once."""
 
-    def __init__(self, connections: _Connections, limits: Limits, accepted: socket.socket) -> None:
-        self._connections = connections
-        self._limits = limits
-        self._loop = asyncio.get_running_loop()
-        self._deadline: asyncio.TimerHandle | None = None
-        self._stalled: asyncio.TimerHandle | None = None
-        self._lost = False
+    most: int
+    bytes: int = 0
+    _holders: Counter[int] = field(default_factory=Counter)
+
+    def has_room(self, response: web.StreamResponse) -> bool:
+        """Small answers always have; so has one that is alone."""
+        key, size = _body_of(response)
+        return size <= _SMALL_ANSWER or key in self._holders or not self.bytes or self.bytes + size <= self.most
+
+    @contextmanager
+    def holding(self, response: web.StreamResponse) -> Iterator[None]:
+        """Count an answer while it is sent."""
+        key, size = _body_of(response)
+        self._holders[key] += 1
+        if self._holders[key] == 1:
+            self.bytes += size
+        try:
+            yield
+        finally:
+            self._holders[key] -= 1
+            if not self._holders[key]:
+                del self._holders[key]
+                self.bytes -= size
+
+
+def _body_of(response: web.StreamResponse) -> tuple[int, int]:
+    """Identity and size of what a response holds in memory."""
+    body = response.body if isinstance(response, web.Response) else None
+    if isinstance(body, Payload):
+        return id(body._value), body.size or 0
+    return id(body), len(body or b"")
+
+
+class _Connection(web.RequestHandler):
+    """aiohttp's protocol for one connection, with TLS and the limits."""
+
+    def __init__(self, manager: web.Server, clients: _Clients) -> None:
+        self._clients = clients
+        self._limits = limits = clients.limits
+        super().__init__(
+            manager,
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type]  # it stands for none, as in AppRunner
+            logger=_http_log,
+            max_line_size=limits.request_bytes,
+            max_field_size=limits.request_bytes,
+            auto_decompress=False,
+            lingering_time=1.0,
+        )
+        self._wire: asyncio.Transport | None = None
         self._received = 0
-        self.accepted: socket.socket | None = accepted
-        self.connecting: asyncio.Task[None] | None = None
-        self.transport: asyncio.Transport | None = None
-        self.handler: web.RequestHandler | None = None
-        self.used = False
-        self.waiting_since: int | None = connections.turn()
+        self._answering = False
+        self._wait("request")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's are no subclasses of it
-        self._expect("no request", self._limits.request)
-        self.handler = self._connections.handler_for(self)
-        self.handler.connection_made(transport)
+        self._wire = cast(asyncio.Transport, transport)  # uvloop's are no subclasses of it
+        if self._clients.admit(self):
+            self._wait("request")
+            super().connection_made(transport)
+        else:
+            self._wire.abort()
 
     def data_received(self, data: bytes) -> None:
-        assert self.handler is not None  # noqa: S101  for mypy: the connection was made
-        if self.waiting_since is not None:
-            if self._received > self._limits.request_bytes:
-                self.drop("headers too large")
-                return
-            if self.used and not self._received:
-                self._expect("request not finished", self._limits.request)
-            self._received += len(data)
-        self.handler.data_received(data)
+        self._received += len(data)
+        if self._received > self._limits.request_bytes:
+            self._refuse_large_request()
+            return
+        if data and self._waits_for == "idle":
+            self._wait("request")
+        super().data_received(data)
 
-    def eof_received(self) -> bool | None:
-        assert self.handler is not None  # noqa: S101  for mypy: the connection was made
-        self.handler.eof_received()
-        return None
+    def _refuse_large_request(self) -> None:
+        if not self._waits_for or self.transport is None:
+            self.drop()
+            return
+        lines = [f"{name}: {value}" for name, value in {**_HEADERS, **self._clients.headers()}.items()]
+        head = ["HTTP/1.1 431 Request Header Fields Too Large", *lines, "Content-Length: 0", "Connection: close"]
+        self.transport.write("\r\n".join([*head, "", ""]).encode())
+        self.force_close()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._lost = True
-        for timer in (self._deadline, self._stalled):
-            if timer:
-                timer.cancel()
-        if self.handler:
-            self.handler.connection_lost(exc)
-        self._connections.forget(self)
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._clients.forget(self)
+        # Without the exception: aiohttp would hand it to the future that a handler waits for, and exception, frames and
+        # future would hold each other, and with them the answer, until the garbage collector looks.
+        super().connection_lost(None)
 
     def pause_writing(self) -> None:
-        assert self.handler is not None  # noqa: S101  for mypy: the connection was made
-        self._stalled = self._loop.call_later(self._limits.stall, self.drop, "answer not taken in")
-        self.handler.pause_writing()
+        self._wait("stall")
+        super().pause_writing()
 
     def resume_writing(self) -> None:
-        assert self.handler is not None  # noqa: S101  for mypy: the connection was made
-        if self._stalled:
-            self._stalled.cancel()
-        self.handler.resume_writing()
+        if self._answering:
+            self._waits_for = ""
+        else:
+            self._wait("idle")
+        super().resume_writing()
 
-    def request_began(self) -> None:
-        self.used = True
-        self.waiting_since = None
-        self._received = 0
-        if self._deadline:
-            self._deadline.cancel()
+    def answering(self) -> None:
+        """A request has come in: the client is not waited for."""
+        self._answering, self._waits_for = True, ""
 
-    def request_ended(self) -> None:
-        if self._lost:
-            return
-        self.waiting_since = self._connections.turn()
-        self._expect("idle", self._limits.idle)
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        if not self._clients.unread.has_room(resp):
+            resp = busy()
+        resp.headers.update(_HEADERS)
+        resp.headers.update(self._clients.headers())
+        try:
+            with self._clients.unread.holding(resp):
+                return await super().finish_response(request, resp, start_time)
+        finally:
+            self._answering, self._received = False, 0
+            self._wait("idle")
+            self._clients.answered(self)
 
-    def drop(self, reason: str) -> None:
-        """End the connection at once, without waiting for the other side to take in what is still unsent."""
-        _log.debug("connection dropped", extra={"reason": reason})
-        if self.transport:
-            self.transport.abort()
-        elif self.connecting:
-            self.connecting.cancel()
-        self._connections.forget(self)
+    def _wait(self, reason: str) -> None:
+        """The client is waited for from now on; the reason is the name of a limit."""
+        self._waits_for, self._since = reason, self._loop.time()
 
-    def _expect(self, otherwise: str, seconds: float) -> None:
-        if self._deadline:
-            self._deadline.cancel()
-        self._deadline = self._loop.call_later(seconds, self.drop, otherwise)
+    def is_overdue(self, patience: float) -> bool:
+        """Whether the client has been waited for longer than its limit, or than this many seconds."""
+        if not self._waits_for:
+            return False
+        limit: float = getattr(self._limits, self._waits_for)
+        return self._loop.time() - self._since >= min(limit, patience)
+
+    def drop(self) -> None:
+        """End the connection at once, without waiting for the client to take in what is still unsent."""
+        _log.debug("connection dropped", extra={"reason": self._waits_for})
+        self._clients.forget(self)
+        if self._wire:
+            self._wire.abort()
+
+
+class _SecureConnection(_Connection):
+    """
+    A connection with TLS.
+
+    asyncio's server has one context for all its connections, and tells nobody about handshakes. So it accepts a plain
+    connection here, whose socket then gets a transport with TLS: the handshake counts, and has the newest certificate.
+    """
+
+    def __init__(self, manager: web.Server, clients: _Clients, tls: Tls) -> None:
+        super().__init__(manager, clients)
+        self._tls = tls
+        self._handshake: asyncio.Task[None] | None = None
+        self._accepted: socket.socket | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if self._accepted is None:
+            self._begin(cast(asyncio.Transport, transport))
+        elif self._tls.admits(transport.get_extra_info("peercert")):
+            super().connection_made(transport)
+        else:
+            _log.debug("no connection", extra={"error": "the certificate has none of client_allowed_sans"})
+            cast(asyncio.Transport, transport).abort()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._wire:
+            super().connection_lost(exc)
+
+    def drop(self) -> None:
+        super().drop()
+        if self._handshake:
+            self._handshake.cancel()
+
+    def _begin(self, plain: asyncio.Transport) -> None:
+        if self._clients.admit(self):
+            self._accepted = socket.socket(fileno=os.dup(plain.get_extra_info("socket").fileno()))
+            self._handshake = self._loop.create_task(self._shake_hands(self._accepted))
+            self._handshake.add_done_callback(self._ended)
+        plain.abort()
+
+    async def _shake_hands(self, accepted: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(lambda: self, accepted, ssl=self._tls.context)
+        except OSError as exc:
+            _log.debug("no connection", extra={"error": str(exc)})
+
+    def _ended(self, _: asyncio.Task[None]) -> None:
+        self._handshake = None
+        if self._wire is None:
+            self._clients.forget(self)
+            if self._accepted:
+                self._accepted.close()
+
+
+def _not_the_clients_fault(record: logging.LogRecord) -> bool:
+    """Keep malformed requests out of the log: anybody who reaches the port could fill it."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_http_log = logging.getLogger(f"{__name__}.http")
+_http_log.addFilter(_not_the_clients_fault)

@@ -207,7 +207,9 @@ def refused(door: Door, context: ssl.SSLContext) -> bool:
 @pytest.mark.parametrize("command", [("demo", "--web.listen-address", "127.0.0.1:0"), ("check", "--offline")])
 async def test_a_web_configuration_that_cannot_be_used_stops_the_start(tmp_path: Path, command: Sequence[str]) -> None:
     file = tmp_path / "web.yml"
-    file.write_text("tls_server_config: {cert: inline}\nbasic_auth_users: {alice: hunter2}\n", encoding="utf-8")
+    file.write_text(
+        "tls_server_config: {curve_preferences: [X25519]}\nbasic_auth_users: {alice: hunter2}\n", encoding="utf-8"
+    )
     arguments: tuple[str | Path, ...] = (sys.executable, "-m", "exporter", *command, "--web.config.file", file)
     account = {"name": "acme", "provider": "osvi", "token": "secret-token"}
 
@@ -217,9 +219,9 @@ async def test_a_web_configuration_that_cannot_be_used_stops_the_start(tmp_path:
         assert await process.ended() == 2
 
     assert process.log.splitlines() == [
-        f"{file}:1: tls_server_config.cert: not supported: write the certificate to a file and name it in cert_file",
+        f"{file}:1: tls_server_config.curve_preferences: not supported: the curves are OpenSSL's choice",
         f"{file}:1: tls_server_config.cert_file: expected this key: TLS needs a certificate and its key",
         f"{file}:1: tls_server_config.key_file: expected this key: TLS needs a certificate and its key",
         f"{file}:2: basic_auth_users.alice: expected a password's bcrypt hash ($2a$, $2b$ or $2y$) of a cost from 4 to "
-        "16",
+        "31",
     ]

@@ -6,10 +6,11 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
+from aiohttp.abc import AbstractStreamWriter
 from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
@@ -18,7 +19,7 @@ from exporter.config.model import ListenAddress
 from exporter.exposition.negotiation import Format
 from exporter.ui.fleet import Overview
 from exporter.ui.handlers import routes
-from exporter.web.routes import create_app, pieces, send
+from exporter.web.routes import Pieces, create_app, pieces
 from exporter.web.server import Limits, serving
 from exporter.web.sockets import listening, location
 
@@ -199,31 +200,34 @@ class TestMetrics:
         self, exporter: Exporter, caplog: pytest.LogCaptureFixture
     ) -> None:
         exporter.chunks = [None]  # type: ignore[list-item]  # a defect
-        async with exporter.running(max_scrapes=1):
+        async with exporter.running(at_once=1):
             assert (await exporter.get()).status == 500
             exporter.chunks = [b"fine 1\n"]
             assert (await exporter.get()).text == "fine 1\n"
         assert caplog.records
 
 
-class TestScrapesAtOnce:
-    async def test_past_the_limit_a_scrape_is_asked_to_come_again(self, exporter: Exporter) -> None:
+class TestManyAtOnce:
+    async def test_past_the_limit_a_request_is_asked_to_come_again_and_probes_are_not(self, exporter: Exporter) -> None:
         exporter.let_go.clear()
-        async with exporter.running(max_scrapes=2, waiting_time=0.01):
+        async with exporter.running(at_once=2):
             under_way = [asyncio.create_task(exporter.get()) for _ in range(2)]
             for _ in under_way:
                 await exporter.entered.acquire()
 
-            refused = await exporter.get()
+            refused = [await exporter.get(path) for path in ("/metrics", "/", "/api/v1/campaigns", "/nowhere")]
             healthy = await exporter.get("/-/healthy")
+            ready = await exporter.get("/-/ready")
             exporter.let_go.set()
 
-            assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
-            assert healthy.status == 200
+            assert {(answer.status, answer.headers["Retry-After"]) for answer in refused} == {(503, "1")}
+            assert {answer.headers["Connection"] for answer in refused} == {"close"}
+            assert (healthy.status, ready.status) == (200, 503)
+            assert ready.text == "campaign-exporter is not ready.\n"
             assert [answer.status for answer in await asyncio.gather(*under_way)] == [200, 200]
             assert (await exporter.get()).status == 200
 
-    async def test_fifty_at_once_are_served(self, exporter: Exporter) -> None:
+    async def test_fifty_scrapes_at_once_are_served(self, exporter: Exporter) -> None:
         exporter.let_go.clear()
         async with exporter.running():
             under_way = [asyncio.create_task(exporter.get()) for _ in range(50)]
@@ -233,96 +237,15 @@ class TestScrapesAtOnce:
 
             assert {answer.status for answer in await asyncio.gather(*under_way)} == {200}
 
-    async def test_one_more_waits_for_a_place(self, exporter: Exporter) -> None:
-        exporter.let_go.clear()
-        async with exporter.running(max_scrapes=1, waiting_time=1000.0):
-            scrapes = [asyncio.create_task(exporter.get()) for _ in range(4)]
-            await exporter.entered.acquire()
-            await exporter.get("/-/healthy")
-            entered = len(exporter.asked)
-            exporter.let_go.set()
-
-            assert entered == 1
-            assert {answer.status for answer in await asyncio.gather(*scrapes)} == {200}
-
-    async def test_the_place_of_one_who_does_not_read_is_waited_for(self, exporter: Exporter) -> None:
-        exporter.chunks = [bytes(LARGE)]
-        async with exporter.running(max_scrapes=1, patience=0.2, waiting_time=1000.0, limits=Limits(stall=1000.0)):
-            _, writer = await exporter.slow_reader()
-
-            answer = await asyncio.wait_for(exporter.get(), 10)
-
-            assert (answer.status, len(answer.body)) == (200, LARGE)
-            writer.close()
-
-    async def test_those_who_do_not_read_make_room_for_those_who_do(self, exporter: Exporter) -> None:
-        exporter.chunks = [bytes(LARGE)]
-        async with exporter.running(max_scrapes=2, patience=0.0):
-            slow = [await exporter.slow_reader() for _ in range(2)]
-
-            answer = await exporter.get()
-
-            assert (answer.status, len(answer.body)) == (200, LARGE)
-            ends = await asyncio.gather(*(reader.readexactly(LARGE) for reader, _ in slow), return_exceptions=True)
-            assert sorted(isinstance(end, bytes) for end in ends) == [False, True]
-            for _, writer in slow:
-                writer.close()
-
-    async def test_one_whose_page_is_still_being_made_is_not_to_blame(self, exporter: Exporter) -> None:
-        exporter.chunks = [bytes(LARGE)]
-        async with exporter.running(max_scrapes=2, patience=0.0):
-            _, writer = await exporter.slow_reader()
-            await exporter.entered.acquire()
-            exporter.let_go.clear()
-            waiting = asyncio.create_task(exporter.get(method="HEAD"))
-            await exporter.entered.acquire()
-
-            new = asyncio.create_task(exporter.get(method="HEAD"))
-            await asyncio.wait_for(exporter.entered.acquire(), 10)
-            exporter.let_go.set()
-
-            assert [(await waiting).status, (await new).status] == [200, 200]
-            writer.close()
-
-    async def test_those_who_read_are_not_displaced(self, exporter: Exporter) -> None:
-        exporter.chunks = [bytes(LARGE)]
-        async with exporter.running(max_scrapes=1, patience=1000.0, waiting_time=0.0):
-            reader, writer = await exporter.slow_reader()
-
-            assert (await exporter.get()).status == 503
-
-            assert len(await reader.readexactly(LARGE)) == LARGE
-            writer.close()
-
-    async def test_one_that_takes_too_long_is_cut_off(
+    async def test_one_whose_client_has_gone_frees_its_place_without_a_word(
         self, exporter: Exporter, caplog: pytest.LogCaptureFixture
     ) -> None:
         exporter.chunks = [bytes(LARGE)]
-        async with exporter.running(max_scrapes=1, write_timeout=0.05, patience=1000.0, waiting_time=0.0):
-            reader, writer = await exporter.slow_reader()
-
-            # Its slot is free again as soon as it is cut off.
-            while (answer := await exporter.get(method="HEAD")).status == 503:
-                pass
-
-            assert answer.status == 200
-            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
-                await reader.readexactly(LARGE)
-            writer.close()
-        assert caplog.records == []
-
-    async def test_one_that_goes_away_frees_its_place_without_a_word(
-        self, exporter: Exporter, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        exporter.chunks = [bytes(LARGE)]
-        async with exporter.running(max_scrapes=1, patience=1000.0, waiting_time=0.0):
+        async with exporter.running(at_once=1):
             _, writer = await exporter.slow_reader()
             writer.transport.abort()
 
-            while (answer := await exporter.get(method="HEAD")).status == 503:
-                pass
-
-            assert answer.status == 200
+            assert (await exporter.get(method="HEAD")).status == 200
         assert caplog.records == []
 
 
@@ -456,11 +379,12 @@ def test_a_large_chunk_is_not_copied() -> None:
     assert all(isinstance(piece, memoryview) and piece.obj is chunk for piece in pieces([chunk], 100))
 
 
-async def test_others_get_a_turn_after_each_piece_even_when_the_client_is_quick() -> None:
+async def test_others_get_a_turn_after_each_piece_even_when_the_client_is_fast() -> None:
     order: list[str] = []
 
-    async def write(piece: bytes | memoryview) -> None:
-        order.append("piece")
+    class Writer:
+        async def write(self, piece: bytes | memoryview) -> None:
+            order.append("piece")
 
     async def take_turns() -> None:
         while True:
@@ -468,7 +392,7 @@ async def test_others_get_a_turn_after_each_piece_even_when_the_client_is_quick(
             await asyncio.sleep(0)
 
     others = asyncio.create_task(take_turns())
-    await send([bytes(1024 * 1024)], write, lambda: order.append("progress"))
+    await Pieces([bytes(1024 * 1024)]).write(cast(AbstractStreamWriter, Writer()))
     others.cancel()
 
-    assert order == ["progress", "piece", "turn"] * 16
+    assert order == ["piece", "turn"] * 16
