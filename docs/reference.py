@@ -13,8 +13,9 @@ from prometheus_client.core import Metric
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from exporter.config.fields import format_duration
 from exporter.config.flags import options
-from exporter.config.model import AccountSettings, format_duration
+from exporter.config.model import AccountSettings
 from exporter.exposition.board import Board
 from exporter.exposition.families import ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, POLLING_FAMILIES
 from exporter.exposition.own import Instruments

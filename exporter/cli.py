@@ -15,8 +15,9 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from exporter import __revision__, __version__, logs
 from exporter.config.flags import FlagParser, add_flags
-from exporter.config.model import ConfigurationError, Settings
+from exporter.config.model import Settings
 from exporter.config.plan import Plan, plan_of
+from exporter.config.section import ConfigurationError
 from exporter.config.sources import config_file, load
 from exporter.daemon import Exporter, serve
 from exporter.exposition.own import Instruments
@@ -91,7 +92,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from exporter.simulator import SimulatedClock, demo, serving
+    from exporter.simulator import Servers, SimulatedClock, demo, serving
 
     clock = SimulatedClock(arguments.speed)
     scenario = demo(clock, seed=arguments.seed)
@@ -104,8 +105,9 @@ def _demo(arguments: argparse.Namespace) -> int:
                 plan, sockets, lambda: load(arguments, base=base), lambda: None, hours_wall=clock.time
             )
 
-    # Whatever can be wrong with the flags is told before the simulated providers start.
-    with listening(load(arguments, base={}).web.listen_address) as sockets:
+    # Faulty flags are reported before the simulated providers start.
+    nowhere = Servers(*["http://127.0.0.1"] * 2)
+    with listening(load(arguments, base=scenario.configuration(nowhere)).web.listen_address) as sockets:
         return _run(run(sockets))
 
 
@@ -137,7 +139,7 @@ def _discover(arguments: argparse.Namespace) -> int:
     from exporter.commands.terminal import printable, write
     from exporter.commands.upstream import upstreams
 
-    settings = load(arguments)
+    settings = load(arguments, polling=False)
     redact = _log_without_secrets(settings)
     ways = upstreams(settings, redact.add)
     found = _run(discover(ways, redact, statuses=arguments.status, name_contains=arguments.name_contains))

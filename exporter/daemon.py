@@ -16,8 +16,9 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from exporter import __version__, signals
 from exporter.campaign.schedule import Hours, HoursWatch
 from exporter.campaign.state import CampaignState
-from exporter.config.model import AccountSettings, ConfigurationError, PollSettings, Settings
+from exporter.config.model import AccountSettings, PollSettings, Settings
 from exporter.config.plan import AccountPlan, Plan, plan_of
+from exporter.config.section import ConfigurationError
 from exporter.exposition.board import Board
 from exporter.exposition.own import Instruments
 from exporter.exposition.page import Exposition

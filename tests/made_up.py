@@ -15,7 +15,7 @@ from exporter.campaign.account import AccountState
 from exporter.campaign.schedule import Hours, Schedule, Window
 from exporter.campaign.snapshot import Snapshot
 from exporter.campaign.state import Campaign, CampaignState
-from exporter.config.model import ListenAddress
+from exporter.config.addresses import ListenAddress
 from exporter.exposition.negotiation import Format
 from exporter.ui.fleet import Overview
 from exporter.ui.handlers import routes

@@ -11,7 +11,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from exporter.config.model import ConfigurationError, Settings
+from exporter.config.model import Settings
+from exporter.config.section import ConfigurationError
+from exporter.config.sharding import shard_of
 from exporter.daemon import _reload_on_change
 from tests.exporting import (
     Upstream,
@@ -27,6 +29,12 @@ from tests.exporting import (
 from tests.scripted import leaves
 
 pytestmark = pytest.mark.virtual_time
+
+# The account is served by the other shard.
+NO_ACCOUNTS: dict[str, Any] = {
+    "accounts": [osvi_account("http://127.0.0.1", 7)],
+    "shard": {"count": 2, "index": 1 - shard_of("acme-in", 2)},
+}
 
 
 def both(served: Upstream, **poll: Any) -> dict[str, Any]:
@@ -87,7 +95,7 @@ class TestReload:
             bad["accounts"].append(anyreach_account(served.url, "new", name="new"))
             error = await running.reload(bad)
             assert error is not None
-            assert "'acme-in'" in error
+            assert "accounts[1].http.ca_file: expected certificates as PEM" in error
             assert running.exporter.accounts["acme-us"] is account
             page = await running.page()
             assert page.values_of("campaign") == {"june", "july", "7", "8"}
@@ -303,7 +311,7 @@ class TestReadiness:
             assert running.exporter.ready
 
     async def test_an_exporter_with_no_campaigns_is_ready(self) -> None:
-        async with exporting({"accounts": []}) as running:
+        async with exporting(NO_ACCOUNTS) as running:
             assert running.exporter.ready
 
 
@@ -453,15 +461,15 @@ class TestWatchedFile:
         return reloads
 
     async def test_a_changed_content_reloads_once(self) -> None:
-        async with exporting({"accounts": [], "reload": {"auto_interval": "10s"}}) as running:
+        async with exporting(NO_ACCOUNTS | {"reload": {"auto_interval": "10s"}}) as running:
             assert await self.watch(running, [b"one", b"one", b"two", b"two"], 100) == 1
 
     async def test_a_file_that_cannot_be_read_for_a_moment_does_not(self) -> None:
-        async with exporting({"accounts": [], "reload": {"auto_interval": "10s"}}) as running:
+        async with exporting(NO_ACCOUNTS | {"reload": {"auto_interval": "10s"}}) as running:
             assert await self.watch(running, [b"one", None, b"one"], 100) == 0
 
     async def test_nothing_is_reloaded_without_an_interval(self) -> None:
-        async with exporting({"accounts": []}) as running:
+        async with exporting(NO_ACCOUNTS) as running:
             assert await self.watch(running, [b"one", b"two"], 100) == 0
 
 
@@ -520,7 +528,7 @@ async def test_a_configuration_that_cannot_start_starts_nothing(tmp_path: Path) 
     async with upstream() as served:
         bad = both(served)
         bad["accounts"][1]["http"] = {"ca_file": str(tmp_path / "ca.pem")}
-        with pytest.raises(ConfigurationError, match="acme-in"):
+        with pytest.raises(ConfigurationError, match=r"accounts\[1\]\.http\.ca_file: expected certificates as PEM"):
             async with exporting(bad):
                 pass
         assert served.requests == []

@@ -15,7 +15,8 @@ from pydantic import ValidationError
 
 from exporter.campaign.labels import clean
 from exporter.commands.upstream import Upstream
-from exporter.config.model import MAX_LABEL_LENGTH, AccountSettings, CampaignSettings, DiscoverySettings
+from exporter.config.fields import MAX_LABEL_LENGTH
+from exporter.config.model import AccountSettings, CampaignSettings, DiscoverySettings
 from exporter.polling.discovery import walk
 from exporter.providers.advice import advice
 from exporter.providers.anyreach import Anyreach

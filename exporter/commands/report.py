@@ -14,7 +14,8 @@ from exporter.campaign.labels import clean
 from exporter.campaign.snapshot import CALLS_IN_PROGRESS, Snapshot
 from exporter.commands.check import AccountReport, CampaignReport, HoursGap
 from exporter.commands.terminal import printable
-from exporter.config.model import PollSettings, format_duration
+from exporter.config.fields import format_duration
+from exporter.config.model import PollSettings
 from exporter.providers.advice import advice
 from exporter.providers.errors import PollError
 

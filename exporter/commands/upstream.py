@@ -7,7 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from exporter.config.model import AccountSettings, ConfigurationError, Settings
+from exporter.config.model import AccountSettings, Settings
+from exporter.config.section import ConfigurationError
 from exporter.polling.account import PROVIDERS, transport_of
 from exporter.polling.breaker import Breaker
 from exporter.polling.requests import Requests

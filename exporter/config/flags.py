@@ -2,16 +2,19 @@
 
 import argparse
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, get_args
 
 from pydantic.fields import FieldInfo
 
-from exporter.config.model import ENVIRONMENT_PREFIX, Section, Settings, format_duration, section_of
-from exporter.config.yaml_file import plain
+from exporter.config.fields import format_duration
+from exporter.config.model import Settings
+from exporter.config.section import Section, did_you_mean, section_of
+from exporter.config.yaml_file import unquoted
 
 DEFAULT_CONFIG_FILE = "campaign-exporter.yml"
+ENVIRONMENT_PREFIX = str(Settings.model_config["env_prefix"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +34,13 @@ class Option:
 
     @property
     def is_list(self) -> bool:
-        return isinstance(self.field.default, tuple)
+        return self.field.is_required() or isinstance(self.field.default, tuple)
 
     @property
     def default(self) -> str:
         """The default as it would be written, empty where there is none."""
         value = self.field.default
-        if value is None:
+        if value is None or self.field.is_required():
             return ""
         if isinstance(value, float):
             return format_duration(value)
@@ -49,49 +52,77 @@ class Option:
     def metavar(self) -> str:
         if isinstance(self.field.default, float):
             return "DURATION"
-        if choices := get_args(self.field.annotation):
-            return "{" + ",".join(choices) + "}" if isinstance(choices[0], str) else self.key[-1].upper()
-        return self.key[-1].upper()
+        choices = [choice for choice in get_args(self.field.annotation) if isinstance(choice, str)]
+        return "{" + ",".join(choices) + "}" if choices else self.key[-1].upper()
 
     def from_text(self, text: str) -> Any:
-        """What a flag or variable holds, as the file would hold it."""
-        return plain(text) if isinstance(self.field.default, int) else text
+        """The value of a flag or variable, as the file would hold it."""
+        return unquoted(text) if isinstance(self.field.default, int) else text
 
 
 def options(section: type[Section] = Settings, prefix: tuple[str, ...] = ()) -> Iterator[Option]:
     """Every key that has a variable; all but `accounts` have a flag too."""
     for name, field in section.model_fields.items():
         inner = section_of(field)
-        if inner and not isinstance(field.default, tuple):
+        if inner and isinstance(field.default, Section):
             yield from options(inner, (*prefix, name))
         else:
             yield Option((*prefix, name), field)
 
 
-# The quoted values in argparse's messages; the list of choices that follows is kept.
-_ECHO = re.compile(r"(ignored explicit argument|invalid choice:|invalid \w+ value:) (?:'[^']*'|\"[^\"]*\")")
+_WRONG_CHOICE = re.compile(r"invalid choice: (?:'(.*)'|\"(.*)\") \(choose from (.*)\)", re.DOTALL)
+_ECHO = re.compile(r"(ignored explicit argument|invalid \w+ value:) (?:'[^']*'|\"[^\"]*\")")
 
 
 class FlagParser(argparse.ArgumentParser):
-    """A parser that takes no abbreviations and whose complaints repeat no values, since one may be a token."""
+    """
+    A parser that takes no abbreviations.
+
+    Its messages suggest what may have been meant and repeat no values, because one may be a token.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+        self._switches: set[str] = set()
+
+    def add_switch(self, group: Any, flag: str, **kwargs: Any) -> None:
+        """Add a flag without a value, which also has a form with `no-`, and takes `=true` and `=false`."""
+        group.add_argument(flag, action=argparse.BooleanOptionalAction, **kwargs)
+        self._switches.add(flag)
+
+    # The overloads of the base class cannot be written without its own generic signature.
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """Parse what this parser knows, as argparse calls it for itself and for each command."""
+        return super().parse_known_args(None if args is None else list(map(self._switched, args)), namespace)
+
+    def _switched(self, word: str) -> str:
+        flag, equals, value = word.partition("=")
+        if not equals or flag not in self._switches:
+            return word
+        if value not in ("true", "false"):
+            self.error(f"argument {flag}: expected true or false")
+        return flag if value == "true" else f"--no-{flag.removeprefix('--')}"
 
     def error(self, message: str) -> NoReturn:
         _, _, rest = message.partition("unrecognized arguments: ")
         if rest:
+            known = re.findall(r"(--[a-z.-]+)", self.format_help())
             flags = [word.partition("=")[0] for word in rest.split() if word.startswith("--")]
-            message = f"unknown flag: {', '.join(flags)}" if flags else "unexpected argument"
+            unknown = [flag + did_you_mean(flag, known, cutoff=0.8) for flag in flags]
+            message = f"unknown flag: {', '.join(unknown)}" if flags else "unexpected argument"
+        elif match := _WRONG_CHOICE.search(message):
+            choices = re.findall(r"[a-z]+", match[3])
+            close = did_you_mean(match[1] or match[2], choices) or f": expected one of {', '.join(choices)}"
+            message = f"{message[: match.start()]}unknown value{close}"
         super().error(_ECHO.sub(r"\1", message))
 
 
-def add_flags(parser: argparse.ArgumentParser, *, config_file: bool = True) -> None:
+def add_flags(parser: FlagParser, *, config_file: bool = True) -> None:
     """
     Add a flag for every option, and `--config.file` where the command reads one.
 
-    No flag has a default in the parser: one that is not given is not in the namespace, which is what `load` wants,
-    and a flag before a subcommand survives it.
+    No flag has a default in the parser: one that is not given is not in the namespace, as `load` expects, and a flag
+    before a command is kept.
     """
     if config_file:
         parser.add_argument(
@@ -100,27 +131,17 @@ def add_flags(parser: argparse.ArgumentParser, *, config_file: bool = True) -> N
             default=argparse.SUPPRESS,
             help=f"The configuration file (default: {DEFAULT_CONFIG_FILE}).",
         )
-    groups = {
-        name: parser.add_argument_group(name, field.description)
-        for name, field in Settings.model_fields.items()
-        if name != "accounts"
-    }
+    groups = {name: parser.add_argument_group(name, field.description) for name, field in Settings.model_fields.items()}
     for option in options():
-        if option.key[0] not in groups:
-            continue
-        words = (option.field.description or "").replace("%", "%%")
-        arguments: dict[str, Any] = {
-            "dest": ".".join(option.key),
-            "default": argparse.SUPPRESS,
-            "help": words,
-        }
-        if isinstance(option.field.default, bool):
-            arguments["action"] = argparse.BooleanOptionalAction
-        else:
-            arguments["metavar"] = option.metavar
-            if option.is_list:
-                arguments["action"] = "append"
-                arguments["help"] += " May be repeated."
-        if option.default:
-            arguments["help"] += f" (default: {option.default})"
-        groups[option.key[0]].add_argument(option.flag, **arguments)
+        if option.key != ("accounts",):
+            _add_flag(parser, groups[option.key[0]], option)
+
+
+def _add_flag(parser: FlagParser, group: Any, option: Option) -> None:
+    words = (option.field.description or "").replace("%", "%%")
+    words += " May be repeated." * option.is_list + f" (default: {option.default})" * bool(option.default)
+    given = {"dest": ".".join(option.key), "default": argparse.SUPPRESS, "help": words}
+    if isinstance(option.field.default, bool):
+        parser.add_switch(group, option.flag, **given)
+    else:
+        group.add_argument(option.flag, metavar=option.metavar, action="append" if option.is_list else "store", **given)

@@ -1,17 +1,20 @@
 """
 What this process has to do by its configuration: the campaigns to poll, ready to be compared with those before.
 
-All of it is worked out from the settings alone, so that a reload does it in a thread. The settings of the single
-campaigns, which would take as much memory again, are not kept.
+All of it is made from the settings alone, so that a reload can do it in a thread. The settings of single campaigns are
+not kept: they would take as much memory again.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from exporter.campaign.labels import clean
-from exporter.campaign.schedule import Schedule, Window
+from exporter.campaign.schedule import DAYS, Schedule, Window
 from exporter.campaign.state import Campaign
-from exporter.config.model import AccountSettings, CallingHours, CampaignSettings, Settings, config_hash
+from exporter.config.model import AccountSettings, CallingHours, CampaignSettings, Settings
 from exporter.config.sharding import shard_of
 
 
@@ -100,9 +103,30 @@ def _campaign(
 
 def schedule_of(hours: CallingHours) -> Schedule:
     """Read the hours that a user has configured."""
-    day_names = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
     windows = tuple(
-        Window(frozenset(day_names.index(day) for day in window.days), window.start, window.end)
-        for window in hours.windows
+        Window(frozenset(DAYS.index(day) for day in window.days), window.start, window.end) for window in hours.windows
     )
     return Schedule(hours.timezone, windows)
+
+
+def config_hash(settings: Settings) -> int:
+    """
+    48 bits that differ where two processes that should run with the same configuration do not.
+
+    Tokens, the proxy's user and password, the shard's index and the listen addresses are left out.
+    """
+    # Tokens are dumped masked.
+    canonical = settings.model_dump(
+        mode="json",
+        exclude={
+            "shard": {"index"},
+            "web": {"listen_address"},
+            "accounts": {"__all__": {"http": {"proxy_url"}}},
+        },
+    )
+    for account, dumped in zip(settings.accounts, canonical["accounts"], strict=True):
+        if account.http.proxy_url is not None:
+            url = urlsplit(account.http.proxy_url.get_secret_value())
+            dumped["http"]["proxy_url"] = [url.scheme, url.hostname, url.port]
+    text = json.dumps(canonical, sort_keys=True, separators=(",", ":"))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6])

@@ -1,53 +1,70 @@
-"""Where a token stands, and whether it can be sent."""
+"""Reading a token from where it is kept, and checking that it can be sent."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import SecretStr
 
-from exporter.config.model import VISIBLE_ASCII
+from exporter.config.fields import VISIBLE_ASCII
+from exporter.config.files import read_regular, unreadable
+from exporter.config.section import is_name
+
+_LONGEST = 65_536
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_MARGIN = re.compile(r"\A[\s\ufeff]+|[\s\ufeff]+\Z")
 
 
 def read_token(
     *, token: SecretStr | str | None, token_file: Path | str | None, token_env: str | None, environ: Mapping[str, str]
 ) -> str:
     """
-    Fetch a token from where it stands, which is one of the first three arguments.
+    Read a token from one of the first three arguments; white space and a byte-order mark around it are cut off.
 
     Raises:
-        ValueError: It is not there or could not stand in a header; the message says so without repeating it.
+        ValueError: It is missing or cannot be sent in a header; the message says so without repeating it.
     """
     if token_file is not None:
-        try:
-            # An editor ends a file with a line break, which is no part of the token.
-            text = Path(token_file).read_text(encoding="utf-8").strip()
-        except UnicodeDecodeError:
-            raise ValueError("expected a file that holds a token and nothing else") from None
-        except OSError as exc:
-            raise ValueError(f"expected a file that can be read: {exc.strerror}") from None
-        except ValueError:
-            raise ValueError("expected the path of a file") from None
+        text = _read_file(token_file)
     elif token_env is not None:
         if token_env not in environ:
-            raise ValueError("expected the name of a variable that is set: this one is not")
+            named = token_env if is_name(token_env) else "this one"
+            raise ValueError(f"expected the name of a variable that is set: {named} is not")
         text = environ[token_env]
     else:
         text = token.get_secret_value() if isinstance(token, SecretStr) else token or ""
+    text = _MARGIN.sub("", text)
     if not text:
         raise ValueError("expected a token: there is nothing")
+    if text.startswith("$") or "${" in text:
+        raise ValueError("expected a token and not a variable, which is not replaced here: token_env reads one")
     if not VISIBLE_ASCII.fullmatch(text):
         raise ValueError("expected a token of visible ASCII characters: no spaces, line breaks or other letters")
     return text
 
 
+def _read_file(path: Path | str) -> str:
+    try:
+        content = read_regular(path, at_most=_LONGEST)
+    except OSError as exc:
+        raise ValueError(unreadable(path, exc)) from None
+    except ValueError:
+        raise ValueError("expected the path of a file") from None
+    try:
+        # PowerShell writes UTF-16, which begins with a byte-order mark.
+        return content.decode("utf-16" if content[:2] in _UTF_16 and content[2:] else "utf-8")
+    except UnicodeDecodeError:
+        raise ValueError("expected a file that holds a token and nothing else") from None
+
+
 def check_organization(token: str, organization: object) -> None:
     """
-    Hold an Anyreach token against the organization that goes with it.
+    Check an Anyreach token against the organization that goes with it.
 
     See https://docs.anyreach.ai/organizations/api-keys-and-tokens.
 
     Raises:
-        ValueError: One of the two is one too many or missing; the message says what to do.
+        ValueError: The organization is missing or must not be there; the message says what to do.
     """
     if token.startswith("pat_") and organization is None:
         raise ValueError(

@@ -1,51 +1,47 @@
 """
 Reading the YAML file into plain values, each of which knows its line.
 
-libyaml's parser is used without YAML 1.1's guesses: what an unquoted scalar means is decided by `plain`, and where
-the versions of YAML disagree, the text is kept and the key that gets it may ask for quotes.
+libyaml's parser is used without YAML 1.1's guesses: `unquoted` decides what an unquoted scalar means. Where the
+versions of YAML disagree, the text is kept, and the key that gets it may ask for quotes.
 Relative paths in the file are relative to its directory.
 """
 
+import math
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from exporter.config.model import ConfigurationError, Key, Unquoted, items_of, value_of
+from exporter.config.fields import Unquoted
+from exporter.config.files import read_regular
+from exporter.config.section import ConfigurationError, Key, fault_line
 
-_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})")
-_FLOAT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)?\.?[0-9]+(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+\.")
-_DOUBTFUL = re.compile(
-    r"""
-    [yY]es|YES|[nN]o|NO|[oO]n|ON|[oO]ff|OFF                             # truth values of YAML 1.1
-    | [-+]?0[0-9_]+ | [-+]?0[xX][0-9a-fA-F_]+ | [-+]?0[bB][01_]+ | [-+]?0[oO][0-7_]+
-    | [-+]?[0-9][0-9_]* | [-+]?[0-9][0-9_]*\.[0-9_]*                      # 1_000, and more digits than a number has
-    | [-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?                  # 12:30 is 750 in base 60
-    | [-+]?\.(?:inf|Inf|INF) | \.(?:nan|NaN|NAN) | =
-    | [0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:(?:[Tt]|[ \t]+)[0-9].*)?          # dates and times
-    """,
-    re.VERBOSE,
-)
-_PLAIN_TAG, _STRING_TAG = "plain", "tag:yaml.org,2002:str"
+_FLOAT = re.compile(r"(?=.*[.eE])[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_NUMBER_OF_YAML_1_2 = re.compile(r"[-+]?[0-9]+|0o[0-7]+")
+_TAG = "tag:yaml.org,2002:"
+_UNQUOTED_TAG = "unquoted"
+_YAML_1_1 = yaml.resolver.Resolver()
+# A file of 10,000 campaigns has 100,000 nodes.
+_MOST_NODES = 2_000_000
+_DEEPEST = 100
 
 
-def plain(text: str) -> Any:
+def unquoted(text: str) -> Any:
     """What an unquoted scalar means; where the versions of YAML disagree it is kept as `Unquoted`."""
-    if text in _NULLS:
-        return None
-    if text[0].isalpha() and text not in _BOOLEANS and len(text) > 3:
-        return text
     if text in _BOOLEANS:
         return _BOOLEANS[text]
     if _INTEGER.fullmatch(text):
         return int(text)
-    if _DOUBTFUL.fullmatch(text) and not (_FLOAT.fullmatch(text) and "." in text and "_" not in text):
-        return Unquoted(text)
-    return float(text) if _FLOAT.fullmatch(text) else text
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    tag = _YAML_1_1.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
+    if tag == _TAG + "null":
+        return None
+    agreed = tag == _TAG + "str" and not _NUMBER_OF_YAML_1_2.fullmatch(text)
+    return text if agreed else Unquoted(text)
 
 
 class _Composer(yaml.CSafeLoader):
@@ -53,22 +49,23 @@ class _Composer(yaml.CSafeLoader):
 
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
         if kind is yaml.ScalarNode:
-            return _PLAIN_TAG if implicit[0] else _STRING_TAG
-        return "tag:yaml.org,2002:" + ("seq" if kind is yaml.SequenceNode else "map")
+            return _UNQUOTED_TAG if implicit[0] else _TAG + "str"
+        return _TAG + ("seq" if kind is yaml.SequenceNode else "map")
 
 
 class Document:
-    """A YAML file as plain values, with the line of each key and the keys that stand in it twice."""
+    """A YAML file as plain values, with the line of each key and the faults of single keys."""
 
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
         self.faults: list[str] = []
         try:
-            composer = _Composer(text)
-            try:
-                self._root = composer.get_single_node()
-            finally:
-                composer.dispose()
+            self._root = _compose(text)
+            nodes = _unfolded(self._root, {})
+            if nodes == math.inf:
+                raise RecursionError
+            if nodes > _MOST_NODES:
+                raise ConfigurationError([f"{path}: expected YAML with fewer aliases: they unfold to too many values"])
             self.values = self._value(self._root, ()) if self._root else {}
         except yaml.MarkedYAMLError as exc:
             mark = exc.problem_mark or exc.context_mark
@@ -87,30 +84,38 @@ class Document:
     def _value(self, node: yaml.Node, key: Key) -> Any:
         if isinstance(node, yaml.ScalarNode):
             # A copy: the parser's own strings would each keep the memory around them, which the nodes leave behind.
-            if node.tag == _PLAIN_TAG:
-                return plain(node.value.encode().decode())
-            if node.tag == _STRING_TAG:
-                return node.value.encode().decode()
-        elif node.tag == "tag:yaml.org,2002:seq":
+            text = node.value.encode().decode()
+            if node.tag in (_UNQUOTED_TAG, _TAG + "str"):
+                return text if node.tag != _UNQUOTED_TAG else unquoted(text)
+        elif node.tag == _TAG + "seq":
             return [self._value(item, (*key, index)) for index, item in enumerate(node.value)]
-        elif node.tag == "tag:yaml.org,2002:map":
-            values: dict[str, Any] = {}
-            merged: list[Any] = []
-            for name, value in node.value:
-                if not isinstance(name, yaml.ScalarNode):
-                    self._refuse(name, key, "expected keys that are strings")
-                elif name.tag == _PLAIN_TAG and name.value == "<<":
-                    merge = self._value(value, key)
-                    merged += merge if isinstance(merge, list) else [merge]
-                elif name.value in values:
-                    self._refuse(name, (*key, name.value), "expected this key once: it is here twice")
-                else:
-                    values[name.value] = self._value(value, (*key, name.value))
-            for mapping in merged:
-                values = {**mapping, **values} if isinstance(mapping, dict) else values
-            return values
+        elif isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":
+            return self._mapping(node, key)
         self._refuse(node, key, "expected a value without a tag")
         return None
+
+    def _mapping(self, node: yaml.MappingNode, key: Key) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        for name, value in node.value:
+            if not isinstance(name, yaml.ScalarNode):
+                self._refuse(name, key, "expected keys that are strings")
+            elif name.tag == _UNQUOTED_TAG and name.value == "<<":
+                merged = {**self._merged(value, key), **merged}
+            elif name.value in values:
+                self._refuse(name, (*key, name.value), "expected this key once: it is here twice")
+            else:
+                values[name.value] = self._value(value, (*key, name.value))
+        return {**merged, **values}
+
+    def _merged(self, node: yaml.Node, key: Key) -> dict[str, Any]:
+        """What a merge key brings; of several mappings the earlier ones win."""
+        value = self._value(node, key)
+        mappings = value if isinstance(value, list) else [value]
+        if not mappings or not all(isinstance(mapping, dict) and mapping for mapping in mappings):
+            self._refuse(node, key, "expected a mapping to merge behind <<, such as *name: this merges nothing")
+            return {}
+        return {name: item for mapping in reversed(mappings) for name, item in mapping.items()}
 
     def _refuse(self, node: yaml.Node, key: Key, expected: str) -> None:
         self.faults.append(fault_line(f"{self.path}:{node.start_mark.line + 1}", key, expected))
@@ -130,15 +135,55 @@ class Document:
         return line + 1
 
 
+def _compose(text: str) -> yaml.Node | None:
+    _check_depth(text)
+    composer = _Composer(text)
+    try:
+        return composer.get_single_node()
+    finally:
+        composer.dispose()
+
+
+def _check_depth(text: str) -> None:
+    """Refuse what is nested deeply: the composer calls itself for each level and would overrun the C stack."""
+    parser = _Composer(text)
+    depth = 0
+    try:
+        while parser.check_event():
+            event = parser.get_event()
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            if depth > _DEEPEST:
+                raise RecursionError
+    finally:
+        parser.dispose()
+
+
+def _unfolded(node: yaml.Node | None, known: dict[int, float]) -> float:
+    """How many nodes there are once each alias stands for a copy of what it names; infinity where one holds itself."""
+    if id(node) not in known:
+        known[id(node)] = math.inf
+        if isinstance(node, yaml.MappingNode):
+            nodes = sum(_unfolded(name, known) + _unfolded(value, known) for name, value in node.value)
+        elif isinstance(node, yaml.SequenceNode):
+            nodes = sum(_unfolded(item, known) for item in node.value)
+        else:
+            nodes = len(node.value) / 64 if node else 0
+        known[id(node)] = 1 + nodes
+    return known[id(node)]
+
+
 def read_file(path: Path, *, required: bool) -> Document | None:
     """
-    Read the file; None where it is missing and need not be there.
+    Read the file; None where it is missing and not required.
 
     Raises:
         ConfigurationError: It can't be read, or is no YAML. What is wrong with single keys is in `Document.faults`.
     """
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except OSError as exc:
         if isinstance(exc, FileNotFoundError) and not required:
             return None
@@ -148,39 +193,4 @@ def read_file(path: Path, *, required: bool) -> Document | None:
     except UnicodeDecodeError as exc:
         line = content.count(b"\n", 0, exc.start) + 1
         raise ConfigurationError([f"{path}:{line}: expected UTF-8"]) from None
-    document = Document(path, text)
-    _anchor_paths(document.values, path.parent)
-    return document
-
-
-def _anchor_paths(values: dict[str, Any], directory: Path) -> None:
-    def anchor(section: Any, *keys: str) -> None:
-        for key in keys:
-            if isinstance(section, dict) and isinstance(section.get(key), str) and section[key]:
-                section[key] = str(directory / section[key])
-
-    anchor(value_of(values.get("web"), "config"), "file")
-    for account in items_of(values.get("accounts")):
-        anchor(account, "token_file")
-        anchor(value_of(account, "http"), "ca_file", "cert_file", "key_file")
-
-
-def key_path(key: Iterable[str | int]) -> str:
-    """A key's path as in `accounts[1].campaigns[0].id`; a part that could be a token is not shown."""
-    path = ""
-    for part in key:
-        if isinstance(part, int):
-            path += f"[{part}]"
-        else:
-            path += ("." if path else "") + (part if _can_be_shown(part) else "<not shown>")
-    return path
-
-
-def fault_line(place: str, key: Key, expected: str) -> str:
-    """One line that says where a fault stands and what was expected there."""
-    return ": ".join(filter(None, (place, key_path(key), expected)))
-
-
-def _can_be_shown(key: str) -> bool:
-    looks_like_a_token = key.startswith(("pat_", "ak_")) or (len(key) >= 16 and any(c.isdigit() for c in key))
-    return bool(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,31}", key)) and not looks_like_a_token
+    return Document(path, text)

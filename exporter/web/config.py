@@ -20,8 +20,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
-from exporter.config.model import ConfigurationError, Fault, Key, Section, Switch, Text
-from exporter.config.yaml_file import Document, fault_line, read_file
+from exporter.config.fields import Switch, Text
+from exporter.config.section import ConfigurationError, Fault, Key, Section, fault_line
+from exporter.config.yaml_file import Document, read_file
 from exporter.web.auth import Users, cost_of
 from exporter.web.tls import Tls, TlsServerConfig, make_tls, refusal
 

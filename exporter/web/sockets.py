@@ -13,7 +13,7 @@ from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from exporter.config.model import ListenAddress
+from exporter.config.addresses import ListenAddress
 
 BACKLOG = 512
 _FIRST_INHERITED = 3  # https://www.freedesktop.org/software/systemd/man/latest/sd_listen_fds.html

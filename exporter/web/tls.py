@@ -13,7 +13,8 @@ from typing import Annotated, Any, TypeAlias, cast
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
-from exporter.config.model import Fault, FilePath, Key, Secret, Section, Switch, Text
+from exporter.config.fields import FilePath, Secret, Switch, Text
+from exporter.config.section import Fault, Key, Section
 
 _SECTION = "tls_server_config"
 _VERSIONS = MappingProxyType({"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3})

@@ -506,11 +506,11 @@ async def test_hours_that_can_not_be_read_are_told_and_are_no_failure(
 
 
 async def test_warnings_of_the_configuration_are_notes() -> None:
-    report = await checked()
+    report = await checked(account("http://gateway.example.com", token=KEY))
 
     assert shown(report).splitlines() == [
         "0 of 0 campaigns answered.",
-        "Note: No accounts are configured: nothing is polled.",
+        "Note: Account 'acme-us' sends its token unencrypted: base_url is plain http.",
     ]
 
 
@@ -674,7 +674,7 @@ async def test_a_wrong_configuration_ends_it_with_2_before_anything_is_sent(tmp_
         assert server.connections == 0
     assert certificate.status == interval.status == 2
     assert certificate.output == interval.output == ""
-    assert certificate.errors.startswith("account 'other': http: the certificates can't be used: ")
+    assert certificate.errors.endswith(": accounts[1].http.ca_file: expected certificates as PEM\n")
     assert "poll.active_interval" in interval.errors
 
 

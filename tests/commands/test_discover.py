@@ -133,7 +133,7 @@ def pasted(found: Found, path: Path) -> tuple[Any, Settings]:
     """What a reader of YAML takes the text for, and what the exporter makes of it with a token in its place."""
     text = as_yaml([found])
     path.write_text(text.replace("    campaigns:", "    token: t\n    campaigns:"), encoding="utf-8")
-    settings = load(argparse.Namespace(**{"config.file": str(path)}), environ={})
+    settings = load(argparse.Namespace(**{"config.file": str(path)}), environ={}, polling=False)
     return yaml.safe_load(text), settings
 
 
@@ -179,16 +179,17 @@ def assert_harmless(file: Path, records: list[CampaignRecord]) -> None:
     account = AccountSettings.model_validate({"name": "acme", "provider": "anyreach", "token": "t"})
     found = Found(account, list(configurable(account, records, str)))
 
-    read, loaded = pasted(found, file)
+    read, loaded = pasted(found, file) if found.campaigns else (yaml.safe_load(as_yaml([found])), None)
 
     written = [(campaign.id, campaign.name) for campaign, _ in found.campaigns]
     listed = [entry for account in read["accounts"] for entry in account["campaigns"]]
     assert [(entry["id"], entry["name"]) for entry in listed] == written
-    assert [(c.id, c.name) for account in loaded.accounts for c in account.campaigns] == written
+    assert [(c.id, c.name) for a in (loaded.accounts if loaded else ()) for c in a.campaigns] == written
     assert len({name for _, name in written}) == len(written)
-    document = read_file(file, required=True)
-    assert document is not None
-    assert document.faults == []
+    if loaded:
+        document = read_file(file, required=True)
+        assert document is not None
+        assert document.faults == []
     lines = as_yaml([found]).removesuffix("\n").split("\n")
     assert len(lines) == (2 if not written else 4 + 2 * len(written))
     assert not any(unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for line in lines for c in line)

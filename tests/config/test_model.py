@@ -12,30 +12,27 @@ from typing import Any, get_args
 
 import hypothesis
 import pytest
+import trustme
 import yaml
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
+from exporter.config.addresses import ListenAddress
+from exporter.config.fields import Unquoted, format_duration, parse_duration
 from exporter.config.flags import FlagParser, add_flags, options
-from exporter.config.model import (
-    AccountSettings,
-    CampaignSettings,
-    ConfigurationError,
-    ListenAddress,
-    Section,
-    Settings,
-    Unquoted,
-    config_hash,
-    format_duration,
-    parse_duration,
-)
+from exporter.config.model import AccountSettings, CampaignSettings, Settings
+from exporter.config.plan import config_hash
+from exporter.config.section import ConfigurationError, Section
 from exporter.config.sources import config_file, load
-from exporter.config.yaml_file import plain
+from exporter.config.yaml_file import unquoted
 
 DATA = Path(__file__).parents[1] / "data" / "settings"
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "campaign-exporter.example.yml"
 UNHURRIED = hypothesis.settings(deadline=None)  # the machine may be busy
-OSVI = {"name": "acme", "provider": "osvi", "token": "t"}
+OSVI = {"name": "acme", "provider": "osvi", "token": "t", "campaigns": [{"id": 7}]}
+ACCOUNTS = yaml.safe_dump({"accounts": [OSVI]})
+BARE = Settings.model_validate({"accounts": [OSVI]})
+"""The defaults."""
 
 
 def parse(*flags: str) -> argparse.Namespace:
@@ -47,9 +44,11 @@ def parse(*flags: str) -> argparse.Namespace:
 def read(
     tmp_path: Path, file: Any = None, *, environ: Mapping[str, str] | None = None, flags: Sequence[str] = ()
 ) -> Settings:
-    """Load a file (text, or values that are written as YAML) with only these variables and flags."""
+    """Load a file (text, or values, with an account where they have none) with only these variables and flags."""
     path = tmp_path / "campaign-exporter.yml"
-    path.write_text(file if isinstance(file, str) else yaml.safe_dump(file), encoding="utf-8")
+    if not isinstance(file, str):
+        file = (yaml.safe_dump(file) if file else "") + ("" if "accounts" in (file or {}) else ACCOUNTS)
+    path.write_text(file, encoding="utf-8")
     return load(parse(f"--config.file={path}", *flags), environ=environ or {})
 
 
@@ -71,7 +70,7 @@ def test_each_mistake_has_its_messages(name: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         load(parse(f"--config.file={DATA / name}.yml"), environ=environ)
 
-    text = "".join(fault.replace(f"{DATA}/", "") + "\n" for fault in caught.value.faults)
+    text = "".join(fault.replace(f"{DATA}/", "").replace(str(DATA), ".") + "\n" for fault in caught.value.faults)
     assert text == (DATA / f"{name}.txt").read_text(encoding="utf-8")
     assert not re.search("t0p ?secret|tøpsecret", f"{text}{caught.value}{caught.value!r}", re.IGNORECASE)
 
@@ -100,10 +99,10 @@ def test_the_example_shows_every_key_and_the_defaults_outside_of_the_accounts(tm
     written = set(re.findall(r"^[ #-]*([a-z_]+):(?: |$)", text, re.MULTILINE))
     (around,) = re.findall(r"(?s)(.*)^accounts:.*?(?=^shard:)", text, re.MULTILINE)
 
-    settings = read(tmp_path, around + text[text.index("\nshard:") :])
+    settings = read(tmp_path, around + text[text.index("\nshard:") :] + ACCOUNTS)
 
     assert {key for section in sections(Settings) for key in section.model_fields} - written == {"token"}
-    assert settings == Settings()
+    assert settings == BARE
 
 
 def test_every_key_says_what_it_is() -> None:
@@ -117,24 +116,37 @@ def test_every_key_says_what_it_is() -> None:
     assert undescribed == []
 
 
-def test_an_empty_file_gives_the_defaults_and_a_warning(tmp_path: Path) -> None:
-    settings = read(tmp_path, "# nothing yet\n")
+def test_accounts_are_required_and_each_polls_something(tmp_path: Path) -> None:
+    nothing: dict[str, Any] = {"name": "a", "provider": "anyreach", "token": "t"}
 
-    assert settings == Settings()
-    assert settings.warnings() == ["no accounts are configured: nothing is polled"]
+    assert read(tmp_path, ACCOUNTS) == BARE
+    assert read(tmp_path, {"accounts": [nothing | {"discovery": {}}]}).accounts[0].campaigns == ()
+    assert faults(tmp_path, "# nothing yet\n") == [
+        "campaign-exporter.yml:1: accounts: expected this key: it is required"
+    ]
+    assert faults(tmp_path, "accounts: []\n") == [
+        "campaign-exporter.yml:1: accounts: expected a list that is not empty"
+    ]
+    loaded = load(parse(), environ={}, base={"accounts": [nothing]}, polling=False)
+    assert loaded.accounts[0].campaigns == ()
+    for account in (nothing, {**nothing, "campaigns": []}, {**nothing, "campaigns": None}):
+        assert faults(tmp_path, {"accounts": [account]}) == [
+            "campaign-exporter.yml:2: accounts[0]: expected campaigns, discovery or both: "
+            "`campaign-exporter discover` lists the campaigns of Anyreach"
+        ]
 
 
 def test_keys_with_nothing_behind_them_are_left_out(tmp_path: Path) -> None:
-    account = "{name: acme, provider: osvi, token: t, campaigns: , labels: , http: {ca_file: }}"
+    account = "{name: acme, provider: osvi, token: t, campaigns: [{id: 7}], labels: , http: {ca_file: }}"
     text = f"poll:\n  timeout:\nlog:\naccounts:\n- {account}\n"
 
     settings = read(tmp_path, text)
 
-    assert settings == read(tmp_path, {"accounts": [OSVI]})
+    assert settings == BARE
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_no_fault(tmp_path: Path) -> None:
-    settings = read(tmp_path, "\ufeffpoll:\r\n  timeout: 5s\r\n")
+    settings = read(tmp_path, "\ufeffpoll:\r\n  timeout: 5s\r\n" + ACCOUNTS)
 
     assert settings.poll.timeout == 5
 
@@ -181,7 +193,7 @@ accounts:
     ],
 )
 def test_what_versions_of_yaml_read_differently_is_told_from_text(text: str, value: object) -> None:
-    found = plain(text)
+    found = unquoted(text)
 
     assert found == value
     assert type(found) is type(value)
@@ -209,8 +221,8 @@ def test_times_of_day_need_no_quotes(tmp_path: Path) -> None:
 
 def test_relative_paths_begin_at_the_file(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("t")
-    (tmp_path / "ca.pem").write_text("pem")
-    account = {"name": "acme", "provider": "osvi", "token_file": "token", "http": {"ca_file": "ca.pem"}}
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    account = {**OSVI, "token": None, "token_file": "token", "http": {"ca_file": "ca.pem"}}
 
     settings = read(tmp_path, {"accounts": [account], "web": {"config": {"file": "web.yml"}}})
 
@@ -333,7 +345,7 @@ def test_every_key_outside_of_the_accounts_is_a_flag_and_a_variable(tmp_path: Pa
             found = getattr(found, part)
         return found
 
-    assert value(Settings()) != expected or option.key == ("shard", "index")
+    assert value(BARE) != expected or option.key == ("shard", "index")
     assert value(read(tmp_path, {}, environ={option.variable: text})) == expected
     assert value(read(tmp_path, {}, flags=flag)) == expected
 
@@ -396,7 +408,7 @@ def test_unknown_variables_are_faults(tmp_path: Path) -> None:
         "CAMPAIGN_EXPORTER_CONFIG__FILE: no option has this variable",
         "CAMPAIGN_EXPORTER_POLL: no option has this variable",
         "CAMPAIGN_EXPORTER_POLL__TIMEOT: no option has this variable: did you mean CAMPAIGN_EXPORTER_POLL__TIMEOUT?",
-        "CAMPAIGN_EXPORTER_poll__timeout: no option has this variable",
+        "CAMPAIGN_EXPORTER_poll__timeout: no option has this variable: did you mean CAMPAIGN_EXPORTER_POLL__TIMEOUT?",
     ]
 
 
@@ -410,7 +422,7 @@ def test_what_kubernetes_injects_for_a_service_of_that_name_is_ignored(tmp_path:
         "CAMPAIGN_EXPORTER_SERVICE_PORT_HTTP": "10077",
     }
 
-    assert read(tmp_path, {}, environ=environ) == Settings()
+    assert read(tmp_path, {}, environ=environ) == BARE
     assert faults(tmp_path, {}, environ={"CAMPAIGN_EXPORTER_SERVICE": "x", "CAMPAIGN_EXPORTER_PORTS": "x"}) == [
         "CAMPAIGN_EXPORTER_PORTS: no option has this variable",
         "CAMPAIGN_EXPORTER_SERVICE: no option has this variable",
@@ -445,9 +457,9 @@ def test_one_address_may_stand_in_its_variable_as_it_is(tmp_path: Path) -> None:
 def test_the_same_command_line_is_loaded_anew_from_a_changed_file(tmp_path: Path) -> None:
     path = tmp_path / "campaign-exporter.yml"
     arguments = parse(f"--config.file={path}", "--poll.timeout=5s")
-    path.write_text("poll: {idle_interval: 3m}")
+    path.write_text("poll: {idle_interval: 3m}\n" + ACCOUNTS)
     before = load(arguments, environ={})
-    path.write_text("poll: {idle_interval: 4m}")
+    path.write_text("poll: {idle_interval: 4m}\n" + ACCOUNTS)
     after = load(arguments, environ={})
 
     assert (before.poll.idle_interval, before.poll.timeout) == (180, 5)
@@ -633,7 +645,8 @@ def test_a_telemetry_path_that_cannot_be_served_is_refused(tmp_path: Path, path:
 
 
 def test_defaults_follow_the_provider(tmp_path: Path) -> None:
-    anyreach, osvi = read(tmp_path, {"accounts": [{**OSVI, "name": "a", "provider": "anyreach"}, OSVI]}).accounts
+    other = {**OSVI, "name": "a", "provider": "anyreach", "campaigns": [{"id": "7"}]}
+    anyreach, osvi = read(tmp_path, {"accounts": [other, OSVI]}).accounts
 
     assert (anyreach.base_url, anyreach.calling_windows) == ("https://api.anyreach.ai", "auto")
     assert (osvi.base_url, osvi.calling_windows) == ("https://api.osvi.ai", "unknown")
@@ -692,7 +705,6 @@ def test_a_base_url_keeps_its_prefix_and_loses_its_last_slash() -> None:
             {"http": {"insecure_skip_verify": True}},
             "account 'acme' accepts any server certificate: http.insecure_skip_verify is on",
         ),
-        ({"campaigns": []}, "account 'acme' has neither campaigns nor discovery: nothing is polled with it"),
         ({"base_url": "http://localhost:1"}, None),
         ({"base_url": "http://127.1.2.3:1"}, None),
         ({"base_url": "http://[::1]:1"}, None),
@@ -732,7 +744,7 @@ def test_a_host_name_that_no_pod_of_a_statefulset_has_is_refused(
 
 def test_a_token_may_stand_in_a_file_that_an_editor_ended_with_a_line_break(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("pat_x\r\n")
-    account = {"name": "acme", "provider": "anyreach", "token_file": "token"}
+    account = {"name": "acme", "provider": "anyreach", "token_file": "token", "discovery": {}}
 
     assert read(tmp_path, {"accounts": [{**account, "organization": "0b7c"}]}).accounts[0].organization == "0b7c"
     assert faults(tmp_path, {"accounts": [account]}) == [
@@ -742,11 +754,12 @@ def test_a_token_may_stand_in_a_file_that_an_editor_ended_with_a_line_break(tmp_
 
 
 def test_a_token_may_stand_in_a_variable(tmp_path: Path) -> None:
-    file = {"accounts": [{"name": "acme", "provider": "anyreach", "token_env": "T", "organization": "0b7c"}]}
+    account = {"name": "acme", "provider": "anyreach", "token_env": "T", "organization": "0b7c", "discovery": {}}
+    file = {"accounts": [account]}
 
     assert read(tmp_path, file, environ={"T": "pat_x"}).accounts[0].token_env == "T"
     assert faults(tmp_path, file, environ={"T": "ak_x"}) == [
-        "campaign-exporter.yml:3: accounts[0].organization: "
+        "campaign-exporter.yml:4: accounts[0].organization: "
         "an API key (ak_) belongs to one organization already: remove `organization`"
     ]
 
@@ -768,7 +781,7 @@ def test_settings_are_frozen_all_the_way_down() -> None:
 def test_settings_made_by_hand_depend_on_nothing_around_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAMPAIGN_EXPORTER_POLL__TIMEOUT", "5s")
 
-    assert Settings().poll.timeout == 10
+    assert Settings.model_validate({"accounts": [OSVI]}).poll.timeout == 10
 
 
 JSON = st.recursive(
@@ -878,14 +891,15 @@ def hash_of(**keys: Any) -> int:
 
 
 def test_the_hash_has_48_bits_and_is_the_same_in_every_process() -> None:
-    program = "from exporter.config.model import *; print(config_hash(Settings()))"
+    settings = f"Settings.model_validate({ {'accounts': [OSVI]} })"
+    program = f"from exporter.config.plan import *; print(config_hash({settings}))"
 
     elsewhere = subprocess.run(
         [sys.executable, "-c", program], env={"PYTHONHASHSEED": "7"}, capture_output=True, text=True, check=True
     )
 
-    assert int(elsewhere.stdout) == config_hash(Settings())
-    assert 0 < config_hash(Settings()) < 2**48
+    assert int(elsewhere.stdout) == config_hash(BARE)
+    assert 0 < config_hash(BARE) < 2**48
 
 
 @pytest.mark.parametrize(

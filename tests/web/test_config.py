@@ -30,7 +30,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from yarl import URL
 
-from exporter.config.model import ConfigurationError, ListenAddress
+from exporter.config.addresses import ListenAddress
+from exporter.config.section import ConfigurationError
 from exporter.web.auth import protect
 from exporter.web.config import WebConfigFile, WebConfigWatch
 from exporter.web.routes import create_app

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from exporter.config.model import ListenAddress
+from exporter.config.addresses import ListenAddress
 from exporter.exposition.negotiation import Format
 from exporter.ui.fleet import Overview
 from exporter.ui.handlers import routes

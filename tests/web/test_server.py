@@ -17,7 +17,7 @@ import trustme
 import uvloop
 from aiohttp import web
 
-from exporter.config.model import ListenAddress
+from exporter.config.addresses import ListenAddress
 from exporter.web.server import Limits, serving
 from exporter.web.sockets import listening, location
 from exporter.web.tls import Tls

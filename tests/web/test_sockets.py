@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config.model import ListenAddress
+from exporter.config.addresses import ListenAddress
 from exporter.web.sockets import ListenError, bind, inherited, listening, location
 
 LOOPBACK = ListenAddress.parse("127.0.0.1:0")
@@ -154,7 +154,7 @@ class TestSocketsOfSystemd:
                 """
                 import os
                 from exporter.web.sockets import listening, location
-                from exporter.config.model import ListenAddress
+                from exporter.config.addresses import ListenAddress
                 with listening([ListenAddress.parse("127.0.0.1:1")]) as sockets:
                     print(*map(location, sockets))
                     print(*(sock.get_inheritable() or sock.getblocking() for sock in sockets))

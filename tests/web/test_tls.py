@@ -13,7 +13,8 @@ import pytest
 import trustme
 import yaml
 
-from exporter.config.model import ConfigurationError, ListenAddress
+from exporter.config.addresses import ListenAddress
+from exporter.config.section import ConfigurationError
 from exporter.web.config import WebConfigFile, WebConfigWatch
 from exporter.web.routes import create_app
 from exporter.web.server import serving
