@@ -11,6 +11,7 @@ import pytest
 
 from exporter.config.sources import load
 
+UNITS = ("campaign-exporter.service", "campaign-exporter-check.service", "campaign-exporter.socket")
 INSTALLED = "/opt/campaign-exporter/bin/campaign-exporter"
 
 
@@ -22,7 +23,7 @@ def shipped(root: Path) -> Path:
 @pytest.fixture
 def units(shipped: Path, tmp_path: Path) -> Path:
     """A copy of the units whose command is one that exists here: systemd looks whether it does."""
-    for unit in ("campaign-exporter.service", "campaign-exporter.socket"):
+    for unit in UNITS:
         text = (shipped / unit).read_text()
         (tmp_path / unit).write_text(text.replace(INSTALLED, sys.executable))
     return tmp_path
@@ -72,7 +73,7 @@ def test_the_service_has_no_capabilities_and_no_user_of_its_own(shipped: Path) -
     assert not [name for name, _ in settings if name in ("User", "Group")]
 
 
-def test_systemd_is_told_when_the_service_is_ready_and_that_it_lives(shipped: Path) -> None:
+def test_systemd_learns_when_the_service_is_ready_and_that_it_lives(shipped: Path) -> None:
     settings = settings_of(shipped / "campaign-exporter.service")
 
     assert ("Type", "notify") in settings
@@ -80,11 +81,40 @@ def test_systemd_is_told_when_the_service_is_ready_and_that_it_lives(shipped: Pa
     assert ("ExecReload", "/bin/kill -HUP $MAINPID") in settings
 
 
-def test_a_configuration_error_is_not_tried_again(shipped: Path) -> None:
+def test_only_what_a_later_start_may_cure_is_tried_again(shipped: Path) -> None:
     settings = settings_of(shipped / "campaign-exporter.service")
 
     assert ("Restart", "on-failure") in settings
     assert ("RestartPreventExitStatus", "2") in settings
+
+
+@pytest.mark.parametrize("unit", ["campaign-exporter.service", "campaign-exporter-check.service"])
+def test_no_core_dump_holds_a_token(shipped: Path, unit: str) -> None:
+    assert ("LimitCORE", "0") in settings_of(shipped / unit)
+
+
+def test_the_check_gets_the_tokens_where_the_service_has_them(shipped: Path) -> None:
+    check, service = (
+        settings_of(shipped / unit) for unit in ("campaign-exporter-check.service", "campaign-exporter.service")
+    )
+    (command,) = (value for name, value in service if name == "ExecStart")
+    program, _, flags = command.partition(" ")
+
+    assert ("ExecStart", f"{program} check {flags}") in check
+    assert ("Type", "oneshot") in check
+    assert ("BindReadOnlyPaths", "%d:/run/credentials/campaign-exporter.service") in check
+    for name in ("LoadCredential", "EnvironmentFile", "DynamicUser"):
+        assert [one for one in check if one[0] == name] == [one for one in service if one[0] == name]
+
+
+def test_the_readme_installs_files_that_are_there_from_a_wheel(shipped: Path) -> None:
+    text = (shipped / "README.md").read_text()
+    installed = {name for names in re.findall(r"install -m 0644 (.*) \S+", text) for name in names.split()}
+
+    assert installed - {"campaign-exporter.yml"} == {*UNITS, "campaign-exporter.env.example"}
+    assert "pip wheel --no-deps --wheel-dir dist ." in text
+    assert "pip install --require-hashes -r requirements.txt" in text
+    assert (shipped.parents[1] / "requirements.txt").is_file()
 
 
 def test_the_socket_is_the_port_of_the_contract_and_belongs_to_the_service(shipped: Path) -> None:
@@ -114,3 +144,10 @@ def test_the_example_environment_holds_settings_that_the_exporter_takes_and_no_t
     assert Path(web_config).parent == Path("/etc/campaign-exporter")
     assert load(Namespace(), environ=environ, base={}).reload.auto_interval == 60
     assert not [name for name in environ if "TOKEN" in name]
+
+
+def test_the_runbook_of_a_refused_token_says_that_a_credential_takes_a_restart(root: Path) -> None:
+    text = (root / "docs" / "runbooks" / "CampaignAccountUnauthorized.md").read_text()
+
+    assert "/run/credentials/" in text
+    assert "`systemctl restart campaign-exporter`" in text
