@@ -13,6 +13,7 @@ import yaml
 
 import exporter
 from exporter.config.sources import load
+from tests.deploy.accounts import ACCOUNTS
 
 Service = dict[str, Any]
 
@@ -188,7 +189,7 @@ def test_accounts_take_the_demos_place(deploy: Path, services: dict[str, Service
 
     assert name in services
     assert service["command"] == ["serve"]
-    assert load(Namespace(), environ=service["environment"], base={}).reload.auto_interval == 30
+    assert load(Namespace(), environ=service["environment"], base=ACCOUNTS).reload.auto_interval == 30
     ignored = (deploy / ".gitignore").read_text().splitlines()
     for source in mounts(service).values():
         assert f"/{source.removeprefix('./')}/" in ignored, "accounts and tokens are not for the repository"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from exporter.config.sources import load
+from tests.deploy.accounts import ACCOUNTS
 
 UNITS = ("campaign-exporter.service", "campaign-exporter-check.service", "campaign-exporter.socket")
 INSTALLED = "/opt/campaign-exporter/bin/campaign-exporter"
@@ -142,7 +143,7 @@ def test_the_example_environment_holds_settings_that_the_exporter_takes_and_no_t
 
     web_config = environ.pop("CAMPAIGN_EXPORTER_WEB__CONFIG__FILE")
     assert Path(web_config).parent == Path("/etc/campaign-exporter")
-    assert load(Namespace(), environ=environ, base={}).reload.auto_interval == 60
+    assert load(Namespace(), environ=environ, base=ACCOUNTS).reload.auto_interval == 60
     assert not [name for name in environ if "TOKEN" in name]
 
 
