@@ -98,7 +98,7 @@ class Exporter:
         )
         self._now = asyncio.get_running_loop().time
         self.exposition = Exposition(self._board, lambda: self.accounts.values(), registry, self._now)
-        self.overview = Overview(self._views, now=self._now, wall=wall)
+        self.overview = Overview(self._views, now=self._now, wall=wall, hours_wall=hours_wall)
         self._group: asyncio.TaskGroup
         self._tasks: dict[Account, asyncio.Task[None]] = {}
         self._ready = False

@@ -110,6 +110,13 @@ class MadeUpAccount:
         self.campaigns.append(state)
         return state
 
+    def watched(self, seconds: float, **numbers: Any) -> None:
+        """Let every campaign say the same for a while."""
+        for _ in range(int(seconds / 15)):
+            self.clock.now += 15
+            for campaign in self.campaigns:
+                self.says(campaign, **numbers)
+
     def says(self, state: CampaignState, **numbers: Any) -> CampaignState:
         """Let a poll of a campaign succeed."""
         state.succeeded(Snapshot(**numbers), self.clock.monotonic(), self.clock.wall())
@@ -117,6 +124,8 @@ class MadeUpAccount:
         return state
 
     def view(self) -> WatchedAccount:
+        for campaign in self.state.look(self.clock.monotonic()):
+            campaign.settle(self.clock.monotonic())
         return WatchedAccount(self.state, self.breaker_open, lambda reason: f"Cure `{reason}`.", self.campaigns)
 
 
@@ -126,7 +135,7 @@ class MadeUp:
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock = clock or Clock()
         self.accounts: list[MadeUpAccount] = []
-        self.overview = Overview(self.views, now=self.clock.monotonic, wall=self.clock.wall)
+        self.overview = Overview(self.views, now=self.clock.monotonic, wall=self.clock.wall, hours_wall=self.clock.wall)
 
     def account(self, name: str, lifecycle: SimpleNamespace = ANYREACH) -> MadeUpAccount:
         self.accounts.append(MadeUpAccount(name, lifecycle, self.clock))

@@ -11,7 +11,7 @@ hours that a user gives are a schedule with one timezone.
 import math
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -172,6 +172,10 @@ class Schedule:
         until = self._openings.at(timestamp).until
         return None if until == math.inf else until
 
+    def openings(self, timestamp: float) -> Iterator[tuple[str, bool, float | None]]:
+        """Yield `timezones`, whether each is open at a moment (Unix time), and when that changes; None for never."""
+        return self._openings.each(timestamp)
+
 
 def _clock(timezone: str) -> ZoneInfo:
     try:
@@ -270,6 +274,11 @@ class _Openings:
         if not self._last.since <= timestamp < self._last.until:
             self._last = self._find(timestamp)
         return self._last
+
+    def each(self, timestamp: float) -> Iterator[tuple[str, bool, float | None]]:
+        for timezone, zone in self._zones.items():
+            is_open, until = zone.period(math.floor(timestamp))
+            yield timezone, is_open, None if until == math.inf else until
 
     def _find(self, timestamp: float) -> _Period:
         second = math.floor(timestamp)

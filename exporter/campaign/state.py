@@ -139,6 +139,8 @@ class CampaignState:
     """The last poll that saw progress; at first the first successful one."""
     last_progress: float | None = None
     """The same moment as Unix time."""
+    progress_seen: bool = False
+    """Whether any poll but the first saw progress."""
     stall_after: float | None = None
     rises: Rises = field(default_factory=Rises)
     observed_seconds: float | None = None
@@ -173,7 +175,9 @@ class CampaignState:
         """Take in a successful poll that ended at `now`."""
         self._integrate(now)
         snapshot = bound(snapshot, self.lifecycle.statuses, self._budget)
-        if self.rises.count(snapshot) or self.progress_at is None:
+        if progress := self.rises.count(snapshot):
+            self.progress_seen = True
+        if progress or self.progress_at is None:
             self.progress_at, self.last_progress = now, wall
         if snapshot.name is not None:
             self.display_name = clean(snapshot.name)

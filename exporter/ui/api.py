@@ -14,11 +14,14 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.json_schema import models_json_schema
 from pydantic_core import PydanticCustomError
 
+from exporter.campaign.standing import Standing
+from exporter.ui.details import CampaignDetails
 from exporter.ui.fleet import MAX_NAME, MAX_TEXT, MAX_WORDS, Filters
 from exporter.ui.rows import CampaignRow
-from exporter.ui.states import WORDS, State
+from exporter.ui.states import WORDS
 
 CAMPAIGNS = "/api/v1/campaigns"
+CAMPAIGN = "/api/v1/campaigns/{provider}/{account}/{campaign}"
 DESCRIPTION = "/api/v1/openapi.json"
 PROBLEM_TYPE = "application/problem+json"
 
@@ -33,6 +36,7 @@ _SCHEMAS = "#/components/schemas/{model}"
 _PIECE_ROWS = 50
 
 _ROW = TypeAdapter(CampaignRow)
+_DETAILS = TypeAdapter(CampaignDetails)
 
 
 def _few_words(text: str) -> str:
@@ -69,7 +73,7 @@ class CampaignQuery(_Described):
     """Only campaigns of this provider: anyreach or osvi."""
     account: Name | None = None
     """Only campaigns of this account."""
-    state: State | None = None
+    state: Standing | None = None
     """Only campaigns in this state."""
     limit: Annotated[int, Field(ge=1, le=MAX_LIMIT), BeforeValidator(_digits)] = DEFAULT_LIMIT
     """Most campaigns in one answer."""
@@ -98,6 +102,11 @@ class Campaigns(_Described):
     """How many campaigns match on all pages together."""
 
 
+class _OneCampaign(BaseModel):
+    # Only for the description, which is made from models.
+    campaign: CampaignDetails
+
+
 class ParameterProblem(_Described):
     """What is wrong with one parameter."""
 
@@ -113,6 +122,9 @@ class Problem(_Described):
     status: int
     detail: str
     errors: Sequence[ParameterProblem] = ()
+
+
+NO_CAMPAIGN = Problem(title="Not Found", status=404, detail="There is no such campaign.")
 
 
 class BadQueryError(ValueError):
@@ -169,12 +181,20 @@ def answer(rows: Sequence[CampaignRow], after: str | None, matching: int) -> Ite
     yield b'],"next_cursor":%s,"matching":%d}\n' % (json.dumps(cursor).encode(), matching)
 
 
+def answer_one(details: CampaignDetails) -> bytes:
+    """Write one campaign."""
+    return _DETAILS.dump_json(details) + b"\n"
+
+
 def describe(version: str) -> bytes:
     """Write the OpenAPI description of the interface."""
     query = CampaignQuery.model_json_schema(ref_template=_SCHEMAS)
-    _, models = models_json_schema([(Campaigns, "serialization"), (Problem, "serialization")], ref_template=_SCHEMAS)
-    schemas = models["$defs"]
-    schemas["State"]["description"] = "Where a campaign stands.\n" + "".join(
+    _, models = models_json_schema(
+        [(Campaigns, "serialization"), (_OneCampaign, "serialization"), (Problem, "serialization")],
+        ref_template=_SCHEMAS,
+    )
+    schemas = {name: schema for name, schema in models["$defs"].items() if name != _OneCampaign.__name__}
+    schemas["Standing"]["description"] = "Where a campaign stands.\n" + "".join(
         f"\n- `{state}`: {words.meaning}" for state, words in WORDS.items()
     )
     parameters = [_parameter(name, schema) for name, schema in query["properties"].items()]
@@ -191,6 +211,7 @@ def describe(version: str) -> bytes:
         "servers": [{"url": "../..", "description": "This exporter."}],
         "paths": {
             CAMPAIGNS: _get("listCampaigns", "List campaigns", "Campaigns", parameters, _BAD_REQUEST),
+            CAMPAIGN: _get("getCampaign", "One campaign", "CampaignDetails", _PATH, _NOT_FOUND),
             DESCRIPTION: _get("describe", "Describe this API", None, [], {}),
         },
         "components": {"schemas": schemas},
@@ -238,4 +259,15 @@ def _problem_response(description: str) -> dict[str, Any]:
     }
 
 
+_PATH = [
+    {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "description": f"As in the campaign's field {name}.",
+        "schema": {"type": "string", "minLength": 1},
+    }
+    for name in ("provider", "account", "campaign")
+]
+_NOT_FOUND = {"404": _problem_response("There is no such campaign.")}
 _BAD_REQUEST = {"400": _problem_response("A parameter is unknown, comes twice or has no such value.")}

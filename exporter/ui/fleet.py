@@ -7,16 +7,28 @@ is due, and once for everybody who asks within a second.
 
 import asyncio
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from operator import attrgetter
 from typing import Any, TypeVar
 
+from exporter.campaign.standing import Standing
 from exporter.campaign.state import CampaignState
 from exporter.turns import Turns
-from exporter.ui.rows import AccountRow, CampaignRow, WatchedAccount, account_row_of, calls_now, finished, row_of
-from exporter.ui.states import ATTENTION, State, is_at_cap, stand
+from exporter.ui.details import CampaignDetails, details_of, timezones_of
+from exporter.ui.rows import (
+    AccountRow,
+    CampaignRow,
+    WatchedAccount,
+    account_row_of,
+    calls_now,
+    finished,
+    progress_of,
+    row_of,
+)
+from exporter.ui.states import ATTENTION
 
 T = TypeVar("T")
 
@@ -45,22 +57,23 @@ class Fleet:
     """
     All campaigns of one moment, by account and campaign; a campaign's number is its place in that order.
 
-    Where each of them stands is worked out at once, and a row is only made of those that are shown: thousands of new
-    objects a second would keep the garbage collector busy, which holds up everything else.
+    A row is only made of those that are shown: thousands of new objects a second would keep the garbage collector busy,
+    which holds up everything else.
     """
 
     def __init__(
         self,
         campaigns: Sequence[CampaignState],
         accounts: Sequence[WatchedAccount],
-        states: Sequence[State],
-        now: float,
+        states: Sequence[Standing],
+        lines: Mapping[WatchedAccount, AccountRow],
+        hours_wall: float,
     ) -> None:
         self.states = states
         self._campaigns = campaigns
         self._accounts = accounts
-        self._saturated = {account for account, state in zip(accounts, states, strict=True) if state is State.SATURATED}
-        self._now = now
+        self._lines = lines
+        self._hours_wall = hours_wall
 
     def __len__(self) -> int:
         return len(self._campaigns)
@@ -78,14 +91,29 @@ class Fleet:
         campaign = self._campaigns[place].campaign
         return f"{campaign.account}\0{campaign.name}"
 
-    async def lines(self, places: Iterable[int]) -> list[AccountRow]:
+    def lines(self, places: Iterable[int]) -> list[AccountRow]:
         """Give the accounts of campaigns, those in trouble first."""
-        accounts = dict.fromkeys(map(self._accounts.__getitem__, places))
-        lines = await in_turns(account_row_of(account, account in self._saturated, self._now) for account in accounts)
+        lines = map(self._lines.__getitem__, dict.fromkeys(map(self._accounts.__getitem__, places)))
         return sorted(lines, key=lambda line: len(ATTENTION) if line.state is None else ATTENTION[line.state])
 
     def row(self, place: int) -> CampaignRow:
-        return row_of(self._campaigns[place], self._accounts[place], self.states[place], self._now)
+        account = self._accounts[place]
+        return row_of(self._campaigns[place], self.states[place], account, self._lines[account])
+
+    def find(self, provider: str, account: str, campaign: str) -> int | None:
+        """Give the place of a campaign; None when there is none of these names."""
+        wanted = f"{account}\0{campaign}"
+        place = bisect_left(range(len(self)), wanted, key=self.position)
+        if place == len(self) or self.position(place) != wanted:
+            return None
+        return place if self._accounts[place].state.provider == provider else None
+
+    async def details(self, place: int) -> CampaignDetails:
+        """Say all that is known of a campaign."""
+        campaign = self._campaigns[place]
+        hours = campaign.hours if campaign.fresh else None
+        timezones = None if hours is None else await in_turns(timezones_of(hours, self._hours_wall))
+        return details_of(self.row(place), campaign, timezones)
 
     async def select(self, filters: Filters) -> list[int]:
         """Pick the campaigns that all filters let through."""
@@ -130,6 +158,7 @@ class Overview:
         accounts: Gives the accounts as they are.
         now: The monotonic clock of the states.
         wall: Unix time.
+        hours_wall: Unix time by which calling windows open and close.
     """
 
     def __init__(
@@ -138,8 +167,10 @@ class Overview:
         *,
         now: Callable[[], float],
         wall: Callable[[], float] = time.time,
+        hours_wall: Callable[[], float] = time.time,
     ) -> None:
         self.wall = wall
+        self._hours_wall = hours_wall
         self._accounts = accounts
         self._now = now
         self._fleet: Fleet | None = None
@@ -157,15 +188,18 @@ class Overview:
     async def _make(self) -> Fleet:
         campaigns: list[CampaignState] = []
         accounts: list[WatchedAccount] = []
-        states: list[State] = []
-        now, wall = self._now(), self.wall()
+        states: list[Standing] = []
+        lines: dict[WatchedAccount, AccountRow] = {}
+        turns = Turns()
         for account in sorted(self._accounts(), key=attrgetter("state.name")):
             in_order = sorted(account.campaigns, key=attrgetter("campaign.name"))
-            at_cap = is_at_cap(account.state, now)
+            standings = [campaign.standing for campaign in in_order]
             campaigns += in_order
             accounts += [account] * len(in_order)
-            states += await in_turns(stand(campaign, account.breaker_open, at_cap, wall) for campaign in in_order)
-        return Fleet(campaigns, accounts, states, now)
+            states += standings
+            lines[account] = account_row_of(account, Standing.SATURATED in standings, self._now())
+            await turns.give_way()
+        return Fleet(campaigns, accounts, states, lines, self._hours_wall())
 
 
 async def in_turns(items: Iterable[T]) -> list[T]:
@@ -178,14 +212,14 @@ async def in_turns(items: Iterable[T]) -> list[T]:
     return collected
 
 
-SORTS: Mapping[str, Callable[[CampaignState, State], Any]] = {
+SORTS: Mapping[str, Callable[[CampaignState, Standing], Any]] = {
     "attention": lambda campaign, state: ATTENTION[state],
     "campaign": lambda campaign, state: (campaign.display_name or campaign.campaign.name).casefold(),
     "account": lambda campaign, state: campaign.campaign.account.casefold(),
     "progress": lambda campaign, state: finished(campaign.shown.contacts),
     "calls": lambda campaign, state: calls_now(campaign.shown),
     "dialing": lambda campaign, state: campaign.expected,
-    "called": lambda campaign, state: campaign.last_progress,
+    "called": lambda campaign, state: progress_of(campaign),
     "updated": lambda campaign, state: campaign.last_success_wall,
 }
 """By what campaigns can be sorted; None where that is not known."""

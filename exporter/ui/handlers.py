@@ -16,6 +16,7 @@ from isal import igzip
 
 from exporter.exposition.negotiation import accepts_gzip
 from exporter.ui import api, page
+from exporter.ui.details import CampaignDetails
 from exporter.ui.fleet import MAX_NAME, Fleet, Overview, in_turns
 from exporter.ui.runbooks import PLACEHOLDERS, placeholders, render
 
@@ -62,7 +63,9 @@ def routes(
     )
     made: dict[str, Handler] = {
         api.CAMPAIGNS: _campaigns(overview),
+        api.CAMPAIGN: _one_campaign(overview),
         api.DESCRIPTION: _fixed(api.describe(version), "application/json", _REVALIDATED),
+        "/campaigns/{provider}/{account}/{campaign}": _details(overview, pages),
         "/runbooks/{alert}": _runbook(runbooks, pages),
     }
     if telemetry_path != "/":
@@ -87,7 +90,7 @@ def _wall(overview: Overview, pages: page.Pages) -> Handler:
 async def _select(fleet: Fleet, view: page.View) -> page.Selection:
     places = await fleet.select(replace(view.filters, state=""))
     counts = Counter(map(fleet.states.__getitem__, places))
-    lines = await fleet.lines(places)
+    lines = fleet.lines(places)
     if wanted := view.filters.state:
         places = [place for place in places if fleet.states[place] == wanted]
     view = view.at_page(min(view.page, page.pages(len(places))))
@@ -124,6 +127,41 @@ def _campaigns(overview: Overview) -> Handler:
         return _answer(request, body, "application/json", tag, _REVALIDATED)
 
     return handler
+
+
+def _one_campaign(overview: Overview) -> Handler:
+    async def handler(request: web.Request) -> web.Response:
+        details = await _find(request, overview)
+        if details is None:
+            return _problem(api.NO_CAMPAIGN)
+        body = api.answer_one(details)
+        tag = _tag(body)
+        if _is_known(request, tag):
+            return _not_modified(tag, _REVALIDATED)
+        return _answer(request, body, "application/json", tag, _REVALIDATED)
+
+    return handler
+
+
+def _details(overview: Overview, pages: page.Pages) -> Handler:
+    async def handler(request: web.Request) -> web.Response:
+        details = await _find(request, overview)
+        if details is None:
+            body = "".join(pages.render("missing.html", root="../../../"))
+            return web.Response(status=404, text=body, content_type="text/html", headers=_PAGE_HEADERS)
+        tag = pages.etag([details])
+        if _is_known(request, tag):
+            return _not_modified(tag, _PAGE_HEADERS)
+        pieces = pages.render("campaign.html", root="../../../", row=details, now=overview.wall())
+        return _answer(request, "".join(await in_turns(pieces)).encode(), "text/html", tag, _PAGE_HEADERS)
+
+    return handler
+
+
+async def _find(request: web.Request, overview: Overview) -> CampaignDetails | None:
+    fleet = await overview.fleet()
+    place = fleet.find(*(request.match_info[name] for name in ("provider", "account", "campaign")))
+    return None if place is None else await fleet.details(place)
 
 
 def _problem(problem: api.Problem) -> web.Response:

@@ -14,19 +14,25 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
+from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from pydantic import TypeAdapter
+from pydantic import SerializeAsAny, TypeAdapter
 
+from exporter.campaign.schedule import DAYS
 from exporter.campaign.snapshot import CALL_OUTCOMES, CALLS_IN_PROGRESS, CONTACT_BUCKETS
+from exporter.campaign.standing import Standing
 from exporter.ui.fleet import MAX_NAME, MAX_TEXT, MAX_WORDS, Filters
 from exporter.ui.rows import AccountRow, CampaignRow
-from exporter.ui.states import WORDS, State
+from exporter.ui.states import WORDS
 
 PAGE_SIZE = 100
 MAX_LINES = 20
 """Accounts in trouble that are shown above the campaigns; the others are folded away."""
+
+SHOWN_LINES = 8
+"""Accounts without trouble that are shown unfolded."""
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -36,12 +42,13 @@ CONTENT_SECURITY_POLICY = (
 _BAR_WIDTH = 200.0
 _BAR_CONTACTS = ("completed", "exhausted", "in_progress", "pending")
 _BAR_CALLS = ("picked", "voicemail", "busy", "not_picked", "failed", CALLS_IN_PROGRESS)
+_UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 _PAGE_NUMBER = re.compile(r"[1-9][0-9]{0,6}", re.ASCII)
 
 # Control characters, which HTML can't hold; those that turn the direction of text; and what is no character.
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
-_ROWS = TypeAdapter(tuple[CampaignRow, ...])
+_ROWS = TypeAdapter(tuple[SerializeAsAny[CampaignRow], ...])
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +154,7 @@ class Selection:
     """How many campaigns there are on all pages."""
     total: int
     """How many there are without filters."""
-    counts: Mapping[State, int]
+    counts: Mapping[Standing, int]
     """How many the other filters let through, by state."""
     providers: Sequence[str]
     accounts: Sequence[str]
@@ -246,15 +253,19 @@ def _finalize(value: object) -> object:
 
 def age(seconds: float) -> str:
     """Say how long ago something was."""
-    return f"{duration(max(0, int(seconds)))} ago"
+    seconds = max(0, int(seconds))
+    for size, unit in _UNITS:
+        if seconds >= 2 * size or (seconds >= size and unit == "min"):
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"
 
 
 def duration(seconds: float) -> str:
     """Say roughly how long something takes."""
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size or (seconds >= size and unit == "min"):
-            return f"{int(seconds // size)} {unit}"
-    return f"{seconds:g} s"
+    for size, unit in _UNITS:
+        if seconds >= 2 * size or seconds == size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"
 
 
 def percent(ratio: float) -> str:
@@ -296,12 +307,29 @@ def _shares(numbers: Mapping[str, int], order: Sequence[str]) -> Iterator[tuple[
             left += width
 
 
+def _days(days: Sequence[str]) -> str:
+    """Write days of the week, neighbours as a range."""
+    places = [DAYS.index(day) for day in days]
+    if len(places) > 2 and places == list(range(places[0], places[0] + len(places))):
+        return f"{days[0]} to {days[-1]}"
+    return ", ".join(days)
+
+
+def _local(moment: float, timezone: str) -> str:
+    return datetime.fromtimestamp(moment, ZoneInfo(timezone)).strftime("%a %d %b %H:%M")
+
+
 def _width(number: float, limit: float) -> str:
     return f"{_BAR_WIDTH * min(1.0, number / limit):.2f}"
 
 
 def _written(moment: float, form: str) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime(form)
+
+
+def path_of(row: CampaignRow) -> str:
+    """The path of a campaign's page."""
+    return "/".join(("campaigns", *map(_segment, (row.provider, row.account, row.campaign))))
 
 
 def _key(*names: str) -> str:
@@ -320,13 +348,14 @@ def _query(values: Mapping[str, str]) -> str:
 
 _FILTERS = {
     "age": age,
+    "days": _days,
     "duration": duration,
     "listed": _listed,
+    "local": _local,
     "nonzero": _nonzero,
     "number": _number,
     "percent": percent,
     "query": _query,
-    "segment": _segment,
     "shares": _shares,
     "width": _width,
     "written": _written,
@@ -341,6 +370,8 @@ _GLOBALS: Mapping[str, Any] = {
     "max_text": MAX_TEXT,
     "max_words": MAX_WORDS,
     "outcomes": CALL_OUTCOMES,
+    "path_of": path_of,
+    "shown_lines": SHOWN_LINES,
     "states": tuple(WORDS),
     "words": WORDS,
 }

@@ -8,8 +8,9 @@ from pydantic import ConfigDict
 
 from exporter.campaign.account import AccountState
 from exporter.campaign.snapshot import CALLS_IN_PROGRESS, Snapshot
+from exporter.campaign.standing import Standing
 from exporter.campaign.state import CampaignState
-from exporter.ui.states import WORDS, State
+from exporter.ui.states import WORDS
 
 MAX_MESSAGE = 300
 
@@ -36,8 +37,8 @@ class CampaignRow:
     """The provider's display name for it."""
     labels: Mapping[str, str]
     """The labels that the configuration puts on it."""
-    state: State
-    """Where it stands, worked out of its numbers."""
+    state: Standing
+    """Where it stands, as in the metric campaign_state."""
     status: str | None
     """Its status in the provider's words."""
     advice: str | None
@@ -63,6 +64,8 @@ class CampaignRow:
     """The organization's calls in flight at least, by what all its campaigns tell (Anyreach)."""
     concurrency_limit: int | None
     """The organization's cap on calls in flight (Anyreach)."""
+    account_utilization_ratio: float | None
+    """The organization's average use of its cap over the last 10 minutes (Anyreach)."""
     calls: Mapping[str, int] | None
     """Calls by outcome (OSVI)."""
     calls_made: int | None
@@ -79,7 +82,7 @@ class CampaignRow:
     dialing_expected_since_timestamp_seconds: float | None
     """Since when it should have been dialing without a break."""
     last_progress_timestamp_seconds: float | None
-    """The last poll that saw progress; at first the first successful poll."""
+    """The last poll that saw progress; null when none has since the exporter started."""
     last_success_timestamp_seconds: float | None
     """The last successful poll."""
     poll_interval_seconds: float
@@ -98,7 +101,7 @@ class AccountRow:
     account: str
     campaigns: int
     """How many are polled through it."""
-    state: State | None
+    state: Standing | None
     """Failing or saturated, where all its campaigns are concerned."""
     advice: str | None
     alert: str | None
@@ -107,12 +110,16 @@ class AccountRow:
     error_message: str | None
     active_calls: int | None
     concurrency_limit: int | None
+    utilization_ratio: float | None
+    """The organization's average use of its cap over the last 10 minutes."""
+    contacts_waiting: int | None
+    """Pending contacts of its active campaigns."""
 
     def covers(self, row: CampaignRow) -> bool:
         """Whether what is said of the account says what to do about one of its campaigns."""
         if row.error is not None:
             return row.error == self.error
-        return row.state is State.SATURATED is self.state
+        return row.state is Standing.SATURATED is self.state
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,14 +134,14 @@ class WatchedAccount:
     campaigns: Sequence[CampaignState]
 
 
-def row_of(campaign: CampaignState, account: WatchedAccount, state: State, now: float) -> CampaignRow:
+def row_of(campaign: CampaignState, state: Standing, account: WatchedAccount, line: AccountRow) -> CampaignRow:
     """
     Say all that is known of a campaign.
 
     Args:
-        account: The one that it belongs to.
         state: Where it stands.
-        now: The monotonic clock of the states.
+        account: The one that it belongs to.
+        line: What is known of that account.
     """
     shown = campaign.shown
     return CampaignRow(
@@ -143,28 +150,29 @@ def row_of(campaign: CampaignState, account: WatchedAccount, state: State, now: 
         campaign=campaign.campaign.name,
         campaign_id=_valid(campaign.campaign.id),
         campaign_name=campaign.display_name or None,
-        labels=dict(campaign.campaign.labels),
+        labels={name: _valid(value) for name, value in campaign.campaign.labels},
         state=state,
         status=campaign.snapshot.status if campaign.fresh or campaign.is_final else None,
-        advice=account.advise(campaign.error) if campaign.error else WORDS[state].advice,
+        advice=_advice(campaign, state, account),
         alert=_alert(state, campaign.error, account.breaker_open),
         error=campaign.error,
         error_message=_message(campaign),
-        contacts=_whole_numbers(shown.contacts),
-        contacts_loaded=_whole(shown.contacts_loaded),
+        contacts=whole_numbers(shown.contacts),
+        contacts_loaded=whole(shown.contacts_loaded),
         finished_ratio=finished(shown.contacts),
-        attempts=_whole(shown.attempts),
-        active_calls=_whole(calls_now(shown)),
-        account_active_calls=None if shown.concurrency_limit is None else _whole(account.state.active_calls(now)),
-        concurrency_limit=_whole(shown.concurrency_limit),
-        calls=_whole_numbers(shown.calls),
-        calls_made=_whole(shown.calls_made),
+        attempts=whole(shown.attempts),
+        active_calls=whole(calls_now(shown)),
+        account_active_calls=None if shown.concurrency_limit is None else line.active_calls,
+        concurrency_limit=whole(shown.concurrency_limit),
+        account_utilization_ratio=None if shown.concurrency_limit is None else line.utilization_ratio,
+        calls=whole_numbers(shown.calls),
+        calls_made=whole(shown.calls_made),
         work_remaining=shown.work_remaining,
         calling_window_open=_truths(campaign.window_open),
-        calling_windows=_whole(campaign.windows),
+        calling_windows=whole(campaign.windows),
         dialing_expected=None if (expected := campaign.expected) is None else expected == 1,
         dialing_expected_since_timestamp_seconds=campaign.expected_since,
-        last_progress_timestamp_seconds=campaign.last_progress,
+        last_progress_timestamp_seconds=progress_of(campaign),
         last_success_timestamp_seconds=campaign.last_success_wall,
         poll_interval_seconds=campaign.interval,
         stale_after_seconds=campaign.stale_after,
@@ -177,12 +185,12 @@ def account_row_of(account: WatchedAccount, saturated: bool, now: float) -> Acco
     Say what is known of an account.
 
     Args:
-        saturated: Whether contacts wait because its organization's calls are at the limit.
+        saturated: Whether any of its campaigns is saturated.
         now: The monotonic clock of the states.
     """
     concerned = _concerned(account)
     error = concerned.error if concerned else None
-    state = State.FAILING if error else State.SATURATED if saturated else None
+    state = Standing.FAILING if error else Standing.SATURATED if saturated else None
     limit = account.state.concurrency_limit(now)
     return AccountRow(
         provider=account.state.provider,
@@ -193,9 +201,22 @@ def account_row_of(account: WatchedAccount, saturated: bool, now: float) -> Acco
         alert=state and _alert(state, error, account.breaker_open),
         error=error,
         error_message=_message(concerned) if concerned else None,
-        active_calls=None if limit is None else _whole(account.state.active_calls(now)),
-        concurrency_limit=_whole(limit),
+        active_calls=None if limit is None else whole(account.state.active_calls(now)),
+        concurrency_limit=whole(limit),
+        utilization_ratio=account.state.utilization(now),
+        contacts_waiting=whole(account.state.contacts_waiting(now)),
     )
+
+
+def progress_of(campaign: CampaignState) -> float | None:
+    """When progress was last seen (Unix time); the first poll alone shows none."""
+    return campaign.last_progress if campaign.progress_seen else None
+
+
+def _advice(campaign: CampaignState, state: Standing, account: WatchedAccount) -> str | None:
+    if campaign.error is None or _has_gone(state, campaign.error):
+        return WORDS[state].advice
+    return account.advise(campaign.error)
 
 
 def _concerned(account: WatchedAccount) -> CampaignState | None:
@@ -211,12 +232,17 @@ def _message(campaign: CampaignState) -> str | None:
     return _valid(campaign.message[:MAX_MESSAGE]) or None
 
 
-def _alert(state: State, error: str | None, breaker_open: bool) -> str | None:
-    if state is State.FAILING and breaker_open:
+def _alert(state: Standing, error: str | None, breaker_open: bool) -> str | None:
+    if error and breaker_open:
         return "CampaignAccountUnauthorized"
-    if state is State.FAILING and error == "not_found":
+    if error == "not_found" and not _has_gone(state, error):
         return "CampaignNotFound"
     return WORDS[state].alert
+
+
+def _has_gone(state: Standing, error: str) -> bool:
+    """Whether a closed campaign has disappeared, which is no incident."""
+    return state is Standing.CLOSED and error == "not_found"
 
 
 def finished(contacts: Mapping[str, float] | None) -> float | None:
@@ -230,11 +256,11 @@ def calls_now(shown: Snapshot) -> float | None:
     return shown.active_calls if shown.calls is None else shown.calls.get(CALLS_IN_PROGRESS)
 
 
-def _whole(number: float | None) -> int | None:
+def whole(number: float | None) -> int | None:
     return None if number is None or number == inf else int(number)
 
 
-def _whole_numbers(numbers: Mapping[str, float] | None) -> Mapping[str, int] | None:
+def whole_numbers(numbers: Mapping[str, float] | None) -> Mapping[str, int] | None:
     return None if numbers is None else {key: int(number) for key, number in numbers.items() if number < inf}
 
 

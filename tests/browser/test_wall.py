@@ -227,7 +227,7 @@ async def test_the_keyboard_is_enough(tab: Opener) -> None:
 
 async def tab_to(page: Page, condition: str) -> None:
     """Press the tabulator until what is focused is what is meant."""
-    for _ in range(60):
+    for _ in range(150):
         await page.keyboard.press("Tab")
         if await page.evaluate(condition):
             return
@@ -380,9 +380,13 @@ async def test_axe_finds_nothing_serious(tab: Opener, scheme: str, width: int) -
         port = reserved.getsockname()[1]
     browsing = await tab(color_scheme=scheme, viewport={"width": width, "height": 900})
     async with serving_frontend(made.overview, port=port) as address:
-        for path in ("/", "/?q=nothing+like+it", "/?state=failing&sort=-progress"):
+        campaign = "/campaigns/osvi/account-d/campaign-00003"
+        for path in (campaign, "/", "/?q=nothing+like+it", "/?state=failing&sort=-progress"):
             await browsing.open(address, path)
             assert await serious(browsing.page) == []
+        await browsing.page.goto(f"{address}/runbooks/CampaignStalled?account=a")
+        assert await serious(browsing.page) == []
+        await browsing.open(address)
     await browsing.page.clock.fast_forward(5_100)
     await expect(browsing.page.get_by_role("alert")).to_be_visible()
     assert await serious(browsing.page) == []
@@ -416,3 +420,84 @@ async def test_it_works_behind_a_proxy_under_a_path(tab: Opener) -> None:
 
         assert page.url == f"{proxied}/?page=2"
         assert await page.evaluate("getComputedStyle(document.querySelector('.states')).display") == "flex"
+
+
+async def test_a_row_leads_to_its_campaign_which_follows_by_itself(tab: Opener) -> None:
+    acme = Acme()
+    async with serving_frontend(acme.made.overview) as address:
+        browsing = await tab()
+        page = browsing.page
+        await browsing.open(address)
+        await page.get_by_role("link", name="June").click()
+        await expect(page.get_by_role("heading", name="June")).to_be_visible()
+        assert page.url == f"{address}/campaigns/anyreach/acme/june"
+        fact = page.locator("dl div", has=page.get_by_text("Calls of this campaign")).locator("dd")
+        await expect(fact).to_have_text("8")
+
+        acme.says(acme.june, active_calls=3.0)
+        await until(lambda: changed(browsing, fact, "3"))
+
+        acme.account.campaigns.remove(acme.june)
+        await until(lambda: is_gone(browsing))
+        await page.get_by_role("link", name="Show all campaigns").click()
+        await expect(page.get_by_role("status")).to_have_text("2 campaigns")
+        assert all("404" in fault for fault in browsing.faults), browsing.faults
+        browsing.faults.clear()
+
+
+async def is_gone(browsing: Tab) -> bool:
+    await browsing.refresh()
+    return await browsing.page.get_by_role("heading", name="No such campaign").is_visible()
+
+
+async def test_a_campaign_and_a_runbook_need_no_script(tab: Opener) -> None:
+    acme = Acme()
+    acme.june.failed("timeout", "no answer")
+    async with serving_frontend(acme.made.overview) as address, behind_proxy(address) as proxied:
+        browsing = await tab(java_script_enabled=False, frozen=False)
+        page = browsing.page
+        await page.goto(f"{proxied}/campaigns/anyreach/acme/june")
+        await expect(page.get_by_text("What to do")).to_be_visible()
+        await page.get_by_role("link", name="acme").click()
+        await expect(page.get_by_role("status")).to_have_text("3 campaigns")
+
+        await page.goto(f"{proxied}/runbooks/CampaignStalled?account=acme")
+        await page.get_by_label("Campaign").fill("june")
+        await page.get_by_role("button", name="Fill in").click()
+        query = page.locator("pre").nth(1)
+        await expect(query).to_contain_text('campaign_info{account="acme", campaign="june"}')
+        await query.click()
+        selected = await query.evaluate("element => getComputedStyle(element.firstChild).userSelect")
+        assert selected == "all"
+
+
+async def test_the_head_of_the_table_stays_in_sight(tab: Opener) -> None:
+    async with serving_frontend(crowd(100, RealClock()).overview) as address:
+        browsing = await tab(viewport={"width": 1350, "height": 800})
+        await browsing.open(address)
+        await browsing.page.evaluate("scrollTo(0, 3000)")
+        box = await browsing.page.get_by_role("columnheader", name="Campaign").bounding_box()
+
+        assert box is not None
+        assert 0 <= box["y"] < 10
+
+
+async def test_a_phone_shows_24_campaigns_on_a_few_screens(tab: Opener) -> None:
+    async with serving_frontend(crowd(24, RealClock()).overview) as address:
+        browsing = await tab(viewport={"width": 390, "height": 844})
+        await browsing.open(address)
+
+        assert await browsing.page.evaluate("document.documentElement.scrollHeight") < 4000
+
+
+async def test_what_a_reader_has_folded_stays_so(tab: Opener) -> None:
+    acme = Acme()
+    acme.made.account("zeta").add("other")
+    async with serving_frontend(acme.made.overview) as address:
+        browsing = await tab()
+        await browsing.open(address)
+        await browsing.page.get_by_text("2 accounts").click()
+        acme.says(acme.june, active_calls=4.0)
+        await until(lambda: changed(browsing, browsing.page.locator("tbody", has_text="June").locator(".calls b"), "4"))
+
+        await expect(browsing.page.get_by_role("link", name="zeta")).to_be_hidden()

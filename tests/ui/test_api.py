@@ -9,15 +9,17 @@ from contextlib import asynccontextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import jsonschema
 import pytest
+from yarl import URL
 
+from exporter.campaign.standing import Standing
 from exporter.ui import api
 from exporter.ui.fleet import Filters
 from exporter.ui.rows import CampaignRow
-from exporter.ui.states import State
 from tests.made_up import OSVI, WALL, WORKING, MadeUp, crowd, serving_frontend
 
 CAMPAIGNS = "/api/v1/campaigns"
@@ -80,7 +82,7 @@ class TestQuery:
     def test_a_state_that_does_not_exist_is_answered_with_those_that_do(self, state: str) -> None:
         found = problems([("state", state)])["state"]
 
-        assert all(f"'{known}'" in found for known in State)
+        assert all(f"'{known}'" in found for known in Standing)
 
     @pytest.mark.parametrize("cursor", ["aaaaa", "YQ==", "YQ\n"])
     def test_only_a_cursor_of_an_earlier_answer_is_one(self, cursor: str) -> None:
@@ -130,6 +132,7 @@ class TestAnswer:
                     "active_calls": 8,
                     "account_active_calls": 8,
                     "concurrency_limit": 10,
+                    "account_utilization_ratio": None,
                     "calls": None,
                     "calls_made": None,
                     "work_remaining": True,
@@ -137,7 +140,7 @@ class TestAnswer:
                     "calling_windows": None,
                     "dialing_expected": True,
                     "dialing_expected_since_timestamp_seconds": WALL,
-                    "last_progress_timestamp_seconds": WALL,
+                    "last_progress_timestamp_seconds": None,
                     "last_success_timestamp_seconds": WALL,
                     "poll_interval_seconds": 15,
                     "stale_after_seconds": 60,
@@ -237,6 +240,55 @@ class TestAnswer:
             assert (answer.status, answer.headers["Allow"]) == (405, "GET,HEAD")
 
 
+class TestOneCampaign:
+    async def test_it_is_the_one_of_the_list_with_more_numbers(self) -> None:
+        async with client(crowd(8)) as session:
+            for listed in (await ask(session))["campaigns"]:
+                one = await ask(session, f"{CAMPAIGNS}/{listed['provider']}/{listed['account']}/{listed['campaign']}")
+
+                assert listed.items() <= one.items()
+                assert one["observed_seconds"] == 0
+
+    async def test_any_name_can_be_asked_for(self) -> None:
+        made = MadeUp()
+        names = ("crm:june/renewals", "50% ü?#", 'a"b')
+        account = made.account("ac/me")
+        for name in names:
+            account.says(account.add(name), **WORKING)
+        async with client(made) as session:
+            for name in names:
+                url = URL(f"{CAMPAIGNS}/anyreach/ac%2Fme/{quote(name, safe='')}", encoded=True)
+                async with session.get(url, raise_for_status=True) as answer:
+                    assert (await answer.json())["campaign"] == name
+
+    @pytest.mark.parametrize(
+        "path", ["anyreach/account-a/nothing", "anyreach/nothing/campaign-00000", "osvi/account-a/campaign-00000"]
+    )
+    async def test_one_that_there_is_not_is_answered_with_404(self, path: str) -> None:
+        async with client(crowd(3)) as session, session.get(f"{CAMPAIGNS}/{path}") as answer:
+            problem = await answer.json(content_type="application/problem+json")
+
+        assert (answer.status, problem["status"], problem["title"]) == (404, 404, "Not Found")
+
+    async def test_an_unchanged_one_is_not_sent_again(self) -> None:
+        path = f"{CAMPAIGNS}/anyreach/account-a/campaign-00000"
+        async with client(crowd(1)) as session:
+            async with session.get(path) as first:
+                tag = {"If-None-Match": first.headers["ETag"]}
+            async with session.get(path, headers=tag) as again:
+                assert again.status == 304
+
+    async def test_it_is_as_described(self) -> None:
+        async with client(crowd(8)) as session:
+            description = await ask(session, DESCRIPTION)
+            one = await ask(session, f"{CAMPAIGNS}/osvi/account-d/campaign-00003")
+
+        schema = {"$ref": "#/components/schemas/CampaignDetails", "components": description["components"]}
+        jsonschema.Draft202012Validator(schema).validate(one)
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.Draft202012Validator(schema).validate({**one, "surprise": 1})
+
+
 class TestDescription:
     async def test_every_field_of_a_row_is_described(self) -> None:
         async with client(crowd(1)) as session:
@@ -245,7 +297,9 @@ class TestDescription:
         described = description["components"]["schemas"]["CampaignRow"]["properties"]
         assert list(described) == [field.name for field in fields(CampaignRow)]
         assert all(re.match(r".{10}.*\.$", field["description"], re.DOTALL) for field in described.values())
-        assert all(f"`{state}`" in description["components"]["schemas"]["State"]["description"] for state in State)
+        assert all(
+            f"`{state}`" in description["components"]["schemas"]["Standing"]["description"] for state in Standing
+        )
         assert (description["openapi"], description["info"]["version"]) == ("3.1.0", "1.2.3<")
 
     async def test_answers_are_as_described(self) -> None:

@@ -16,11 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
+from exporter.campaign.standing import Standing
 from exporter.ui import page
 from exporter.ui.fleet import SORTS, Filters
 from exporter.ui.page import COLUMNS, PAGE_SIZE, Pages, Selection, View, age, hashed
 from exporter.ui.rows import AccountRow, CampaignRow
-from exporter.ui.states import WORDS, State
+from exporter.ui.states import WORDS
 from tests.made_up import OSVI, WALL, WORKING, MadeUp, behind_proxy, crowd, serving_frontend
 
 AROUND: dict[str, Any] = {
@@ -42,6 +43,8 @@ LINE = AccountRow(
     error_message=None,
     active_calls=10,
     concurrency_limit=10,
+    utilization_ratio=0.83,
+    contacts_waiting=310,
 )
 
 ROW = CampaignRow(
@@ -51,7 +54,7 @@ ROW = CampaignRow(
     campaign_id="6c6f",
     campaign_name="June renewals",
     labels={"team": "renewals"},
-    state=State.STALLED,
+    state=Standing.STALLED,
     status="active",
     advice="Look at `token_file`.",
     alert="CampaignStalled",
@@ -64,6 +67,7 @@ ROW = CampaignRow(
     active_calls=8,
     account_active_calls=10,
     concurrency_limit=10,
+    account_utilization_ratio=0.83,
     calls=None,
     calls_made=None,
     work_remaining=True,
@@ -160,7 +164,7 @@ class TestRow:
             "progress": "– not known",  # noqa: RUF001 -- the dash that is shown
             "calls": "– not known",  # noqa: RUF001 -- the dash that is shown
             "dialing": "– not known",  # noqa: RUF001 -- the dash that is shown
-            "called": "never",
+            "called": "none seen",
             "updated": "never",
         }
 
@@ -177,7 +181,7 @@ class TestRow:
         ("changed", "words"),
         [
             ({"calling_windows": 0}, "No no calling windows"),
-            ({"state": State.PAUSED}, "No switched off"),
+            ({"state": Standing.PAUSED}, "No switched off"),
             ({"work_remaining": False}, "No no work left"),
             ({"calling_window_open": {"Asia/Kolkata": False}}, "No closed in Asia/Kolkata"),
             ({"calling_window_open": dict.fromkeys("abc", False)}, "No closed in 3 time zones"),
@@ -253,7 +257,7 @@ def strewn(foreign: str) -> str:
         replace(row, contacts=None, calls={foreign: 3}),
         view=View(Filters(foreign, foreign, foreign, foreign)),
         lines=[
-            replace(LINE, account=foreign, provider=foreign, error_message=foreign, state=State.FAILING, error="tls")
+            replace(LINE, account=foreign, provider=foreign, error_message=foreign, state=Standing.FAILING, error="tls")
         ],
         providers=[foreign],
         accounts=[foreign],
@@ -325,7 +329,7 @@ class TestAddress:
 
     def test_every_column_can_be_sorted_by(self) -> None:
         assert {column.name for column in COLUMNS} == set(SORTS)
-        assert set(WORDS) == set(State)
+        assert set(WORDS) == set(Standing)
 
 
 class TestAround:
@@ -339,7 +343,7 @@ class TestAround:
 
     def test_states_link_to_their_campaigns_and_the_chosen_one_back_to_all(self) -> None:
         view = View(Filters(text="a", state="stalled"), page=1)
-        document = written(ROW, view=view, counts={State.STALLED: 2, State.CLOSED: 1200})
+        document = written(ROW, view=view, counts={Standing.STALLED: 2, Standing.CLOSED: 1200})
 
         assert '<a href="./?q=a" data-nav aria-current="true" class="bad"' in document
         assert '<a href="./?q=a&amp;state=closed" data-nav class="idle"' in document
@@ -480,7 +484,7 @@ class TestOverHttp:
             names = []
             for number in (1, 2, 3, 4, 5):
                 async with session.get("/", params={"sort": "-campaign", "page": str(number)}) as answer:
-                    names += re.findall(r'class="campaign"><bdi title="[^"]*">([^<]+)', await answer.text())
+                    names += re.findall(r'class="campaign"><bdi title="[^"]*"><a [^>]*>([^<]+)', await answer.text())
             async with session.get("/", params={"provider": "osvi", "state": "dialing"}) as answer:
                 filtered = await answer.text()
             async with session.get("/", params={"page": "99"}) as answer:
@@ -557,6 +561,7 @@ class TestBehindAProxy:
                         waiting.insert(0, linked)
 
         assert len(seen) > 20
+        assert any("/campaigns/" in page and "/api/" not in page for page in seen)
         bad = {page: status for page, status in seen.items() if status != 200 and not page.endswith("/metrics")}
         assert bad == {}
 

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from exporter.campaign.schedule import Hours
+from exporter.campaign.standing import Standing
 from exporter.campaign.state import CampaignState
 from exporter.ui.fleet import MAX_AGE, SORTS, Filters, Fleet, in_turns
-from exporter.ui.rows import CampaignRow
-from exporter.ui.states import ATTENTION, RECENT_SECONDS, WORDS, State
+from exporter.ui.rows import AccountRow, CampaignRow
+from exporter.ui.states import ATTENTION, WORDS
 from tests.made_up import ANYREACH, CALLING, NO_WINDOWS, OSVI, ROUND_THE_CLOCK, SHUT, WALL, WORKING, MadeUp, crowd
 
 IDLE = WORKING | {"contacts": WORKING["contacts"] | {"in_progress": 0.0}, "active_calls": 0.0, "calls_in_flight": False}
@@ -55,100 +56,49 @@ async def test_a_sum_that_no_float_can_hold_costs_itself_and_no_other_number() -
     assert "other" not in row.contacts
 
 
-class TestState:
-    async def test_it_is_unpolled_before_the_first_poll(self) -> None:
-        assert (await June().row()).state is State.UNPOLLED
+class TestStanding:
+    """The page has the state of the metrics; where a campaign stands is tested with `exporter.campaign`."""
 
-    async def test_it_is_dialing_while_calls_are_in_flight(self) -> None:
-        assert (await June().says(**WORKING).row()).state is State.DIALING
+    async def test_a_row_has_the_state_of_the_metric(self) -> None:
+        june = June().says(**WORKING)
+        row = await june.row()
 
-    async def test_it_is_dialing_for_a_while_after_a_call_was_seen(self) -> None:
-        june = June().says(**IDLE).later(15).says(**IDLE | {"attempts": 1731.0})
-        assert (await june.row()).state is State.DIALING
+        assert row.state is june.state.standing is Standing.DIALING
 
-        june.later(RECENT_SECONDS).says(**IDLE | {"attempts": 1731.0})
-        assert (await june.row()).state is State.QUIET
+    async def test_time_alone_makes_it_stalled_with_alert_and_advice(self) -> None:
+        row = await June(stall_after=600.0).says(**IDLE).later(601).row()
 
-    async def test_the_first_poll_is_no_sign_of_a_call(self) -> None:
-        assert (await June().says(**IDLE).row()).state is State.QUIET
+        assert (row.state, row.alert, row.advice) == (
+            Standing.STALLED,
+            "CampaignStalled",
+            WORDS[Standing.STALLED].advice,
+        )
 
-    async def test_it_is_dialing_when_osvi_makes_calls(self) -> None:
-        quiet = CALLING | {"calls": CALLING["calls"] | {"in_progress": 0.0}, "calls_in_flight": False}
-        june = June(osvi=True).says(**quiet)
-        assert (await june.row()).state is State.QUIET
+    async def test_an_organization_that_is_always_full_makes_it_saturated_and_no_stall(self) -> None:
+        june = June(stall_after=60.0)
+        june.account.watched(600, **WORKING | {"active_calls": 10.0})
+        row = await june.row()
 
-        june.says(**quiet | {"calls": quiet["calls"] | {"picked": 89.0}, "calls_made": 123.0})
-        assert (await june.row()).state is State.DIALING
+        assert (row.state, row.alert) == (Standing.SATURATED, "CampaignConcurrencySaturated")
+        assert row.account_utilization_ratio == 1
 
-    async def test_it_is_stalled_after_stall_after_of_silence_while_it_should_dial(self) -> None:
-        june = June(stall_after=600.0).says(**IDLE)
-        june.later(598).says(**IDLE)
-        assert (await june.row()).state is State.QUIET
+    async def test_a_moment_at_the_cap_is_no_saturation(self) -> None:
+        row = await June().says(**WORKING | {"active_calls": 10.0}).row()
 
-        june.later(2).says(**IDLE)
-        assert (await june.row()).state is State.STALLED
-        assert (await june.row()).alert == "CampaignStalled"
+        assert (row.state, row.account_active_calls, row.concurrency_limit) == (Standing.DIALING, 10, 10)
 
-    async def test_silence_counts_from_the_beginning_of_the_expectation(self) -> None:
-        june = June(stall_after=600.0).says(**IDLE | {"status": "paused"}).later(5000).says(**IDLE)
+    async def test_an_inbound_campaign_with_calls_is_not_empty(self) -> None:
+        calls = CALLING["calls"] | {"picked": 528.0, "in_progress": 0.0}
+        row = (
+            await June(osvi=True, hours=None).says(status="active", calls=calls, queues={}, work_remaining=False).row()
+        )
 
-        assert (await june.row()).state is State.QUIET
-
-    async def test_it_never_stalls_where_that_is_switched_off(self) -> None:
-        assert (await June(stall_after=None).says(**IDLE).later(1e6).says(**IDLE).row()).state is State.QUIET
-
-    async def test_unknown_hours_make_no_stall(self) -> None:
-        row = await June(hours=None, stall_after=60.0).says(**IDLE).later(1e6).says(**IDLE).row()
-
-        assert (row.state, row.dialing_expected, row.calling_window_open) == (State.QUIET, None, None)
-
-    async def test_an_organization_at_its_cap_makes_it_saturated_and_no_stall(self) -> None:
-        june = June(stall_after=60.0).says(**IDLE).later(120).says(**IDLE)
-        july = june.account.add("july")
-        june.account.says(july, **WORKING | {"active_calls": 10.0})
-
-        row = (await june.fleet()).row(1)
-
-        assert (row.campaign, row.state) == ("june", State.SATURATED)
-        assert (row.active_calls, row.account_active_calls, row.concurrency_limit) == (0, 10, 10)
-
-    async def test_it_never_dials_without_windows(self) -> None:
-        assert (await June(hours=NO_WINDOWS).says(**IDLE).row()).state is State.NEVER_DIALS
-
-    async def test_it_waits_outside_its_hours(self) -> None:
-        row = await June(hours=SHUT).says(**IDLE).row()
-
-        assert (row.state, row.dialing_expected) == (State.WAITING, False)
-        assert row.calling_window_open == {"Asia/Kolkata": False}
-
-    async def test_it_waits_for_its_hours_and_not_for_a_slot_even_at_the_cap(self) -> None:
-        june = June(hours=SHUT).says(**IDLE | {"active_calls": 10.0})
-
-        assert (await june.row()).state is State.WAITING
-
-    async def test_it_is_drained_when_all_is_worked_through(self) -> None:
-        assert (await June().says(**DONE | {"work_remaining": False}).row()).state is State.DRAINED
-
-    async def test_it_is_empty_when_nothing_was_ever_loaded(self) -> None:
-        assert (await June().says(**NOTHING_LOADED | {"work_remaining": False}).row()).state is State.EMPTY
-
-    @pytest.mark.parametrize(
-        ("osvi", "status", "state"),
-        [
-            (False, "paused", State.PAUSED),
-            (True, "inactive", State.PAUSED),
-            (False, "closed", State.CLOSED),
-            (False, "archived", State.UNKNOWN),
-            (False, None, State.UNKNOWN),
-        ],
-    )
-    async def test_other_statuses(self, osvi: bool, status: str | None, state: State) -> None:
-        assert (await June(osvi=osvi).says(**IDLE | {"status": status}).row()).state is state
+        assert row.state is Standing.DIALING
 
     async def test_one_failure_changes_nothing_but_the_advice(self) -> None:
         row = await June().says(**WORKING).fails("timeout").row()
 
-        assert (row.state, row.contacts_loaded, row.alert) == (State.DIALING, 1240, None)
+        assert (row.state, row.contacts_loaded, row.alert) == (Standing.DIALING, 1240, None)
         assert (row.error, row.error_message, row.advice) == ("timeout", "it was timeout", "Cure `timeout`.")
 
     async def test_it_is_failing_once_its_values_are_withdrawn(self) -> None:
@@ -156,32 +106,103 @@ class TestState:
         june.state.withdraw()
         row = await june.row()
 
-        assert (row.state, row.alert) == (State.FAILING, "CampaignPollsFailing")
+        assert (row.state, row.alert) == (Standing.FAILING, "CampaignPollsFailing")
         assert (row.contacts, row.active_calls, row.status, row.finished_ratio) == (None, None, None, None)
         assert row.last_success_timestamp_seconds == WALL
 
-    async def test_refused_credentials_are_told_at_once(self) -> None:
+    async def test_refused_credentials_have_their_alert_from_the_first_refusal(self) -> None:
         june = June().says(**WORKING).fails("unauthorized")
         june.account.breaker_open = True
-        row = await june.row()
 
-        assert (row.state, row.alert) == (State.FAILING, "CampaignAccountUnauthorized")
+        assert (await june.row()).alert == "CampaignAccountUnauthorized"
 
-    async def test_a_campaign_that_is_gone_is_told_at_once(self) -> None:
-        row = await June().says(**WORKING).fails("not_found").row()
-
-        assert (row.state, row.alert) == (State.FAILING, "CampaignNotFound")
+    async def test_a_campaign_that_is_gone_has_its_alert_from_the_first_404(self) -> None:
+        assert (await June().says(**WORKING).fails("not_found").row()).alert == "CampaignNotFound"
 
     async def test_a_closed_campaign_that_is_gone_is_no_incident(self) -> None:
         row = await June().says(**IDLE | {"status": "closed"}).fails("not_found").row()
 
-        assert (row.state, row.alert) == (State.CLOSED, None)
+        assert (row.state, row.alert, row.advice) == (Standing.CLOSED, None, None)
 
-    async def test_it_is_stale_when_no_poll_comes_any_more(self) -> None:
+    async def test_the_first_poll_is_no_progress(self) -> None:
         june = June().says(**WORKING)
-        june.state.withdraw()
+        assert (await june.row()).last_progress_timestamp_seconds is None
 
-        assert (await june.row()).state is State.STALE
+        june.says(**WORKING | {"attempts": 1731.0})
+        assert (await june.row()).last_progress_timestamp_seconds == june.made.clock.wall() - MAX_AGE
+
+    async def test_unknown_hours_stay_unknown(self) -> None:
+        row = await June(hours=None).says(**IDLE).row()
+
+        assert (row.dialing_expected, row.calling_window_open) == (None, None)
+
+    async def test_closed_hours_are_named(self) -> None:
+        row = await June(hours=SHUT).says(**IDLE).row()
+
+        assert (row.state, row.calling_window_open) == (Standing.OUTSIDE_HOURS, {"Asia/Kolkata": False})
+
+    async def test_a_configuration_without_windows_has_its_alert(self) -> None:
+        row = await June(hours=NO_WINDOWS).says(**IDLE).row()
+
+        assert (row.state, row.alert) == (Standing.NEVER_DIALS, "CampaignNeverDials")
+
+
+class TestAccounts:
+    """What concerns all campaigns of an account is said of the account."""
+
+    async def line(self, june: June) -> AccountRow:
+        fleet = await june.fleet()
+        (line,) = fleet.lines(range(len(fleet)))
+        return line
+
+    async def test_an_account_has_the_use_of_its_cap(self) -> None:
+        june = June()
+        june.account.watched(600, **WORKING)
+        line = await self.line(june)
+
+        assert (line.provider, line.account, line.campaigns, line.state) == ("anyreach", "acme", 1, None)
+        assert (line.active_calls, line.concurrency_limit, line.utilization_ratio) == (8, 10, 0.8)
+        assert line.contacts_waiting == 310
+
+    async def test_refused_credentials_are_the_account_s_matter(self) -> None:
+        june = June().says(**WORKING).fails("unauthorized")
+        june.account.breaker_open = True
+        line = await self.line(june)
+
+        assert (line.state, line.alert, line.advice) == (
+            Standing.FAILING,
+            "CampaignAccountUnauthorized",
+            "Cure `unauthorized`.",
+        )
+        assert line.covers(await june.row())
+
+    async def test_campaigns_that_all_fail_alike_share_one_advice(self) -> None:
+        june = June().says(**WORKING).fails("timeout")
+        assert (await self.line(june)).state is None
+
+        june.account.add("july").failed("timeout", "")
+        line = await self.line(june)
+        assert (line.error, line.alert) == ("timeout", "CampaignPollsFailing")
+
+        june.account.add("august").failed("dns", "")
+        assert (await self.line(june)).error is None
+
+    async def test_it_covers_only_what_it_says(self) -> None:
+        june = June(stall_after=60.0)
+        june.account.watched(600, **WORKING | {"active_calls": 10.0})
+        line = await self.line(june)
+
+        assert line.covers(await june.row())
+        assert not line.covers(await june.fails("timeout").row())
+
+    async def test_accounts_in_trouble_come_first(self) -> None:
+        made = crowd(8)
+        made.accounts[2].breaker_open = True
+        for campaign in made.accounts[2].campaigns:
+            campaign.failed("forbidden", "")
+        fleet = await made.overview.fleet()
+
+        assert [line.account[-1] for line in fleet.lines(range(len(fleet)))] == ["c", "a", "b", "d"]
 
 
 async def test_what_is_not_known_is_none_and_never_0() -> None:
@@ -208,9 +229,9 @@ async def test_text_that_no_encoding_can_write_is_replaced_and_long_messages_are
 
 
 def test_every_state_has_its_meaning_and_rank() -> None:
-    assert set(WORDS) == set(State) == set(ATTENTION)
-    assert list(State)[:2] == [State.FAILING, State.STALLED]
-    assert list(State)[-1] is State.CLOSED
+    assert set(WORDS) == set(Standing)
+    assert list(ATTENTION)[:2] == [Standing.FAILING, Standing.STALLED]
+    assert list(ATTENTION)[-1] is Standing.CLOSED
 
 
 class TestSelecting:
@@ -254,7 +275,7 @@ class TestSelecting:
         [
             ({"provider": "anyreach"}, ["b", "straße"]),
             ({"account": "acme"}, ["a"]),
-            ({"state": "unpolled"}, ["b"]),
+            ({"state": "not_polled"}, ["b"]),
             ({"state": "dialing", "provider": "anyreach", "text": "june"}, ["straße"]),
             ({"provider": "osvi", "account": "zeta"}, []),
         ],
@@ -264,7 +285,7 @@ class TestSelecting:
 
 
 SHOWN: dict[str, Callable[[CampaignRow], Any]] = {
-    "attention": lambda row: list(State).index(row.state),
+    "attention": lambda row: ATTENTION[row.state],
     "campaign": lambda row: (row.campaign_name or row.campaign).casefold(),
     "account": lambda row: row.account,
     "progress": lambda row: row.finished_ratio,

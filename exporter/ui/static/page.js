@@ -5,7 +5,7 @@ const INTERVAL = 5000;
 const PATIENCE = 10000;
 const TYPING = 200;
 
-const form = document.getElementById("filters");
+const form = document.getElementById("filters"); // only the list of campaigns has it
 const live = document.getElementById("live");
 const lost = document.getElementById("lost");
 const reached = document.getElementById("reached");
@@ -27,7 +27,8 @@ async function refresh() {
     const headers = known.address === address && known.etag ? { "If-None-Match": known.etag } : {};
     const response = await fetch(address, { headers, cache: "no-store", signal: mine.signal });
     if (response.status !== 304) {
-      if (!response.ok) throw new Error(`it answers ${response.status}`);
+      // A campaign that has gone is answered with 404 and a page that says so.
+      if (!response.ok && response.status !== 404) throw new Error(`it answers ${response.status}`);
       const page = new DOMParser().parseFromString(await response.text(), "text/html");
       if (asking !== mine) return;
       show(page);
@@ -53,7 +54,9 @@ function show(page) {
   }
   const focused = document.activeElement;
   morph(live, fresh);
-  for (const name of ["provider", "account"]) offer(form.elements[name], page.querySelector(`#filters [name=${name}]`));
+  for (const name of form ? ["provider", "account"] : []) {
+    offer(form.elements[name], page.querySelector(`#filters [name=${name}]`));
+  }
   if (focused !== document.activeElement && live.contains(focused)) focused.focus({ preventScroll: true });
 }
 
@@ -167,28 +170,32 @@ function filter() {
   follow(asked.size ? `?${asked}` : location.pathname, true);
 }
 
-let typing = 0;
-form.addEventListener("input", (event) => {
-  clearTimeout(typing);
-  typing = setTimeout(filter, event.target.name === "q" ? TYPING : 0);
-});
-form.addEventListener("submit", (event) => {
-  event.preventDefault();
-  clearTimeout(typing);
-  filter();
-});
-document.addEventListener("click", (event) => {
-  const link = event.target.closest("a[data-nav]");
-  if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
-  event.preventDefault();
-  clearTimeout(typing);
-  follow(link.href);
+function steer() {
+  let typing = 0;
+  form.addEventListener("input", (event) => {
+    clearTimeout(typing);
+    typing = setTimeout(filter, event.target.name === "q" ? TYPING : 0);
+  });
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    clearTimeout(typing);
+    filter();
+  });
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[data-nav]");
+    if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    clearTimeout(typing);
+    follow(link.href);
+    fill();
+  });
+  addEventListener("popstate", () => {
+    fill();
+    refresh();
+  });
   fill();
-});
-addEventListener("popstate", () => {
-  fill();
-  refresh();
-});
+}
+
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) clearTimeout(timer);
   else refresh();
@@ -197,6 +204,6 @@ addEventListener("pageshow", (event) => {
   if (event.persisted) refresh();
 });
 
-fill();
+if (form) steer();
 setInterval(tick, 1000);
 timer = setTimeout(refresh, 1000);
