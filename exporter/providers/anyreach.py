@@ -9,16 +9,21 @@ Calling windows: https://docs.anyreach.ai/campaigns/configurations.
 from collections.abc import Callable
 from typing import ClassVar, Final
 
+from yarl import URL
+
 from exporter.campaign.schedule import Schedule, Window
-from exporter.campaign.snapshot import Snapshot
+from exporter.campaign.snapshot import CONTACT_BUCKETS, Snapshot
 from exporter.providers.credentials import AuthorizedHeaders
 from exporter.providers.errors import ClientFaultError, InvalidResponseError, NotFoundError
 from exporter.providers.http import Transport, segment
 from exporter.providers.listing import CampaignRecord, Listing, read_record
-from exporter.providers.wire import count, counts, number, object_at, read_json, read_object
+from exporter.providers.targets import Targets, is_uuid
+from exporter.providers.wire import count, counts, number, object_at, read, read_json, read_object, text_at
 
 # What the provider takes for a configuration that names none.
 DEFAULT_TIMEZONE: Final = "America/New_York"
+
+_BUCKETS: Final = (*CONTACT_BUCKETS, "total")
 
 
 def read_stats(payload: dict[str, object]) -> Snapshot:
@@ -38,7 +43,7 @@ def read_stats(payload: dict[str, object]) -> Snapshot:
     buckets: dict[str, float] | None = None
     loaded = pending = in_progress = None
     if contacts is not None:
-        buckets = counts(contacts)
+        buckets = counts(contacts, _BUCKETS)
         loaded = buckets.pop("total", None)
         pending, in_progress = buckets.get("pending"), buckets.get("in_progress")
     made = average = None
@@ -57,6 +62,7 @@ def read_stats(payload: dict[str, object]) -> Snapshot:
         average,
         active_calls,
         count(payload.get("concurrency_limit")),
+        campaign_id=text_at(payload, "campaign_id"),
     )
 
 
@@ -177,6 +183,7 @@ class Anyreach:
 
     def __init__(self, transport: Transport, token: Callable[[], str], *, organization: str | None = None) -> None:
         self._transport = transport
+        self._targets = Targets(self._stats_url, is_uuid, transport.distrust_connections)
         extra = {"X-Anyreach-Org": organization} if organization else {}
         self._headers = AuthorizedHeaders(token, lambda token: {"Authorization": f"Bearer {token}", **extra})
 
@@ -187,7 +194,13 @@ class Anyreach:
         Raises:
             PollError: Any failure that a later poll may cure.
         """
-        return read_stats(read_object(await self._get(f"/campaign/campaigns/{segment(campaign_id)}/stats")))
+        target = self._targets[campaign_id]
+        body = await self._transport.get(target.url, self._headers.current())
+        snapshot = await read(body, lambda body: read_stats(read_object(body)))
+        if snapshot.campaign_id is not None and snapshot.campaign_id != target.named:
+            is_own = self._targets.check(target, snapshot.campaign_id)
+            return snapshot if is_own else snapshot._replace(campaign_id=None)
+        return snapshot
 
     async def campaign(self, campaign_id: str) -> CampaignRecord:
         """
@@ -209,7 +222,7 @@ class Anyreach:
             PollError: Any failure that a later request may cure.
         """
         path = f"/campaign/configurations/{segment(configuration_id)}"
-        return read_schedule(read_object(await self._get(path)))
+        return await read(await self._get(path), lambda body: read_schedule(read_object(body)))
 
     async def list_page(self, listing: Listing) -> None:
         """
@@ -226,7 +239,10 @@ class Anyreach:
             if not listing.refused(not_found=isinstance(exc, NotFoundError)):
                 raise
         else:
-            listing.take(read_json(body))
+            listing.take(await read(body, read_json))
+
+    def _stats_url(self, campaign_id: str) -> URL:
+        return self._transport.url(f"/campaign/campaigns/{segment(campaign_id)}/stats")
 
     async def _get(self, path: str, query: str = "") -> bytes:
         return await self._transport.get(self._transport.url(path, query), self._headers.current())

@@ -10,11 +10,26 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import ClassVar
 
+from yarl import URL
+
+from exporter.campaign.labels import OVERFLOW
 from exporter.campaign.snapshot import CALL_OUTCOMES, CALLS_IN_PROGRESS, Snapshot
 from exporter.providers.credentials import AuthorizedHeaders
 from exporter.providers.errors import InvalidResponseError
 from exporter.providers.http import Transport, segment
-from exporter.providers.wire import array_at, count, counts, number, object_at, read_object, text_at
+from exporter.providers.targets import Targets
+from exporter.providers.wire import (
+    MOST_ENTRIES,
+    array_at,
+    count,
+    counts,
+    number,
+    object_at,
+    read,
+    read_object,
+    text_at,
+    used_up,
+)
 
 
 def read_status(payload: dict[str, object]) -> Snapshot:
@@ -39,7 +54,7 @@ def read_status(payload: dict[str, object]) -> Snapshot:
         # The map leaves out what has not happened yet; without a zero to start from, a campaign's first failure could
         # not be seen as a rise.
         outcomes = {outcome: 0 for outcome in CALL_OUTCOMES if outcome not in by_status}
-        outcomes |= counts(by_status)
+        outcomes |= counts(by_status, (*CALL_OUTCOMES, CALLS_IN_PROGRESS))
     queues = None if uploads is None else _Queues(uploads)
     retry_enabled = campaign.get("is_retry_enabled")
     return Snapshot(
@@ -57,6 +72,15 @@ def read_status(payload: dict[str, object]) -> Snapshot:
         work_remaining=None if queues is None else queues.work_remaining,
         calls_in_flight=bool(outcomes and outcomes.get(CALLS_IN_PROGRESS)),
     )
+
+
+def _read(body: bytes) -> tuple[Snapshot, str | None]:
+    """What an answer says, and the number of the campaign that it is about."""
+    payload = read_object(body)
+    snapshot = read_status(payload)
+    campaign = object_at(object_at(payload, "data") or {}, "campaign") or {}
+    own_id = count(campaign.get("id"))
+    return snapshot, None if own_id is None else str(int(own_id))
 
 
 class _Queues:
@@ -80,12 +104,12 @@ class _Queues:
         self.number: dict[tuple[str, str], float] = {}
         self.contacts: dict[tuple[str, str], float] = {}
         self.work_remaining: bool | None = False
-        for upload in uploads:
+        for upload in used_up(uploads):
             if isinstance(upload, dict):
                 self.uploads += 1
                 queues = upload.get("queues")
                 if isinstance(queues, list):
-                    for queue in queues:
+                    for queue in used_up(queues):
                         if isinstance(queue, dict):
                             self._add(queue)
         for pair, size in self.number.items():
@@ -98,6 +122,8 @@ class _Queues:
             self.work_remaining = self.work_remaining or None
             return
         agent = text_at(queue, "agent_uuid") or ""
+        if (agent, "open") not in self.number and len(self.number) >= 2 * MOST_ENTRIES:
+            agent = OVERFLOW
         pair, other = (agent, "open"), (agent, "completed")
         if completed:
             pair, other = other, pair
@@ -144,6 +170,7 @@ class Osvi:
 
     def __init__(self, transport: Transport, token: Callable[[], str]) -> None:
         self._transport = transport
+        self._targets = Targets(self._status_url, str.isdecimal, transport.distrust_connections)
         self._headers = AuthorizedHeaders(token, lambda token: {"API-Token": token})
 
     async def poll(self, campaign_id: str) -> Snapshot:
@@ -153,5 +180,12 @@ class Osvi:
         Raises:
             PollError: Any failure that a later poll may cure.
         """
-        url = self._transport.url(f"/v1/campaigns/{segment(campaign_id)}/status")
-        return read_status(read_object(await self._transport.get(url, self._headers.current())))
+        target = self._targets[campaign_id]
+        body = await self._transport.get(target.url, self._headers.current())
+        snapshot, named = await read(body, _read)
+        if named is not None and named != target.named:
+            self._targets.check(target, named)
+        return snapshot
+
+    def _status_url(self, campaign_id: str) -> URL:
+        return self._transport.url(f"/v1/campaigns/{segment(campaign_id)}/status")

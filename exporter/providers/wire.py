@@ -2,18 +2,43 @@
 Lenient reading of the JSON that providers send.
 
 A value that is missing or of another kind costs its own sample, not the answer.
+A large answer is read in a thread and in pieces, so that it never holds the event loop for long.
 """
 
+import asyncio
 import codecs
 import json
 import math
 import re
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import islice
+from typing import Final, TypeVar
 
 import pydantic_core
 
+from exporter.campaign.labels import OVERFLOW
 from exporter.providers.errors import InvalidResponseError
+from exporter.providers.pieces import read_pieces
+
+T = TypeVar("T")
+
+
+LARGE: Final = 65_536
+"""Bytes from which on an answer is read in a thread; this many are read in 3 ms whatever they hold."""
+
+MOST_ENTRIES: Final = 1_000
+"""Entries of a map of numbers that are kept; the rest are added up. More than enough for the labels made of them."""
+
+
+async def read(body: bytes, reader: Callable[[bytes], T]) -> T:
+    """
+    Let a function read the body of an answer, a large one in a thread.
+
+    Raises:
+        InvalidResponseError: The function raises it.
+    """
+    return reader(body) if len(body) <= LARGE else await asyncio.to_thread(reader, body)
 
 
 def read_json(body: bytes) -> object:
@@ -27,23 +52,12 @@ def read_json(body: bytes) -> object:
         InvalidResponseError: No UTF-8, no JSON, or nested too deeply to be either.
     """
     body = body.removeprefix(codecs.BOM_UTF8)
-    try:
-        return pydantic_core.from_json(body)
-    except ValueError:
+    if len(body) <= LARGE:
         # It is three times as fast as json, and refuses some of what json reads, which has the last word.
-        return _read_with_json(body)
-
-
-def _read_with_json(body: bytes) -> object:
+        with suppress(ValueError):
+            return pydantic_core.from_json(body)
     try:
-        text = body.decode()
-        try:
-            return json.loads(text)
-        except json.JSONDecodeError:
-            raise
-        except ValueError:
-            # A second reading, since a hook for integers would make every ordinary one three times as slow.
-            return json.loads(text, parse_int=_read_integer)
+        return read_pieces(body.decode(), _read_integer)
     except UnicodeDecodeError:
         raise InvalidResponseError("the answer is not UTF-8") from None
     except json.JSONDecodeError:
@@ -138,13 +152,35 @@ def count(value: object) -> float | None:
     return int(read) if read < _TOO_LARGE_TO_COUNT else read
 
 
-def counts(values: Mapping[str, object]) -> dict[str, float]:
-    """The numbers of things among some values, without those that `count` refuses."""
+def counts(values: dict[str, object], known: Iterable[str]) -> dict[str, float]:
+    """
+    The numbers of things among some values, without those that `count` refuses.
+
+    Beyond the known ones and `MOST_ENTRIES` others, the numbers are added up under `other`, and the values used up.
+    """
     found: dict[str, float] = {}
-    for name, value in values.items():
+    for name, value in values.items() if len(values) <= MOST_ENTRIES else _few(values, known):
         # The ordinary case, without a call for each.
         if type(value) is int and 0 <= value < _TOO_LARGE_TO_COUNT:
             found[name] = value
         elif (read := count(value)) is not None:
             found[name] = read
     return found
+
+
+def _few(values: dict[str, object], known: Iterable[str]) -> Iterator[tuple[str, object]]:
+    """The known entries, the first others, and the sum of the rest."""
+    rest = count(values.pop(OVERFLOW, 0)) or 0
+    yield from [(name, values.pop(name)) for name in known if name in values]
+    yield from list(islice(values.items(), MOST_ENTRIES))
+    # One by one: to free all of them in one step would let no other thread run meanwhile.
+    while len(values) > MOST_ENTRIES:
+        rest += count(values.popitem()[1]) or 0
+    yield OVERFLOW, rest
+
+
+def used_up(items: list[T]) -> Iterator[T]:
+    """The items of a list, each of which can be freed before the next one; the list is empty then."""
+    items.reverse()
+    while items:
+        yield items.pop()

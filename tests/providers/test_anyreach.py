@@ -43,6 +43,7 @@ class TestReadStats:
             concurrency_limit=10,
             work_remaining=True,
             calls_in_flight=True,
+            campaign_id="...",
         )
 
     def test_a_campaign_without_contacts_has_zeros_and_no_work(self) -> None:
@@ -55,6 +56,7 @@ class TestReadStats:
             active_calls=0,
             concurrency_limit=10,
             work_remaining=False,
+            campaign_id="6c6f7b0e-0000-4000-8000-000000000001",
         )
 
     def test_odd_values_cost_their_own_samples_and_new_words_are_kept(self) -> None:
