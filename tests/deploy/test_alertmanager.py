@@ -98,14 +98,15 @@ def test_severity_decides_who_hears_of_an_alert(name: str) -> None:
     assert receiver_of(**alert(name, **JUNE)) == RECEIVERS[ALERTS[name]]
 
 
-def test_an_alert_of_somebody_else_wakes_nobody() -> None:
+def test_another_alert_pages_nobody() -> None:
     assert receiver_of(alertname="DiskFull") == "chat"
 
 
 def test_alerts_of_an_account_are_one_message() -> None:
     route = load()["route"]
 
-    assert route["group_by"] == [*INSTALLATION, "provider", "account"]
+    assert route["group_by"] == ["job", "installation", "cluster", *INSTALLATION[5:], "provider", "account"]
+    assert INSTALLATION[5:] == ["namespace", "service", "prometheus"]
     assert [child["group_by"] for child in route["routes"] if "group_by" in child] == [["alertname"]]
 
 
