@@ -109,7 +109,7 @@ class Fleet:
         return place if self._accounts[place].state.provider == provider else None
 
     async def details(self, place: int) -> CampaignDetails:
-        """Say all that is known of a campaign."""
+        """Give a campaign with all its numbers."""
         campaign = self._campaigns[place]
         hours = campaign.hours if campaign.fresh else None
         timezones = None if hours is None else await in_turns(timezones_of(hours, self._hours_wall))
@@ -130,6 +130,7 @@ class Fleet:
         if words := filters.text.casefold().split():
             found = await in_turns(self._has_all(words, place) for place in places)
             places = list(compress(places, found))
+        await asyncio.sleep(0)
         return places
 
     async def sort(self, places: Sequence[int], by: str, *, descending: bool) -> list[int]:
@@ -138,6 +139,7 @@ class Fleet:
         keys = await in_turns(key(self._campaigns[place], self.states[place]) for place in places)
         order = [index for index, key in enumerate(keys) if key is not None]
         order.sort(key=keys.__getitem__, reverse=descending)
+        await asyncio.sleep(0)
         order += [index for index, key in enumerate(keys) if key is None]
         return [places[index] for index in order]
 
@@ -190,15 +192,15 @@ class Overview:
         accounts: list[WatchedAccount] = []
         states: list[Standing] = []
         lines: dict[WatchedAccount, AccountRow] = {}
-        turns = Turns()
         for account in sorted(self._accounts(), key=attrgetter("state.name")):
             in_order = sorted(account.campaigns, key=attrgetter("campaign.name"))
             standings = [campaign.standing for campaign in in_order]
             campaigns += in_order
             accounts += [account] * len(in_order)
             states += standings
+            await asyncio.sleep(0)  # each of these steps walks over thousands of campaigns
             lines[account] = account_row_of(account, Standing.SATURATED in standings, self._now())
-            await turns.give_way()
+            await asyncio.sleep(0)
         return Fleet(campaigns, accounts, states, lines, self._hours_wall())
 
 

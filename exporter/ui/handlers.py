@@ -4,6 +4,7 @@ The HTTP handlers of the pages, their files and the JSON interface.
 Answers have weak tags, so that asking again for what has not changed costs next to nothing.
 """
 
+import asyncio
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping
@@ -90,6 +91,7 @@ def _wall(overview: Overview, pages: page.Pages) -> Handler:
 async def _select(fleet: Fleet, view: page.View) -> page.Selection:
     places = await fleet.select(replace(view.filters, state=""))
     counts = Counter(map(fleet.states.__getitem__, places))
+    await asyncio.sleep(0)
     lines = fleet.lines(places)
     if wanted := view.filters.state:
         places = [place for place in places if fleet.states[place] == wanted]

@@ -78,7 +78,7 @@ DEFAULT_SORT = "attention"
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What an address of the wall asks to see."""
+    """What an address of the list of campaigns asks for."""
 
     filters: Filters
     sort: str = DEFAULT_SORT
@@ -89,7 +89,7 @@ class View:
 
     @classmethod
     def parse(cls, parameters: Mapping[str, str]) -> "View":
-        """Read an address; whatever can't be understood is taken as not said, since people write addresses by hand."""
+        """Read an address; an odd parameter counts as missing, since people write addresses by hand."""
         sort = parameters.get("sort", "")
         name = sort.removeprefix("-")
         known = name in {column.name for column in COLUMNS}
@@ -114,7 +114,7 @@ class View:
 
     @property
     def query(self) -> str:
-        """The query of this view's address; what goes without saying is left out."""
+        """The query of this view's address, without defaults."""
         said = {
             "q": self.filters.text,
             "provider": self.filters.provider,
@@ -174,7 +174,7 @@ class Selection:
 
     @property
     def troubled(self) -> Sequence[AccountRow]:
-        """The accounts that are shown at once."""
+        """The accounts in trouble, as many as are shown."""
         return [line for line in self.lines[:MAX_LINES] if line.state]
 
     @property

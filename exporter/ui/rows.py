@@ -1,4 +1,4 @@
-"""One campaign as a row for people and programs: where it stands, in words, and the numbers that say so."""
+"""One campaign, or one account, as a row for the pages and the JSON interface."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -58,10 +58,9 @@ class CampaignRow:
     attempts: int | None
     """Call attempts over all contacts (Anyreach)."""
     active_calls: int | None
-    """Calls in flight as the provider tells them: of the campaign or of its organization (Anyreach), or the calls in
-    progress (OSVI, where it tells them)."""
+    """Active calls as sent, of the campaign or of its organization (Anyreach); calls in progress (OSVI, where sent)."""
     account_active_calls: int | None
-    """The organization's calls in flight at least, by what all its campaigns tell (Anyreach)."""
+    """The organization's active calls, estimated from below from all its campaigns (Anyreach)."""
     concurrency_limit: int | None
     """The organization's cap on calls in flight (Anyreach)."""
     account_utilization_ratio: float | None
@@ -130,13 +129,13 @@ class WatchedAccount:
     breaker_open: bool
     """Whether its credentials are refused."""
     advise: Callable[[str], str]
-    """Says what to do about a failed poll, by its reason."""
+    """Gives the advice for the reason of a failed poll."""
     campaigns: Sequence[CampaignState]
 
 
 def row_of(campaign: CampaignState, state: Standing, account: WatchedAccount, line: AccountRow) -> CampaignRow:
     """
-    Say all that is known of a campaign.
+    Make the row of a campaign.
 
     Args:
         state: Where it stands.
@@ -182,7 +181,7 @@ def row_of(campaign: CampaignState, state: Standing, account: WatchedAccount, li
 
 def account_row_of(account: WatchedAccount, saturated: bool, now: float) -> AccountRow:
     """
-    Say what is known of an account.
+    Make the row of an account.
 
     Args:
         saturated: Whether any of its campaigns is saturated.

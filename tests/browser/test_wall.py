@@ -111,7 +111,7 @@ async def was_sent(browsing: Tab) -> bool:
     return await browsing.refresh() == 200
 
 
-async def test_the_world_of_the_simulator_is_followed_without_a_reload(tab: Opener, tmp_path: Path) -> None:
+async def test_a_change_in_the_simulator_shows_without_a_reload(tab: Opener, tmp_path: Path) -> None:
     scenario = demo(ManualClock(1_780_000_000.0))
     async with serving(scenario.world) as servers:
         configuration = scenario.configuration(servers) | {"poll": {"active_interval": "1s", "idle_interval": "1s"}}
@@ -182,7 +182,7 @@ async def test_filters_go_back_and_forward_with_the_browser(tab: Opener) -> None
         await expect(page).to_have_url(f"{address}/?provider=osvi&state=failing")
 
 
-async def test_columns_sort_and_rows_are_moved_and_not_made_anew(tab: Opener) -> None:
+async def test_columns_sort_and_rows_are_moved_and_not_rebuilt(tab: Opener) -> None:
     acme = Acme()
     async with serving_frontend(acme.made.overview) as address:
         browsing = await tab()
@@ -259,7 +259,7 @@ async def is_first(browsing: Tab, name: str) -> bool:
     return (await browsing.names())[0] == name
 
 
-async def test_an_exporter_that_stops_is_told_and_one_that_comes_back_is_found(tab: Opener) -> None:
+async def test_a_lost_exporter_is_reported_and_found_again(tab: Opener) -> None:
     acme = Acme()
     with socket.create_server(("127.0.0.1", 0)) as reserved:
         port = reserved.getsockname()[1]

@@ -42,12 +42,12 @@ def names(answer: Any) -> list[str]:
 
 
 class TestQuery:
-    def test_what_is_not_asked_for_is_everything(self) -> None:
+    def test_without_parameters_everything_is_listed(self) -> None:
         query = api.parse([])
 
         assert (query.filters, query.limit, query.after) == (Filters(), 100, "")
 
-    def test_all_that_is_asked_for_is_heeded(self) -> None:
+    def test_every_parameter_is_read(self) -> None:
         asked = {"q": "june", "provider": "osvi", "account": "a", "state": "stalled", "limit": "1000", "cursor": "YQBi"}
         query = api.parse(asked.items())
 
@@ -226,7 +226,7 @@ class TestAnswer:
         assert changed.status == 200
         assert changed.headers["Cache-Control"] == "no-cache"
 
-    async def test_problems_are_told_as_json(self) -> None:
+    async def test_problems_are_answered_as_json(self) -> None:
         async with client(crowd(1)) as session, session.get(f"{CAMPAIGNS}?limit=0&sort=x") as answer:
             problem = await answer.json(content_type="application/problem+json")
 

@@ -128,7 +128,7 @@ def cells(row: CampaignRow) -> dict[str, str]:
 
 
 class TestRow:
-    def test_it_says_all_there_is_to_see_at_a_glance(self) -> None:
+    def test_it_shows_all_columns_of_a_campaign(self) -> None:
         assert cells(ROW) == {
             "attention": "Stalled active",
             "campaign": "June renewals june",
@@ -168,7 +168,7 @@ class TestRow:
             "updated": "never",
         }
 
-    def test_calls_are_told_by_outcome(self) -> None:
+    def test_calls_are_shown_by_outcome(self) -> None:
         calls = {"picked": 88, "not_picked": 25, "failed": 7, "busy": 0, "voicemail": 0, "transferred": 2}
         row = replace(ROW, contacts=None, calls=calls, calls_made=122, active_calls=2, concurrency_limit=None)
 
@@ -190,18 +190,18 @@ class TestRow:
     def test_it_says_why_it_need_not_dial(self, changed: dict[str, Any], words: str) -> None:
         assert cells(replace(ROW, dialing_expected=False, **changed))["dialing"] == words
 
-    def test_hours_that_are_not_known_are_told(self) -> None:
+    def test_unknown_hours_are_named(self) -> None:
         row = replace(ROW, dialing_expected=None, calling_window_open=None)
 
         assert cells(row)["dialing"] == "– not known hours not known"  # noqa: RUF001 -- the dash that is shown
 
-    def test_an_error_is_told_in_words_with_what_to_do(self) -> None:
+    def test_an_error_is_shown_with_what_to_do(self) -> None:
         row = replace(ROW, error="timeout", error_message="no answer", alert="CampaignPollsFailing")
 
         assert cells(row)["advice"] == "Look at token_file . timeout : no answer"
 
     @pytest.mark.parametrize(("ratio", "words"), [(0, "0 %"), (0.001, "<1 %"), (0.999, ">99 %"), (1, "100 %")])
-    def test_a_share_is_neither_all_nor_nothing_before_it_is(self, ratio: float, words: str) -> None:
+    def test_a_share_is_neither_0_nor_100_percent_before_it_is(self, ratio: float, words: str) -> None:
         assert cells(replace(ROW, finished_ratio=ratio))["progress"].split("exhausted ")[1].startswith(words)
 
     def test_the_bar_shows_shares_of_the_whole(self) -> None:
@@ -313,7 +313,7 @@ class TestAddress:
             ({"q": " ".join("a" * 20)}, View(Filters(" ".join("a" * 20)))),
         ],
     )
-    def test_what_cannot_be_understood_is_taken_as_not_said(self, asked: dict[str, str], view: View) -> None:
+    def test_an_odd_parameter_counts_as_missing(self, asked: dict[str, str], view: View) -> None:
         assert View.parse(asked) == view
 
     @pytest.mark.parametrize(
@@ -362,7 +362,7 @@ class TestAround:
     def test_one_page_has_no_links_to_others(self) -> None:
         assert 'class="paging"' not in written(ROW, matching=PAGE_SIZE)
 
-    def test_no_match_and_no_campaign_are_told_apart(self) -> None:
+    def test_no_match_and_no_campaign_have_different_words(self) -> None:
         assert "No campaign matches" in written(matching=0, total=3)
         assert "none is configured" in written()
         assert "0 of 3 campaigns" in written(matching=0, total=3)
@@ -425,7 +425,7 @@ class TestTag:
         (172800, "2 d ago"),
     ],
 )
-def test_ages_are_told_roughly(seconds: float, words: str) -> None:
+def test_ages_are_rounded(seconds: float, words: str) -> None:
     assert age(seconds) == words
 
 

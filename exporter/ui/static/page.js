@@ -128,7 +128,7 @@ function lose(error) {
   const why = error.message.startsWith("it answers") || error.message.startsWith("another") ? ` (${error.message})` : "";
   const words =
     `The exporter can’t be reached since ${lostSince.toLocaleTimeString()}${why}. ` +
-    `What is shown may be out of date; it is asked again every ${INTERVAL / 1000} seconds.`;
+    `What is shown may be out of date. The page tries again every ${INTERVAL / 1000} seconds.`;
   // The same words again would be read out again.
   if (lost.textContent !== words) lost.textContent = words;
   lost.hidden = false;
