@@ -123,10 +123,7 @@ def _campaigns(overview: Overview) -> Handler:
         after = fleet.position(shown[-1]) if start + query.limit < len(places) else None
         rows = await in_turns(map(fleet.row, shown))
         body = b"".join(await in_turns(api.answer(rows, after, len(places))))
-        tag = _tag(body)
-        if _is_known(request, tag):
-            return _not_modified(tag, _REVALIDATED)
-        return _answer(request, body, "application/json", tag, _REVALIDATED)
+        return _tagged(request, body, "application/json", _REVALIDATED)
 
     return handler
 
@@ -136,11 +133,7 @@ def _one_campaign(overview: Overview) -> Handler:
         details = await _find(request, overview)
         if details is None:
             return _problem(api.NO_CAMPAIGN)
-        body = api.answer_one(details)
-        tag = _tag(body)
-        if _is_known(request, tag):
-            return _not_modified(tag, _REVALIDATED)
-        return _answer(request, body, "application/json", tag, _REVALIDATED)
+        return _tagged(request, api.answer_one(details), "application/json", _REVALIDATED)
 
     return handler
 
@@ -185,27 +178,23 @@ def _runbook(runbooks: Mapping[str, str], pages: page.Pages) -> Handler:
         pieces = pages.render(
             "runbook.html", root="../", alert=alert, body=render(text, labels), asked=asked, labels=labels
         )
-        body = "".join(pieces).encode()
-        tag = _tag(body)
-        if _is_known(request, tag):
-            return _not_modified(tag, _PAGE_HEADERS)
-        return _answer(request, body, "text/html", tag, _PAGE_HEADERS)
+        return _tagged(request, "".join(pieces).encode(), "text/html", _PAGE_HEADERS)
 
     return handler
 
 
 def _fixed(body: bytes, kind: str, headers: Mapping[str, str]) -> Handler:
-    tag = _tag(body)
-
     async def handler(request: web.Request) -> web.Response:
-        return _not_modified(tag, headers) if _is_known(request, tag) else _answer(request, body, kind, tag, headers)
+        return _tagged(request, body, kind, headers)
 
     return handler
 
 
-def _tag(body: bytes) -> str:
+def _tagged(request: web.Request, body: bytes, kind: str, headers: Mapping[str, str]) -> web.Response:
+    """Answer with a body, unless the client has it already."""
     # Weak, since it goes with the answer as it is and as gzip.
-    return f'W/"{blake2b(body, digest_size=12).hexdigest()}"'
+    tag = f'W/"{blake2b(body, digest_size=12).hexdigest()}"'
+    return _not_modified(tag, headers) if _is_known(request, tag) else _answer(request, body, kind, tag, headers)
 
 
 def _is_known(request: web.Request, tag: str) -> bool:

@@ -309,6 +309,8 @@ def _shares(numbers: Mapping[str, int], order: Sequence[str]) -> Iterator[tuple[
 
 def _days(days: Sequence[str]) -> str:
     """Write days of the week, neighbours as a range."""
+    if len(days) == len(DAYS):
+        return "every day"
     places = [DAYS.index(day) for day in days]
     if len(places) > 2 and places == list(range(places[0], places[0] + len(places))):
         return f"{days[0]} to {days[-1]}"

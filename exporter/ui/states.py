@@ -79,7 +79,7 @@ WORDS: Mapping[Standing, StateWords] = {
     ),
     Standing.NOT_POLLED: StateWords("Not polled yet", "note", "No poll of it has ended yet."),
     Standing.DIALING: StateWords(
-        "Dialing", "good", "It may dial, and has made progress within stall_after or may dial for no longer than that."
+        "Dialing", "good", "It may dial, and has not been silent for longer than stall_after."
     ),
     Standing.OUTSIDE_HOURS: StateWords("Outside its hours", "idle", "It is active, and a calling window is closed."),
     Standing.EMPTY: StateWords("Empty", "note", "It is active, nothing is loaded into it, and no call was made."),
