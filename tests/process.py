@@ -45,6 +45,10 @@ class Process:
                 await self._more.wait()
         return match
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 

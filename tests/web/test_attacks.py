@@ -1,0 +1,252 @@
+"""Attacks on the real process, each of a size at which it shows: what others notice, and what memory stays."""
+
+import asyncio
+import base64
+import json
+import socket
+import ssl
+import time
+import zlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import aiohttp
+import bcrypt
+import psutil
+import pytest
+import trustme
+
+from tests.process import exporter
+
+PATIENCE = 5.0
+"""Seconds in which a probe, or a client that is known, is answered while the attack goes on."""
+LARGE = 2000
+"""Campaigns whose page has some megabytes, more than the kernel keeps for a connection."""
+
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Victim:
+    """An exporter under attack."""
+
+    def __init__(self, address: str, pid: int, context: ssl.SSLContext | None) -> None:
+        self.address = address
+        self._process = psutil.Process(pid)
+        self._context = context
+
+    @property
+    def megabytes(self) -> float:
+        return float(self._process.memory_info().rss) / 1e6
+
+    @property
+    def processor_seconds(self) -> float:
+        times = self._process.cpu_times()
+        return float(times.user + times.system)
+
+    def plug(self) -> socket.socket:
+        """Connect, and take in as little as can be."""
+        host, port = self.address.rpartition("/")[2].split(":")
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.connect((host, int(port)))
+        sock.setblocking(False)
+        return sock
+
+    async def connect(self) -> Connection:
+        name = "127.0.0.1" if self._context else None
+        return await asyncio.open_connection(sock=self.plug(), limit=1024, ssl=self._context, server_hostname=name)
+
+    async def say(self, text: bytes) -> Connection:
+        reader, writer = await self.connect()
+        writer.write(text)
+        return reader, writer
+
+    async def status(self, path: str, authorization: str = "") -> int:
+        """Ask on a connection of its own, in time."""
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(PATIENCE)) as session,
+            session.get(
+                self.address + path,
+                headers={"Authorization": authorization} if authorization else {},
+                ssl=self._context or True,
+            ) as response,
+        ):
+            await response.read()
+            return response.status
+
+
+@asynccontextmanager
+async def attacked(
+    directory: Path, campaigns: int = 10, web: Mapping[str, object] | None = None, context: ssl.SSLContext | None = None
+) -> AsyncIterator[Victim]:
+    """Run an exporter whose provider is not there: it has pages to show, and nothing else to do."""
+    account = {
+        "name": "acme",
+        "provider": "osvi",
+        "token": "of-no-use",
+        "base_url": "http://127.0.0.1:9",
+        "campaigns": [{"id": number + 1, "name": f"campaign-{number}"} for number in range(campaigns)],
+        "labels": {f"label_{number}": "x" * 100 for number in range(5)},
+    }
+    poll = {"active_interval": "1h", "idle_interval": "1h"}
+    (directory / "campaign-exporter.yml").write_text(json.dumps({"accounts": [account], "poll": poll}), "utf-8")
+    flags: list[str | Path] = []
+    if web is not None:
+        (directory / "web.yml").write_text(json.dumps(web), encoding="utf-8")
+        flags = ["--web.config.file", directory / "web.yml"]
+    async with exporter(*flags, directory=directory) as (process, address):
+        yield Victim(address, process.pid, context)
+
+
+def basic(name: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
+
+
+def hashed(password: str, cost: int) -> str:
+    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(cost)).decode()
+
+
+async def close(*connections: Connection) -> None:
+    for _, writer in connections:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+
+async def test_compressed_request_bodies_are_not_inflated(tmp_path: Path) -> None:
+    bomb = zlib.compressobj(9, wbits=31)
+    body = bomb.compress(bytes(58_000_000)) + bomb.flush()
+    assert len(body) < 60_000
+    head = f"GET /metrics HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
+    async with attacked(tmp_path, web={"basic_auth_users": {"alice": hashed("right", 4)}}) as victim:
+        before = victim.processor_seconds
+
+        bombs = [await victim.say(head.encode() + body) for _ in range(50)]
+        assert await victim.status("/-/healthy") == 200
+        for reader, _ in bombs:
+            with suppress(ConnectionError):
+                await reader.read()
+
+        assert victim.processor_seconds - before < 2
+        await close(*bombs)
+
+
+async def test_wrong_passwords_keep_out_neither_probes_nor_who_was_right_before(tmp_path: Path) -> None:
+    async with attacked(tmp_path, web={"basic_auth_users": {"alice": hashed("right", 12)}}) as victim:
+        assert await victim.status("/metrics", basic("alice", "right")) == 200
+
+        ask = "GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\n\r\n"
+        wrong = [await victim.say(ask.format(basic("alice", f"wrong-{n}")).encode()) for n in range(530)]
+        for _ in range(3):
+            assert await victim.status("/-/healthy") == 200
+            assert await victim.status("/metrics", basic("alice", "right")) == 200
+
+        # Some wait for their answer still, the others were sent away.
+        answers = [await asyncio.wait_for(reader.readline(), PATIENCE) for reader, _ in wrong[-50:]]
+        assert {answer.split(b" ")[1] for answer in answers if answer} <= {b"503"}
+        assert wrong[32][0].at_eof() is False
+        await close(*wrong)
+
+
+async def test_answers_that_are_cut_off_leave_no_memory_behind(tmp_path: Path) -> None:
+    async with attacked(tmp_path, LARGE) as victim:
+        size = await page_of(victim)
+        before = victim.megabytes
+
+        for _ in range(60):
+            reader, writer = await victim.say(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+            await reader.readexactly(1000)
+            writer.transport.abort()
+        assert await victim.status("/-/healthy") == 200
+
+        assert victim.megabytes - before < 8 * size
+
+
+async def test_answers_that_are_not_taken_in_are_bounded_in_all(tmp_path: Path) -> None:
+    async with attacked(tmp_path, LARGE) as victim:
+        size = await page_of(victim)
+        before = victim.megabytes
+
+        statuses = []
+        slow = []
+        for _ in range(int(200 / size)):
+            reader, writer = await victim.say(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+            statuses.append((await reader.readline()).split(b" ")[1])
+            slow.append((reader, writer))
+
+        assert set(statuses) == {b"200", b"503"}
+        assert victim.megabytes - before < 134 + 8 * size
+        assert await victim.status("/-/healthy") == 200
+        await close(*slow)
+
+
+async def page_of(victim: Victim) -> float:
+    """The size of a page, in megabytes, once the memory that a few of them take is there."""
+    for _ in range(3):
+        reader, writer = await victim.say(b"GET /metrics HTTP/1.0\r\n\r\n")
+        size = 0
+        while data := await reader.read(65536):
+            size += len(data)
+        await close((reader, writer))
+    assert size > 5_000_000
+    return size / 1e6
+
+
+async def test_idle_and_new_connections_let_every_scrape_over_tls_succeed(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("localhost", "127.0.0.1")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "server.crt")
+    certificate.private_key_pem.write_to_path(tmp_path / "server.key")
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    web = {"tls_server_config": {"cert_file": "server.crt", "key_file": "server.key"}}
+    async with attacked(tmp_path, web=web, context=context) as victim:
+        parked = []
+        for _ in range(511):
+            reader, writer = await victim.say(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
+            with suppress(asyncio.IncompleteReadError, ConnectionError):
+                await reader.readuntil(b"healthy.\n")
+            parked.append((reader, writer))
+        fresh: list[socket.socket] = []
+
+        async def crowd() -> None:
+            while True:
+                fresh.extend(victim.plug() for _ in range(20))
+                await asyncio.sleep(0.1)
+
+        crowding = asyncio.create_task(crowd())
+        statuses = []
+        began = time.monotonic()
+        while time.monotonic() < began + 4:
+            statuses.append(await victim.status("/metrics"))
+            await asyncio.sleep(0.2)  # scrapes, not one more flood
+        crowding.cancel()
+
+        assert len(fresh) > 400
+        assert set(statuses) == {200}
+        await close(*parked)
+        for sock in fresh:
+            sock.close()
+
+
+async def test_pipelined_requests_silence_nobody(tmp_path: Path) -> None:
+    async with attacked(tmp_path, campaigns=200) as victim:
+        crowd = [await victim.connect() for _ in range(500)]
+        for _, writer in crowd:
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
+
+        began = time.monotonic()
+        assert await victim.status("/-/healthy") == 200
+        assert time.monotonic() - began < 3
+        await close(*crowd)
+
+
+@pytest.mark.parametrize("unfinished", [b"", b"GET /metrics HTTP/1.1\r\nX-Slow: "], ids=["silent", "half a request"])
+async def test_clients_that_finish_no_request_keep_nobody_out(tmp_path: Path, unfinished: bytes) -> None:
+    async with attacked(tmp_path) as victim:
+        crowd = [await victim.say(unfinished) for _ in range(600)]
+
+        assert await victim.status("/-/healthy") == 200
+        assert await victim.status("/metrics") == 200
+        await close(*crowd)
