@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 
 
 class Format(Enum):
@@ -36,6 +37,8 @@ _HARMLESS_SCHEMES = frozenset({"allow-utf-8", "underscores", "values"})
 _QUOTED = r'"(?:[^"\\]|\\.)*\\?(?:"|\Z)'
 _ELEMENTS = re.compile(rf'(?:[^,"]|{_QUOTED})+', re.DOTALL)
 _PIECES = re.compile(rf'(?:[^;"]|{_QUOTED})+', re.DOTALL)
+_MOST_ELEMENTS = 64
+_MOST_PARAMETERS = 16  # browsers and scrapers send a handful of either; what is past these is ignored
 _WEIGHT = re.compile(r"0(?:\.\d*)?|1(?:\.0*)?")
 
 
@@ -82,8 +85,8 @@ def accepts_gzip(accept_encoding: str) -> bool:
 
 def _weighted(header: str) -> Iterator[tuple[str, Mapping[str, str], float]]:
     """Yield name, parameters and weight of each element; one whose weight cannot be read is left out."""
-    for element in _ELEMENTS.findall(header):
-        name, *pieces = _PIECES.findall(element) or [""]
+    for element in islice(_ELEMENTS.finditer(header), _MOST_ELEMENTS):
+        name, *pieces = [piece[0] for piece in islice(_PIECES.finditer(element[0]), _MOST_PARAMETERS)] or [""]
         parameters = {
             key.strip().lower(): _unquoted(value.strip()) for key, _, value in (p.partition("=") for p in pieces)
         }

@@ -29,6 +29,7 @@ from exporter.turns import Turns
 _SLICE = 1000
 # Reloads that follow each other so quickly that a page is begun more often than this take longer than a page.
 _TRIES = 5
+_DIFFERENT_PAGES = 4
 _GZIP_LEVEL = 1
 _GZIP_CONTAINER = 31
 
@@ -52,6 +53,8 @@ class Exposition:
         self._registry = registry
         self._monotonic = monotonic
         self._under_way: dict[tuple[Format, bool, frozenset[str]], asyncio.Task[list[bytes]]] = {}
+        # Scrapes of one page share it. Each `name[]` makes another one, and a large page takes tens of megabytes.
+        self._places = asyncio.Semaphore(_DIFFERENT_PAGES)
         self._duration = Histogram(
             "campaign_exporter_scrape_duration_seconds",
             "Time to make the page of metrics.",
@@ -75,16 +78,17 @@ class Exposition:
         return await asyncio.shield(task)
 
     async def _make(self, openmetrics: bool, compress: bool, names: frozenset[str]) -> list[bytes]:
-        started = time.perf_counter()
-        pieces: list[bytes] | None = None
-        for _ in range(_TRIES):
-            pieces = await self._of_one_moment(openmetrics, compress, names)
-            if pieces is not None:
-                break
-        else:
-            pieces = await self._from_copies(openmetrics, compress, names)
-        self._duration.observe(time.perf_counter() - started)
-        return pieces
+        async with self._places:
+            started = time.perf_counter()
+            pieces: list[bytes] | None = None
+            for _ in range(_TRIES):
+                pieces = await self._of_one_moment(openmetrics, compress, names)
+                if pieces is not None:
+                    break
+            else:
+                pieces = await self._from_copies(openmetrics, compress, names)
+            self._duration.observe(time.perf_counter() - started)
+            return pieces
 
     async def _of_one_moment(self, openmetrics: bool, compress: bool, names: frozenset[str]) -> list[bytes] | None:
         """Make the page; None when campaigns or accounts have come, gone or been changed by a reload meanwhile."""

@@ -179,3 +179,26 @@ def test_the_time_for_a_header_grows_with_its_length_only(piece: str) -> None:
 
     # A fraction of a second; if every quote had to look for its end, it would be minutes.
     assert time.perf_counter() - started < 10
+
+
+@pytest.mark.parametrize(("before", "expected"), [(63, Format.OPENMETRICS), (64, Format.TEXT)])
+def test_only_so_many_elements_count(before: int, expected: Format) -> None:
+    assert choose_format("image/png," * before + "application/openmetrics-text").format is expected
+    assert accepts_gzip("br," * before + "gzip") is (expected is Format.OPENMETRICS)
+
+
+def test_only_so_many_parameters_count() -> None:
+    assert choose_format("application/openmetrics-text" + ";x=1" * 14 + ";q=0").format is Format.TEXT
+    assert choose_format("application/openmetrics-text" + ";x=1" * 16 + ";q=0").format is Format.OPENMETRICS
+
+
+@pytest.mark.parametrize("piece", ["a/b;q=0.5,", "text/plain;x=1;q=0.5,", ";", "q=1;", ","])
+def test_the_largest_header_that_is_taken_holds_the_loop_for_a_moment(piece: str) -> None:
+    header = piece * (65536 // len(piece))
+    times = []
+    for _ in range(5):
+        began = time.thread_time()
+        choose_format(header)
+        times.append(time.thread_time() - began)
+
+    assert min(times) < 0.005

@@ -253,6 +253,26 @@ class TestPage:
 
         assert one is other
 
+    async def test_only_a_few_different_pages_are_made_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        page = exposition(campaign())
+        make, at_once, most = page._of_one_moment, 0, 0
+
+        async def counted(openmetrics: bool, compress: bool, names: frozenset[str]) -> list[bytes] | None:
+            nonlocal at_once, most
+            at_once += 1
+            most = max(most, at_once)
+            try:
+                return await make(openmetrics, compress, names)
+            finally:
+                at_once -= 1
+
+        monkeypatch.setattr(page, "_of_one_moment", counted)
+
+        pages = [page.page(Format.TEXT, False, frozenset({"campaign_info", str(number)})) for number in range(20)]
+
+        assert all(b"campaign_info{" in b"".join(one) for one in await asyncio.gather(*pages))
+        assert most == 4
+
     async def test_a_client_that_goes_away_leaves_the_page_to_the_others(self) -> None:
         page = exposition(campaign())
         gone = asyncio.ensure_future(page.page(Format.TEXT, False, EVERYTHING))
