@@ -170,6 +170,14 @@ class TestMetrics:
 
         assert exporter.asked == [(Format.TEXT, False, frozenset(names))]
 
+    async def test_a_cookie_of_20_kb_and_180_names_are_taken(self, exporter: Exporter) -> None:
+        names = [f"campaign_exporter_some_metric_of_a_long_name_{number}_seconds" for number in range(180)]
+        async with exporter.running():
+            query = "&".join(f"name%5B%5D={name}" for name in names)
+            assert (await exporter.get(f"/metrics?{query}", Cookie="session=" + "x" * 20_000)).status == 200
+
+        assert exporter.asked == [(Format.TEXT, False, frozenset(names))]
+
     async def test_the_path_is_the_configured_one(self, exporter: Exporter) -> None:
         async with exporter.running(telemetry_path="/probe/me"):
             assert (await exporter.get("/probe/me")).headers["Content-Type"] == TEXT

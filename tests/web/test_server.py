@@ -1,15 +1,18 @@
 """Sockets, and clients that mean no good, over real connections on loopback."""
 
 import asyncio
+import gc
 import logging
 import resource
 import socket
 import ssl
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import cast
 
 import aiohttp
 import pytest
@@ -18,6 +21,7 @@ import uvloop
 from aiohttp import web
 
 from exporter.config.addresses import ListenAddress
+from exporter.web.routes import Pieces
 from exporter.web.server import Limits, serving
 from exporter.web.sockets import listening, location
 from exporter.web.tls import Tls
@@ -40,6 +44,10 @@ def directory() -> Iterator[Path]:
         yield Path(path)
 
 
+class Body(bytearray):
+    """A body that can be watched as it is freed."""
+
+
 class Handlers:
     """An application whose slow answer waits until it is let go."""
 
@@ -51,12 +59,30 @@ class Handlers:
         self.app.router.add_get("/slow", self._slow)
         self.app.router.add_get("/large", self._large)
         self.app.router.add_get("/medium", self._medium)
+        self.app.router.add_get("/whole", self._whole)
+        self.app.router.add_get("/pieces", self._pieces)
+        self.app.router.add_get("/shared", self._shared)
+        self.bodies: list[weakref.ref[Body]] = []
+        self._body = bytes(LARGE)
 
     async def _quick(self, request: web.Request) -> web.Response:
         return web.Response(text="quick")
 
     async def _medium(self, request: web.Request) -> web.Response:
         return web.Response(body=bytes(32 * 1024))
+
+    async def _whole(self, request: web.Request) -> web.Response:
+        body = Body(LARGE)
+        self.bodies.append(weakref.ref(body))
+        return web.Response(body=body)
+
+    async def _pieces(self, request: web.Request) -> web.Response:
+        body = Body(LARGE)
+        self.bodies.append(weakref.ref(body))
+        return web.Response(body=Pieces([cast(bytes, body)]))
+
+    async def _shared(self, request: web.Request) -> web.Response:
+        return web.Response(body=self._body)
 
     async def _slow(self, request: web.Request) -> web.Response:
         self.entered.release()
@@ -80,6 +106,7 @@ class Server:
         self.sockets = sockets
         self.release = handlers.release
         self.entered = handlers.entered
+        self.bodies = handlers.bodies
 
     @property
     def url(self) -> str:
@@ -100,12 +127,18 @@ async def served(
     *,
     addresses: Sequence[ListenAddress] = (LOOPBACK,),
     tls: Callable[[], Tls | None] = lambda: None,
+    headers: Mapping[str, str] | None = None,
     shutdown_timeout: float = 5.0,
 ) -> AsyncIterator[Server]:
     handlers = Handlers()
     with listening(addresses, {}) as sockets:
         async with serving(
-            handlers.app, sockets, tls=tls, shutdown_timeout=shutdown_timeout, limits=limits or Limits()
+            handlers.app,
+            sockets,
+            tls=tls,
+            headers=lambda: headers or {},
+            shutdown_timeout=shutdown_timeout,
+            limits=limits or Limits(),
         ):
             yield Server(sockets, handlers)
 
@@ -281,14 +314,12 @@ class TestHeaders:
     @pytest.mark.parametrize(
         "request_",
         [
-            b"GET /%s HTTP/1.1\r\n\r\n" % (b"a" * 10_000),
-            b"GET / HTTP/1.1\r\nX: %s\r\n\r\n" % (b"a" * 10_000),
             b"GET / HTTP/1.1\r\n%s\r\n" % b"".join(b"X-%d: y\r\n" % i for i in range(200)),
             b"\x00\x01\x02\x03\r\n\r\n",
             b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
             b"GET / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
         ],
-        ids=["long line", "long header", "many headers", "no HTTP", "negative length", "two lengths"],
+        ids=["many headers", "no HTTP", "negative length", "two lengths"],
     )
     def test_what_is_no_decent_request_gets_400_and_no_line_in_the_log(
         self, run: Run, request_: bytes, caplog: pytest.LogCaptureFixture
@@ -304,11 +335,73 @@ class TestHeaders:
         run(main())
         assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
+    @pytest.mark.parametrize(
+        "request_",
+        [
+            b"GET /%s HTTP/1.1\r\n\r\n" % (b"a" * 66_000),
+            b"GET / HTTP/1.1\r\nX: %s\r\n\r\n" % (b"a" * 66_000),
+            b"GET / HTTP/1.1\r\n%s\r\n" % (b"X: %s\r\n" % (b"a" * 600) * 120),
+        ],
+        ids=["long line", "long header", "large headers"],
+    )
+    def test_more_than_64_kib_in_one_burst_get_431(self, run: Run, request_: bytes) -> None:
+        async def main() -> None:
+            async with served() as server:
+                reader, writer = await server.connect()
+                writer.write(request_)
+
+                assert (await dropped(reader)).startswith(b"HTTP/1.1 431 ")
+                writer.close()
+
+        run(main())
+
+    @pytest.mark.parametrize(
+        "request_",
+        [
+            b"GET /?%s HTTP/1.1\r\nHost: x\r\n\r\n" % (b"a" * 65_000),
+            b"GET / HTTP/1.1\r\nHost: x\r\nCookie: %s\r\n\r\n" % (b"a" * 65_000),
+            b"GET / HTTP/1.1\r\nHost: x\r\n%s\r\n" % (b"X: %s\r\n" % (b"a" * 500) * 120),
+        ],
+        ids=["query", "cookie", "all headers"],
+    )
+    def test_up_to_64_kib_are_taken(self, run: Run, request_: bytes) -> None:
+        async def main() -> None:
+            async with served() as server:
+                reader, writer = await server.connect()
+                writer.write(request_)
+
+                assert await reader.readuntil(b"quick")
+                writer.close()
+
+        run(main())
+
+    @pytest.mark.parametrize(
+        "request_",
+        [b"B@D / HTTP/1.1\r\nHost: x\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nX: %s" % (b"a" * 66_000)],
+        ids=["a method that is none", "too large"],
+    )
+    def test_answers_to_what_cannot_be_parsed_have_the_headers_of_every_answer(self, run: Run, request_: bytes) -> None:
+        async def main() -> None:
+            async with served(headers={"X-Frame-Options": "deny"}) as server:
+                for said in (b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", request_):
+                    reader, writer = await server.connect()
+                    writer.write(said)
+
+                    head = (await dropped(reader)).partition(b"\r\n\r\n")[0].split(b"\r\n")
+                    assert [line for line in head if line.lower().startswith(b"server:")] == [
+                        b"Server: campaign-exporter"
+                    ]
+                    assert b"X-Content-Type-Options: nosniff" in head
+                    assert b"X-Frame-Options: deny" in head
+                    writer.close()
+
+        run(main())
+
     def test_headers_without_end_are_cut_off(self, run: Run) -> None:
         async def main() -> None:
             async with served(Limits(request=1000.0, request_bytes=2000)) as server:
                 reader, writer = await server.connect()
-                writer.write(b"GET / HTTP/1.1\r\n")
+                writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n")
                 # Fewer lines than the parser allows, of a length that it allows.
                 for number in range(30):
                     writer.write(b"X-%d: %s\r\n" % (number, b"a" * 100))
@@ -332,6 +425,118 @@ class TestHeaders:
                 assert "500" in await Server(sockets, handlers).get("/broken")
 
         assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == ["ours"]
+
+
+class TestBodies:
+    def test_one_that_is_announced_as_large_gets_413_and_is_not_read(self, run: Run) -> None:
+        async def main() -> None:
+            async with served() as server:
+                reader, writer = await server.connect()
+                writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+
+                said = await dropped(reader)
+
+                assert said.startswith(b"HTTP/1.1 413 ")
+                assert b"\r\nConnection: close\r\n" in said
+                writer.close()
+
+        run(main())
+
+    @pytest.mark.parametrize(
+        "body",
+        [b"Content-Length: 4096\r\n\r\n" + bytes(4096), b"Transfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n\r\n"],
+        ids=["of known length", "chunked"],
+    )
+    def test_a_small_one_is_skipped(self, run: Run, body: bytes) -> None:
+        async def main() -> None:
+            async with served() as server:
+                reader, writer = await server.connect()
+                for _ in range(2):
+                    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\n" + body)
+                    assert await reader.readuntil(b"quick")
+                writer.close()
+
+        run(main())
+
+    def test_one_without_end_is_cut_off(self, run: Run) -> None:
+        async def main() -> None:
+            async with served() as server:
+                reader, writer = await server.connect()
+                writer.write(b"GET /slow HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+                await server.entered.acquire()
+                with suppress(ConnectionError):
+                    for _ in range(100):
+                        writer.write(b"1000\r\n" + bytes(4096) + b"\r\n")
+                        await writer.drain()
+
+                assert await dropped(reader) == b""
+                writer.close()
+
+        run(main())
+
+
+class TestUnreadAnswers:
+    def test_past_their_limit_large_answers_get_503_and_small_ones_go_on(self, run: Run) -> None:
+        async def main() -> None:
+            async with served(Limits(unread_bytes=LARGE + 1000, stall=1000.0, crowded=1000.0)) as server:
+                slow_reader, slow_writer = await server.connect(limit=1024)
+                slow_writer.write(b"GET /whole HTTP/1.1\r\nHost: x\r\n\r\n")
+                await slow_reader.readuntil(b"\r\n\r\n")
+
+                assert await server.get("/whole") == "The exporter is busy.\n"
+                assert await server.get() == "quick"
+
+                await slow_reader.readexactly(LARGE)
+                assert len(await server.get("/whole")) == LARGE
+                slow_writer.close()
+
+        run(main())
+
+    def test_what_several_take_in_counts_once_and_one_alone_may_be_larger(self, run: Run) -> None:
+        async def main() -> None:
+            async with served(Limits(unread_bytes=LARGE - 1, stall=1000.0, crowded=1000.0)) as server:
+                slow_reader, slow_writer = await server.connect(limit=1024)
+                slow_writer.write(b"GET /shared HTTP/1.1\r\nHost: x\r\n\r\n")
+                await slow_reader.readuntil(b"\r\n\r\n")
+
+                assert len(await server.get("/shared")) == LARGE
+                slow_writer.close()
+
+        run(main())
+
+    def test_while_there_is_much_of_them_a_slow_client_is_dropped_sooner(self, run: Run) -> None:
+        async def main() -> None:
+            async with served(Limits(unread_bytes=LARGE, stall=1000.0, crowded=QUICK)) as server:
+                _, slow_writer = await server.connect(limit=1024)
+                slow_writer.write(b"GET /whole HTTP/1.1\r\nHost: x\r\n\r\n")
+                with pytest.raises(ConnectionError):  # noqa: PT012  which of the writes it is is not known
+                    while True:
+                        slow_writer.write(b"x")
+                        await slow_writer.drain()
+                        await asyncio.sleep(QUICK)
+                assert len(await server.get("/whole")) == LARGE
+                slow_writer.close()
+
+        run(main())
+
+    @pytest.mark.parametrize("path", ["/whole", "/pieces"])
+    def test_one_whose_client_has_gone_is_freed_without_the_garbage_collector(self, run: Run, path: str) -> None:
+        async def main() -> None:
+            async with served() as server:
+                gc.collect()
+                gc.disable()
+                try:
+                    reader, writer = await server.connect(limit=1024)
+                    writer.write(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode())
+                    await reader.readexactly(1000)
+                    assert [body() for body in server.bodies] != [None]
+                    writer.transport.abort()
+                    while any(body() is not None for body in server.bodies):
+                        assert await server.get() == "quick"  # in time, or the test ends
+                finally:
+                    gc.enable()
+
+        run(main())
 
 
 class TestManyConnections:
