@@ -211,7 +211,7 @@ async def test_a_web_configuration_that_cannot_be_used_stops_the_start(tmp_path:
         "tls_server_config: {curve_preferences: [X25519]}\nbasic_auth_users: {alice: hunter2}\n", encoding="utf-8"
     )
     arguments: tuple[str | Path, ...] = (sys.executable, "-m", "exporter", *command, "--web.config.file", file)
-    account = {"name": "acme", "provider": "osvi", "token": "secret-token"}
+    account = {"name": "acme", "provider": "osvi", "token": "secret-token", "campaigns": [{"id": 7}]}
 
     async with running(
         *arguments, environ={"CAMPAIGN_EXPORTER_ACCOUNTS": json.dumps([account])}, directory=tmp_path
