@@ -24,6 +24,8 @@ from exporter.providers.wire import count, counts, number, object_at, read, read
 DEFAULT_TIMEZONE: Final = "America/New_York"
 
 _BUCKETS: Final = (*CONTACT_BUCKETS, "total")
+# The fields of a snapshot that only the other provider has.
+_NOT_SENT: Final = (None, None, None, None, None, None, None, None, None)
 
 
 def read_stats(payload: dict[str, object]) -> Snapshot:
@@ -62,7 +64,8 @@ def read_stats(payload: dict[str, object]) -> Snapshot:
         average,
         active_calls,
         count(payload.get("concurrency_limit")),
-        campaign_id=text_at(payload, "campaign_id"),
+        *_NOT_SENT,
+        text_at(payload, "campaign_id"),
     )
 
 
