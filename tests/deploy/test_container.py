@@ -139,7 +139,7 @@ def test_the_wheel_can_be_built_from_what_is_copied_and_holds_the_runbooks(
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         (entry_points,) = (name for name in names if name.endswith(".dist-info/entry_points.txt"))
-        assert b"campaign-exporter = exporter.cli:main" in archive.read(entry_points)
+        assert b"campaign-exporter = exporter.__main__:main" in archive.read(entry_points)
     runbooks = {f"exporter/runbooks/{path.name}" for path in (root / "docs" / "runbooks").glob("*.md")}
     assert runbooks
     assert runbooks <= names

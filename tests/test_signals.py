@@ -1,0 +1,52 @@
+"""Signals hold from the first moment, in the real process."""
+
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.process import exporter, running
+
+CONFIGURATION = """\
+accounts:
+  - {name: acme, provider: osvi, token: secret, base_url: "http://127.0.0.1:9", campaigns: [{id: 7}]}
+"""
+# Its handlers are there, and nothing else is yet.
+HELD = "import sys; from exporter import signals; signals.hold(); print('held', file=sys.stderr, flush=True);"
+WAIT = "import time; time.sleep(30)"
+RUN = "from exporter.cli import main; sys.exit(main())"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "campaign-exporter.yml"
+    path.write_text(CONFIGURATION)
+    return path
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_before_the_start_ends_the_process(number: signal.Signals) -> None:
+    async with running(sys.executable, "-c", HELD + WAIT) as process:
+        await process.logged("held")
+        process.signal(number)
+        assert await process.ended() == 0
+        assert "Traceback" not in process.log
+
+
+async def test_a_hangup_before_the_start_is_a_reload_after_it(file: Path) -> None:
+    # The process sends it to itself, so that it comes before anything is imported.
+    hangup = "import os, signal; os.kill(os.getpid(), signal.SIGHUP);"
+    flags = ("--config.file", file, "--web.listen-address", "127.0.0.1:0")
+    async with running(sys.executable, "-c", HELD + hangup + RUN, *flags) as process:
+        await process.logged("configuration reloaded")
+        process.signal(signal.SIGTERM)
+        assert await process.ended() == 0
+
+
+async def test_the_end_is_logged_with_what_was_waited_for(file: Path) -> None:
+    async with exporter("--config.file", file) as (process, _):
+        process.signal(signal.SIGTERM)
+        assert await process.ended() == 0
+    assert "msg=stopping signal=SIGTERM" in process.log
+    assert "msg=stopped seconds_for_polls=" in process.log
