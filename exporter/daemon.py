@@ -7,7 +7,7 @@ import logging
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence, Set
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,8 @@ from exporter.config.section import ConfigurationError
 from exporter.exposition.board import Board
 from exporter.exposition.own import Instruments
 from exporter.exposition.page import Exposition
-from exporter.polling.account import Account, Changes, Shared, same_upstream, transport_of
+from exporter.polling.account import Account, Changes, Shared
+from exporter.polling.connections import certificates_of, same_upstream, transport_of
 from exporter.polling.throttle import Slots
 from exporter.providers.advice import advice
 from exporter.providers.http import Transport
@@ -165,8 +166,8 @@ class Exporter:
         """
         async with self._reloading:
             try:
-                plan = await asyncio.to_thread(lambda: plan_of(load(), self._plan))
-                changes = await self._apply(plan)
+                plan, certificates = await asyncio.to_thread(self._load, load)
+                changes = await self._apply(plan, certificates)
             except ConfigurationError as exc:
                 faults: Sequence[str] = exc.faults
             except Exception as exc:
@@ -197,7 +198,12 @@ class Exporter:
         if usable:
             self.instruments.web_config_timestamp.set(self._wall())
 
-    async def _apply(self, plan: Plan) -> Changes:
+    def _load(self, load: Callable[[], Settings]) -> tuple[Plan, Mapping[str, bytes]]:
+        """The plan, and what stands for the certificates of each account."""
+        plan = plan_of(load(), self._plan)
+        return plan, {name: certificates_of(account.settings.http) for name, account in plan.accounts.items()}
+
+    async def _apply(self, plan: Plan, certificates: Mapping[str, bytes]) -> Changes:
         wanted, poll = plan.accounts, plan.settings.poll
         stays = {
             name: account
@@ -210,7 +216,8 @@ class Exporter:
         transports = {
             name: self._make_transport(wanted[name].settings, poll)
             for name, account in stays.items()
-            if _needs_other_connections(account, wanted[name].settings, poll)
+            if account.certificates != certificates[name]
+            or _needs_other_connections(account, wanted[name].settings, poll)
         }
         changes = Changes()
         # None of this gives up its turn on the event loop, so that no scrape sees a part of it.

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import random
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -141,21 +142,23 @@ class Upstream:
         if isinstance(answer, tuple):
             return web.Response(status=answer[0], headers=answer[1])
         if answer is None:
-            answer = osvi_status() if request.path.startswith("/v1") else anyreach_stats()
+            answer = anyreach_stats()
+            if request.path.startswith("/v1"):
+                answer = osvi_status(campaign=int(request.path.split("/")[3]))
         return web.Response(body=json.dumps(answer).encode(), content_type="application/json")
 
 
 @asynccontextmanager
-async def upstream() -> AsyncIterator[Upstream]:
-    """Serve on a free port of 127.0.0.1 until the block is left."""
+async def upstream(tls: ssl.SSLContext | None = None) -> AsyncIterator[Upstream]:
+    """Serve on a free port of 127.0.0.1 until the block is left; with TLS as localhost."""
     served = Upstream()
     application = web.Application()
     application.router.add_get("/{path:.*}", served.answer)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1, keepalive_timeout=7200)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        served.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+        served.url = f"{'https://localhost' if tls else 'http://127.0.0.1'}:{runner.addresses[0][1]}"
         yield served
     finally:
         await runner.cleanup()
@@ -184,13 +187,13 @@ def anyreach_stats(attempts: int = 1730, **changes: Any) -> dict[str, Any]:
     return answer | changes
 
 
-def osvi_status(picked: int = 88, status: str = "active") -> dict[str, Any]:
+def osvi_status(picked: int = 88, status: str = "active", campaign: int = 7) -> dict[str, Any]:
     """An answer as https://docs.osvi.ai/api-reference/endpoint/campaign_status shows it."""
     return {
         "success": True,
         "data": {
             "campaign": {
-                "id": 7,
+                "id": campaign,
                 "name": "June Renewals",
                 "status": status,
                 "is_retry_enabled": True,

@@ -2,7 +2,9 @@
 
 import asyncio
 import gc
+import json
 import logging
+import ssl
 import threading
 import time
 from itertools import pairwise
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+import trustme
 
 from exporter.config.model import Settings
 from exporter.config.section import ConfigurationError
@@ -83,6 +86,58 @@ class TestReload:
             )
             assert await running.reload(both(served)) is None
             assert (await running.page()).one("campaign_exporter_config_last_reload_successful") == 1
+
+    async def test_any_exception_leaves_the_old_configuration_in_force(self, caplog: pytest.LogCaptureFixture) -> None:
+        def broken() -> Settings:
+            raise ZeroDivisionError("nobody has foreseen it")
+
+        async with upstream() as served, exporting(both(served)) as running:
+            await asyncio.sleep(30)
+            error = await running.exporter.reload(broken)
+            assert error is not None
+            assert "ZeroDivisionError" in error
+            assert "nobody has foreseen it" in caplog.text
+            page = await running.page()
+            assert page.one("campaign_exporter_config_last_reload_successful") == 0
+            assert page.values_of("campaign") == {"june", "july", "7", "8"}
+            polls = len(served.requests)
+            await asyncio.sleep(30)
+            assert len(served.requests) >= polls + 4
+            assert await running.reload(both(served)) is None
+            assert (await running.page()).one("campaign_exporter_config_last_reload_successful") == 1
+
+    @pytest.mark.parametrize("reloaded", [True, False], ids=["by a reload", "by themselves"])
+    async def test_certificates_are_followed_by_content(self, tmp_path: Path, reloaded: bool) -> None:
+        authority, file = trustme.CA(), tmp_path / "ca.pem"
+        trustme.CA().cert_pem.write_to_path(str(file))
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        authority.issue_cert("localhost").configure_cert(tls)
+        async with upstream(tls) as served:
+            account = anyreach_account(served.url, "june", http={"ca_file": str(file)})
+            async with exporting({"accounts": [account]}) as running:
+                await asyncio.sleep(40)
+                assert (await running.page()).all("campaign_poll_error", reason="tls") == [1]
+                authority.cert_pem.write_to_path(str(file))
+                if reloaded:
+                    assert await running.reload({"accounts": [account]}) is None
+                await asyncio.sleep(61)
+                assert (await running.page()).all("campaign_up") == [1]
+
+    async def test_certificates_that_are_half_replaced_leave_the_old_ones(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        authority, file = trustme.CA(), tmp_path / "ca.pem"
+        authority.cert_pem.write_to_path(str(file))
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        authority.issue_cert("localhost").configure_cert(tls)
+        async with upstream(tls) as served:
+            account = anyreach_account(served.url, "june", http={"ca_file": str(file)})
+            async with exporting({"accounts": [account]}) as running:
+                await asyncio.sleep(40)
+                file.write_text("half a certificate")
+                await asyncio.sleep(120)
+                assert (await running.page()).all("campaign_up") == [1]
+                assert len(caplog.records) == 1
 
     async def test_certificates_that_cannot_be_used_change_nothing(self, tmp_path: Path) -> None:
         (tmp_path / "ca.pem").write_text("no certificate")
@@ -463,6 +518,45 @@ class TestWatchedFile:
     async def test_a_changed_content_reloads_once(self) -> None:
         async with exporting(NO_ACCOUNTS | {"reload": {"auto_interval": "10s"}}) as running:
             assert await self.watch(running, [b"one", b"one", b"two", b"two"], 100) == 1
+
+    async def test_a_content_that_is_seen_once_is_not_loaded(self) -> None:
+        async with exporting(NO_ACCOUNTS | {"reload": {"auto_interval": "10s"}}) as running:
+            assert await self.watch(running, [b"one", b"one", b"", b"one"], 100) == 0
+            assert await self.watch(running, [b"one", b"two", b"three", b"four", b"five"], 45) == 0
+
+    async def test_it_is_tried_again_at_each_look_after_a_failure(self, caplog: pytest.LogCaptureFixture) -> None:
+        async with exporting(NO_ACCOUNTS | {"reload": {"auto_interval": "10s"}}) as running:
+            assert await running.reload({"accounts": "none"}) is not None
+            assert await self.watch(running, [b"one"], 101) == 10
+
+    async def test_a_file_that_is_empty_for_a_while_takes_nothing_away(self, caplog: pytest.LogCaptureFixture) -> None:
+        async with upstream() as served:
+            whole = {**both(served), "reload": {"auto_interval": "1s"}}
+            file = [json.dumps(whole)]
+            async with exporting(whole) as running:
+
+                async def reload() -> str | None:
+                    return await running.exporter.reload(lambda: settings_of(json.loads(file[0] or "{}")))
+
+                def read() -> bytes:
+                    return file[0].encode()
+
+                watching = asyncio.create_task(_reload_on_change(running.exporter, read, reload))
+                await asyncio.sleep(30)
+                before = await running.page()
+                file[0] = ""
+                await asyncio.sleep(5)
+                page = await running.page()
+                assert page.one("campaign_exporter_config_last_reload_successful") == 0
+                assert page.all("campaign_info") == before.all("campaign_info")
+                # Each cause is reported once.
+                assert len(caplog.records) == 1
+                file[0] = json.dumps({**whole, "poll": {"active_interval": "20s"}})
+                await asyncio.sleep(5)
+                page = await running.page()
+                assert page.one("campaign_exporter_config_last_reload_successful") == 1
+                assert set(page.all("campaign_poll_interval_seconds")) == {20}
+                watching.cancel()
 
     async def test_a_file_that_cannot_be_read_for_a_moment_does_not(self) -> None:
         async with exporting(NO_ACCOUNTS | {"reload": {"auto_interval": "10s"}}) as running:

@@ -9,8 +9,9 @@ from functools import partial
 
 from exporter.config.model import AccountSettings, Settings
 from exporter.config.section import ConfigurationError
-from exporter.polling.account import PROVIDERS, transport_of
+from exporter.polling.account import PROVIDERS
 from exporter.polling.breaker import Breaker
+from exporter.polling.connections import transport_of
 from exporter.polling.requests import Requests
 from exporter.polling.throttle import Share, Slots, Throttle
 from exporter.providers import Provider

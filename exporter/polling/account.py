@@ -16,6 +16,7 @@ from exporter.config.plan import AccountPlan
 from exporter.polling.agenda import Agenda
 from exporter.polling.breaker import Breaker
 from exporter.polling.calling_windows import CallingWindows
+from exporter.polling.connections import CertificateWatch, certificates_of
 from exporter.polling.discovery import Discovery
 from exporter.polling.job import AccountJob
 from exporter.polling.pace import Pace
@@ -28,7 +29,7 @@ from exporter.polling.throttle import Share, Slots, Throttle
 from exporter.polling.token_watch import TokenWatch
 from exporter.providers import Directory, Provider
 from exporter.providers.anyreach import Anyreach
-from exporter.providers.credentials import Credentials, secrets_of_proxy
+from exporter.providers.credentials import Credentials
 from exporter.providers.errors import CredentialsError
 from exporter.providers.http import Transport
 from exporter.providers.listing import CampaignRecord
@@ -39,8 +40,6 @@ Kind = TypeVar("Kind", bound=AccountJob)
 # Longer than a poll's time limit may be late.
 _RETIRED_FOR = 1.0
 _SHARE_OF_LISTINGS = 0.25
-# Longer than the usual intervals, and no longer than a change of a DNS entry may go unnoticed.
-_KEEPALIVE = 600.0
 
 PROVIDERS: dict[str, Callable[[AccountSettings, Transport, Credentials], Provider]] = {
     "anyreach": lambda account, transport, credentials: Anyreach(
@@ -50,7 +49,7 @@ PROVIDERS: dict[str, Callable[[AccountSettings, Transport, Credentials], Provide
 }
 """Adding a provider is its file and a line here."""
 
-KINDS: tuple[type[AccountJob], ...] = (TokenWatch, Probe, Discovery, CallingWindows)
+KINDS: tuple[type[AccountJob], ...] = (TokenWatch, CertificateWatch, Probe, Discovery, CallingWindows)
 """What an account does besides its polls; adding a kind of job is its file and a line here."""
 
 
@@ -83,41 +82,6 @@ class Shared:
     on_overflow: Callable[[], None]
 
 
-def transport_of(
-    account: AccountSettings, poll: PollSettings, wall: Callable[[], float], hide: Callable[[str], None]
-) -> Transport:
-    """
-    Make an account's connections, closed as yet.
-
-    Args:
-        hide: Called with what is secret of its proxy.
-
-    Raises:
-        OSError: A file of certificates cannot be read or is none.
-    """
-    proxy = account.http.proxy_url
-    for secret in secrets_of_proxy(proxy):
-        hide(secret)
-    return Transport(
-        account.base_url,
-        timeout=poll.timeout,
-        max_body_bytes=poll.max_body_bytes,
-        max_in_flight=account.max_in_flight,
-        keepalive=_KEEPALIVE,
-        proxy_url=proxy.get_secret_value() if proxy else None,
-        ca_file=account.http.ca_file,
-        cert_file=account.http.cert_file,
-        key_file=account.http.key_file,
-        insecure_skip_verify=account.http.insecure_skip_verify,
-        wall_clock=wall,
-    )
-
-
-def same_upstream(one: AccountSettings, other: AccountSettings) -> bool:
-    """Whether two settings mean the same campaigns, so that what is known of them stays true."""
-    return (one.provider, one.base_url, one.organization) == (other.provider, other.base_url, other.organization)
-
-
 @dataclass(slots=True)
 class Changes:
     """How many campaigns a reload has added, removed and changed."""
@@ -133,6 +97,7 @@ class Account:
 
     Attributes:
         settings: Those in force, without campaigns.
+        certificates: What stands for the content of the files that its connections have been made with.
         state: What its campaigns say of the organization.
         now: Monotonic seconds.
         log_as: What a log line says of it.
@@ -145,6 +110,7 @@ class Account:
         self.log_as: dict[str, object] = {"provider": settings.provider, "account": settings.name}
         self.state = AccountState(settings.provider, settings.name, tuple(sorted(settings.labels.items())))
         self._transport = transport
+        self.certificates = certificates_of(settings.http)
         self.credentials = self._read_credentials()
         self._provider = PROVIDERS[settings.provider](settings, transport, self.credentials)
         self._log = PollLog(settings.provider, settings.name)
@@ -243,19 +209,20 @@ class Account:
         if token_is_elsewhere:
             self.credentials = self._read_credentials()
         if transport is not None:
-            await transport.__aenter__()
-            retired, self._transport = self._transport, transport
-            self.agenda.spawn(self._close_later(retired, poll_before.timeout))
+            await self._use(transport, poll_before.timeout)
         if token_is_elsewhere or transport is not None:
-            self._provider = self.poller.provider = PROVIDERS[settings.provider](
-                settings, self._transport, self.credentials
-            )
+            self._ask_through(self._transport)
         if token_is_elsewhere:
             self.token_changed()
         self.poller.set_pace(Pace.of(poll), settings.max_requests_per_second, settings.max_in_flight)
         for job in self._jobs.values():
             job.settings_changed()
         return self.settle(hours_differ=settings.calling_windows != before.calling_windows)
+
+    async def reconnect(self, transport: Transport) -> None:
+        """Go on over new connections."""
+        await self._use(transport, self.poll.timeout)
+        self._ask_through(transport)
 
     def token_changed(self) -> None:
         """Try again at once what was refused."""
@@ -275,6 +242,17 @@ class Account:
     def _hide_token(self, credentials: Credentials) -> None:
         with contextlib.suppress(CredentialsError):
             self.shared.hide(credentials.token())
+
+    async def _use(self, transport: Transport, timeout: float) -> None:
+        await transport.__aenter__()
+        self.certificates = certificates_of(self.settings.http)
+        retired, self._transport = self._transport, transport
+        self.agenda.spawn(self._close_later(retired, timeout))
+
+    def _ask_through(self, transport: Transport) -> None:
+        self._provider = self.poller.provider = PROVIDERS[self.settings.provider](
+            self.settings, transport, self.credentials
+        )
 
     @staticmethod
     async def _close_later(transport: Transport, timeout: float) -> None:
