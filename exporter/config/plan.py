@@ -70,7 +70,7 @@ def _account_plan(account: AccountSettings, before: AccountPlan | None) -> Accou
     for settings in account.campaigns:
         given = account.calling_hours_of(settings)
         own_hours = hours if given is None or given is account.calling_hours else schedule_of(given)
-        campaign = _campaign(account, str(settings.id), settings, own_hours)
+        campaign = _campaign(account, str(settings.id), settings.name, settings, own_hours)
         old = old_campaigns.get(campaign.id)
         campaigns[campaign.id] = old if old == campaign else campaign
     plan = AccountPlan(_without_campaigns(account), hours, campaigns)
@@ -81,18 +81,18 @@ def _without_campaigns(account: AccountSettings) -> AccountSettings:
     return account.model_copy(update={"campaigns": ()})
 
 
-def discovered(plan: AccountPlan, campaign_id: str) -> Campaign:
+def discovered(plan: AccountPlan, campaign_id: str, name: str) -> Campaign:
     """What is known beforehand of a campaign that the provider lists and the configuration does not name."""
-    return _campaign(plan.settings, campaign_id, None, plan.hours)
+    return _campaign(plan.settings, campaign_id, name, None, plan.hours)
 
 
 def _campaign(
-    account: AccountSettings, campaign_id: str, settings: CampaignSettings | None, hours: Schedule | None
+    account: AccountSettings, campaign_id: str, name: str, settings: CampaignSettings | None, hours: Schedule | None
 ) -> Campaign:
     own_silence = settings is not None and settings.stall_after is not None
     return Campaign(
         account=account.name,
-        name=clean(settings.name if settings else campaign_id),
+        name=clean(name),
         id=campaign_id,
         labels=tuple(sorted(account.labels_of(settings).items())),
         stall_after=account.stall_after_of(settings),

@@ -1,16 +1,15 @@
 """Which campaigns an account polls, configured and discovered: each of them once, under one id and one name."""
 
 import logging
-import re
 from collections.abc import Collection, Iterator, Mapping
 
+from exporter.campaign.labels import clean
 from exporter.campaign.state import Campaign
 from exporter.config.plan import AccountPlan, discovered
 from exporter.providers.listing import CampaignRecord
+from exporter.providers.targets import plain
 
 log = logging.getLogger(__name__)
-
-_UUID_DIGITS = re.compile(r"[0-9a-f]{32}")
 
 
 class Roster:
@@ -95,7 +94,7 @@ class Roster:
                 self._provider_ids[known] = record.id
                 self._warn(record.id, known)
                 continue
-            campaign = discovered(plan, record.id)
+            campaign = discovered(plan, record.id, self._name(plan, record, names))
             if campaign.name in names:
                 log.warning(
                     "a discovered campaign is not polled: another one has its id as label",
@@ -105,6 +104,13 @@ class Roster:
             names.add(campaign.name)
             before = polled.get(record.id)
             wanted[record.id] = before if before == campaign else campaign
+
+    @staticmethod
+    def _name(plan: AccountPlan, record: CampaignRecord, names: Collection[str]) -> str:
+        """What a discovered campaign is called: by its name, where that is wanted and free, else by its id."""
+        options = plan.settings.discovery
+        name = clean(record.name or "") if options is not None and options.campaign_label == "name" else ""
+        return name if name and name not in names else record.id
 
     def _warn(self, dropped: str, kept: str) -> None:
         if (dropped, kept) not in self._warned:
@@ -119,11 +125,3 @@ def _oldest_first(records: Mapping[str, CampaignRecord], polled: Mapping[str, Ca
     """Those that are polled already come first: they keep their names."""
     yield from (record for record in records.values() if record.id in polled)
     yield from (record for record in records.values() if record.id not in polled)
-
-
-def plain(campaign_id: str) -> str:
-    """A UUID in lower case and with dashes, however it is spelled; any other id as it is."""
-    digits = campaign_id.replace("-", "").lower()
-    if not _UUID_DIGITS.fullmatch(digits):
-        return campaign_id
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))

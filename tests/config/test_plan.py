@@ -85,12 +85,12 @@ def test_what_an_account_says_for_all_reaches_its_campaigns() -> None:
     assert campaigns["july"] is before.accounts["acme-us"].campaigns["july"]
 
 
-def test_a_discovered_campaign_has_its_id_as_name_and_what_the_account_says() -> None:
+def test_a_discovered_campaign_has_what_the_account_says() -> None:
     account = plan(labels={"team": "renewals"}, calling_hours=HOURS, discovery={}).accounts["acme-us"]
 
-    campaign = discovered(account, "6c6f")
+    campaign = discovered(account, "6c6f", "June")
 
-    assert (campaign.id, campaign.name) == ("6c6f", "6c6f")
+    assert (campaign.id, campaign.name) == ("6c6f", "June")
     assert campaign.labels == (("team", "renewals"),)
     assert campaign.hours is account.hours is not None
 

@@ -12,7 +12,7 @@ import pytest
 from exporter.simulator import ROUND_THE_CLOCK, Fault, Organization, Servers, World, serving
 from exporter.simulator import Schedule as SimulatedSchedule
 from exporter.simulator import Window as SimulatedWindow
-from tests.exporting import EPOCH, Page, Running, anyreach_account, exporting
+from tests.exporting import EPOCH, Page, Running, anyreach_account, exporting, upstream
 
 pytestmark = pytest.mark.virtual_time
 
@@ -232,3 +232,106 @@ class TestDiscovery:
             assert page.one("campaign_exporter_discovery_success") == 0
             assert page.one("campaign_exporter_breaker_open") == 0
             assert len(caplog.records) == 1
+
+    @pytest.mark.parametrize("listing", ["array", "envelope"])
+    async def test_one_empty_listing_among_good_ones_takes_nothing_away(
+        self, listing: Literal["array", "envelope"], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        site = Site(listing)
+        ids = site.add(10)
+        async with site.exporting(discovery={"refresh_interval": "1m"}) as running:
+            await asyncio.sleep(30)
+            hidden = [site.organization.campaigns.pop(campaign_id) for campaign_id in ids]
+            await asyncio.sleep(60)
+            assert campaigns_on(await running.page()) == set(ids)
+            assert "much shorter" in caplog.text
+            site.organization.campaigns.update((campaign.id, campaign) for campaign in hidden)
+            await asyncio.sleep(120)
+            assert campaigns_on(await running.page()) == set(ids)
+
+    async def test_a_much_shorter_listing_is_believed_when_the_next_one_says_the_same(self) -> None:
+        site = Site()
+        ids = site.add(10)
+        async with site.exporting(discovery={"refresh_interval": "1m"}) as running:
+            await asyncio.sleep(30)
+            for campaign_id in ids[4:]:
+                site.organization.remove_campaign(site.organization.campaigns[campaign_id])
+            await asyncio.sleep(60)
+            assert campaigns_on(await running.page()) == set(ids)
+            await asyncio.sleep(60)
+            assert campaigns_on(await running.page()) == set(ids[:4])
+
+    async def test_half_of_the_campaigns_may_go_at_once(self) -> None:
+        site = Site()
+        ids = site.add(10)
+        async with site.exporting(discovery={"refresh_interval": "1m"}) as running:
+            await asyncio.sleep(30)
+            for campaign_id in ids[5:]:
+                site.organization.remove_campaign(site.organization.campaigns[campaign_id])
+            await asyncio.sleep(60)
+            assert campaigns_on(await running.page()) == set(ids[:5])
+
+    async def test_a_list_that_says_that_it_leaves_campaigns_out_is_never_believed(self) -> None:
+        async with upstream() as served:
+            listed = [{"id": f"c{place}", "status": "active"} for place in range(3)]
+            served.answers["/campaign/campaigns"] = {"campaigns": listed, "total": 3}
+            account = anyreach_account(served.url, calling_windows="unknown", discovery={"refresh_interval": "1m"})
+            async with exporting({"accounts": [account]}) as running:
+                await asyncio.sleep(30)
+                served.answers["/campaign/campaigns"] = {"campaigns": [], "total": 3}
+                await asyncio.sleep(600)
+                page = await running.page()
+                assert campaigns_on(page) == {"c0", "c1", "c2"}
+                assert page.one("campaign_exporter_discovery_success") == 0
+
+    async def test_a_listing_does_not_close_the_breaker_that_stats_have_opened(self) -> None:
+        site = Site()
+        ids = site.add(3)
+        async with site.exporting(discovery={"refresh_interval": "10s"}) as running:
+            await asyncio.sleep(30)
+            site.organization.fault = Fault(status=403, path="/stats")
+            await asyncio.sleep(20)
+            for _ in range(30):
+                assert (await running.page()).one("campaign_exporter_breaker_open") == 1
+                await asyncio.sleep(10)
+            site.organization.fault = None
+            await asyncio.sleep(80)
+            page = await running.page()
+            assert page.one("campaign_exporter_breaker_open") == 0
+            assert page.all("campaign_up") == [1] * len(ids)
+
+    async def test_stats_do_not_close_the_breaker_that_a_listing_has_opened(self) -> None:
+        site = Site()
+        site.add(3)
+        async with site.exporting(discovery={"refresh_interval": "10s"}) as running:
+            await asyncio.sleep(30)
+            site.organization.fault = Fault(status=401, path="campaigns?")
+            await asyncio.sleep(12)
+            polls = (await running.page()).one("campaign_exporter_polls_total", result="success")
+            await asyncio.sleep(300)
+            page = await running.page()
+            assert page.one("campaign_exporter_breaker_open") == 1
+            assert page.all("campaign_poll_error", reason="unauthorized") == [1] * 3
+            assert page.one("campaign_exporter_polls_total", result="success") == polls
+            site.organization.fault = None
+            await asyncio.sleep(80)
+            page = await running.page()
+            assert page.one("campaign_exporter_breaker_open") == 0
+            assert page.all("campaign_up") == [1] * 3
+
+    async def test_campaigns_are_called_by_their_names_where_that_is_asked_for(self) -> None:
+        site = Site()
+        june, july, twin = (site.organization.add_campaign(name, site.always).id for name in ("June", "July", "June"))
+        unnamed = site.organization.add_campaign("", site.always).id
+        async with site.exporting(discovery={"campaign_label": "name", "refresh_interval": "1m"}) as running:
+            await asyncio.sleep(100)
+            page = await running.page()
+            names = {
+                campaign_id: page.values_of("campaign", campaign_id=campaign_id)
+                for campaign_id in (june, july, twin, unnamed)
+            }
+            # The later ones of a name keep their id, in whichever order the list has them.
+            assert names[july] == {"July"}
+            assert {*names[june], *names[twin]} in ({"June", june}, {"June", twin})
+            assert names[unnamed] == {unnamed}
+            assert page.all("campaign_up") == [1] * 4
