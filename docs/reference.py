@@ -13,6 +13,7 @@ from prometheus_client.core import Metric
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from exporter.campaign.standing import Standing
 from exporter.config.fields import format_duration
 from exporter.config.flags import options
 from exporter.config.model import AccountSettings
@@ -21,6 +22,7 @@ from exporter.exposition.families import ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, PO
 from exporter.exposition.own import Instruments
 from exporter.exposition.page import Exposition
 from exporter.providers.errors import PollError
+from exporter.ui.states import WORDS
 
 DOCS = Path(__file__).parent
 
@@ -49,6 +51,17 @@ Every series carries `provider`, `account`, `campaign` and the configured labels
 
 Reasons of `campaign_poll_error` are those of `campaign_exporter_polls_total` below, without `success`.
 
+## States
+
+`campaign_state`, the page, the JSON interface and the alerts have one definition of where a campaign stands: the first
+of these that holds. Progress is attempts, calls, completed or exhausted contacts that rose, or a number in progress
+that changed. A refused token (`CampaignAccountUnauthorized`) and a campaign that the provider does not know
+(`CampaignNotFound`) have alerts of their own, from the first failed poll on.
+
+| State | Meaning | What to do | Alert |
+| --- | --- | --- | --- |
+{_states()}
+
 ## Organizations
 
 Every series carries `provider`, `account` and the account's labels. Only Anyreach tells of calls in flight.
@@ -71,6 +84,14 @@ Every series carries `provider`, `account` and the account's labels.
 
 Besides these, the usual `process_*` and `python_*` of the client library.
 """
+
+
+def _states() -> str:
+    rows = ((state, WORDS[state]) for state in Standing)
+    return "\n".join(
+        f"| `{state}` | {words.meaning} | {words.advice or ''} | {_code(words.alert) if words.alert else ''} |"
+        for state, words in rows
+    )
 
 
 def _reasons() -> str:

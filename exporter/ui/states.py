@@ -25,12 +25,13 @@ WORDS: Mapping[Standing, StateWords] = {
         "Failing",
         "bad",
         "Polls fail, and its values are too old to be shown.",
-        alert="CampaignPollsFailing",
+        "This depends on the error: the page and `campaign-exporter check` say it.",
+        "CampaignPollsFailing",
     ),
     Standing.STALLED: StateWords(
         "Stalled",
         "bad",
-        "It should be dialing, contacts wait, and it has made no progress for longer than stall_after.",
+        "It should be dialing, contacts wait, and it has made no progress for longer than `stall_after`.",
         "Check whether its agents run, whether the contacts that are left are scheduled for later, and whether the "
         "provider has an incident.",
         "CampaignStalled",
@@ -45,7 +46,7 @@ WORDS: Mapping[Standing, StateWords] = {
     Standing.STALE: StateWords(
         "Stale",
         "warn",
-        "The last poll succeeded, but no other has followed for longer than stale_after.",
+        "The last poll succeeded, but no other has followed for longer than `stale_after`.",
         "The exporter no longer polls it in time: check its log, and whether the request budget is too small.",
         "CampaignDataStale",
     ),
@@ -66,8 +67,8 @@ WORDS: Mapping[Standing, StateWords] = {
     Standing.QUIET: StateWords(
         "Quiet",
         "warn",
-        "It has made no progress for longer than stall_after, but its hours are not known or nothing shows that calls "
-        "wait.",
+        "It has made no progress for longer than `stall_after`, but its hours are not known, or nothing shows that "
+        "calls wait.",
         "Check whether calls should be made now. Where its hours are not known, configure `calling_hours`.",
     ),
     Standing.DRAINED: StateWords(
@@ -79,7 +80,7 @@ WORDS: Mapping[Standing, StateWords] = {
     ),
     Standing.NOT_POLLED: StateWords("Not polled yet", "note", "No poll of it has ended yet."),
     Standing.DIALING: StateWords(
-        "Dialing", "good", "It may dial, and has not been silent for longer than stall_after."
+        "Dialing", "good", "It may dial, and has not been silent for longer than `stall_after`."
     ),
     Standing.OUTSIDE_HOURS: StateWords("Outside its hours", "idle", "It is active, and a calling window is closed."),
     Standing.EMPTY: StateWords("Empty", "note", "It is active, nothing is loaded into it, and no call was made."),

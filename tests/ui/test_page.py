@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 
 import aiohttp
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
@@ -276,6 +276,7 @@ class TestForeignText:
     def test_what_is_in_backticks_is_escaped_too(self) -> None:
         assert "<code>&lt;b&gt;</code>" in written(replace(ROW, advice="`<b>`"))
 
+    @settings(deadline=None)
     @given(st.text(st.characters(exclude_characters="`"), max_size=50))
     def test_no_text_breaks_out_or_turns_its_surroundings(self, foreign: str) -> None:
         document = strewn(f"x{foreign}")
