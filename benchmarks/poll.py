@@ -24,6 +24,7 @@ from exporter.config.plan import plan_of
 from exporter.config.sources import load
 from exporter.daemon import Exporter, spare_the_collector
 from exporter.exposition.own import Instruments
+from exporter.providers.redaction import Redactor
 
 _WARM_UP = 1.0
 
@@ -39,7 +40,7 @@ async def _ours(base_url: str, campaigns: int, interval: float, seconds: float) 
     registry = CollectorRegistry()
     instruments = Instruments(registry, "", "")
     exporter = Exporter(
-        plan_of(_settings(configuration(base_url, campaigns, interval))), registry, instruments, hide=lambda _: None
+        plan_of(_settings(configuration(base_url, campaigns, interval))), registry, instruments, redactor=Redactor()
     )
     (account,) = exporter.accounts.values()
     polls = account.poller.counters.polls

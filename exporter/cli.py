@@ -22,6 +22,7 @@ from exporter.config.sources import config_file, load
 from exporter.daemon import Exporter, serve
 from exporter.exposition.own import Instruments
 from exporter.providers.anyreach import Anyreach
+from exporter.providers.redaction import Redactor
 from exporter.web.config import WebConfigFile
 from exporter.web.sockets import ListenError, listening, location
 
@@ -120,7 +121,7 @@ def _check(arguments: argparse.Namespace) -> int:
     settings = load(arguments)
     _web_config(settings)
     redact = _log_without_secrets(settings)
-    ways = upstreams(settings, redact.add)
+    ways = upstreams(settings, redact)
     if arguments.offline:
         accounts = tuple(unasked(account, settings.poll) for account in settings.accounts)
     else:
@@ -141,8 +142,8 @@ def _discover(arguments: argparse.Namespace) -> int:
 
     settings = load(arguments, polling=False)
     redact = _log_without_secrets(settings)
-    ways = upstreams(settings, redact.add)
-    found = _run(discover(ways, redact, statuses=arguments.status, name_contains=arguments.name_contains))
+    ways = upstreams(settings, redact)
+    found = _run(discover(ways, statuses=arguments.status, name_contains=arguments.name_contains))
     write(as_yaml(found), sys.stdout)
     problems = [(one.account.name, problem) for one in found for problem in one.problems]
     for account, problem in problems:
@@ -150,8 +151,8 @@ def _discover(arguments: argparse.Namespace) -> int:
     return FAILED if problems else 0
 
 
-def _log_without_secrets(settings: Settings) -> logs.Redactor:
-    redactor = logs.Redactor()
+def _log_without_secrets(settings: Settings) -> Redactor:
+    redactor = Redactor()
     logs.configure(settings.log.level, settings.log.format, redact=redactor, count=lambda level: None)
     return redactor
 
@@ -172,7 +173,7 @@ async def _exporter(
     web_config = _web_config(plan.settings)
     registry = CollectorRegistry()
     instruments = Instruments(registry, __version__, __revision__)
-    redactor = logs.Redactor()
+    redactor = Redactor()
 
     def configure_log(settings: Settings) -> None:
         logs.configure(
@@ -184,7 +185,7 @@ async def _exporter(
 
     configure_log(plan.settings)
     exporter = Exporter(
-        plan, registry, instruments, hide=redactor.add, configure_log=configure_log, hours_wall=hours_wall
+        plan, registry, instruments, redactor=redactor, configure_log=configure_log, hours_wall=hours_wall
     )
 
     def started() -> None:

@@ -27,6 +27,7 @@ from exporter.polling.connections import certificates_of, same_upstream, transpo
 from exporter.polling.throttle import Slots
 from exporter.providers.advice import advice
 from exporter.providers.http import Transport
+from exporter.providers.redaction import Redactor, Secrets
 from exporter.turns import Turns
 from exporter.ui import handlers
 from exporter.ui.fleet import Overview
@@ -60,7 +61,7 @@ class Exporter:
 
     Args:
         registry: Holds the instruments, and gets the metrics of the process.
-        hide: Called with every token and password, so that the log can leave it out.
+        redactor: Gets every token and password, so that the log can leave it out.
         configure_log: Called with settings that have come into force.
         wall: Unix time, for time stamps.
         hours_wall: Unix time by which calling windows open and close; a simulated one in the demo.
@@ -75,7 +76,7 @@ class Exporter:
         registry: CollectorRegistry,
         instruments: Instruments,
         *,
-        hide: Callable[[str], None],
+        redactor: Redactor,
         configure_log: Callable[[Settings], None] = lambda settings: None,
         wall: Callable[[], float] = time.time,
         hours_wall: Callable[[], float] = time.time,
@@ -94,7 +95,7 @@ class Exporter:
             watch=HoursWatch(hours_wall),
             wall=wall,
             rng=rng or random.Random(),  # noqa: S311 -- jitter, no secret
-            hide=hide,
+            redactor=redactor,
             on_overflow=instruments.label_overflow.inc,
         )
         self._now = asyncio.get_running_loop().time
@@ -214,7 +215,7 @@ class Exporter:
         # Whatever can fail comes first, so that a fault leaves everything as it was.
         new = self._make_accounts((account for name, account in wanted.items() if name not in stays), poll)
         transports = {
-            name: self._make_transport(wanted[name].settings, poll)
+            name: self._make_transport(wanted[name].settings, poll, account.secrets)
             for name, account in stays.items()
             if account.certificates != certificates[name]
             or _needs_other_connections(account, wanted[name].settings, poll)
@@ -257,11 +258,15 @@ class Exporter:
     # Accounts
 
     def _make_accounts(self, plans: Iterable[AccountPlan], poll: PollSettings) -> list[Account]:
-        return [Account(plan, poll, self._make_transport(plan.settings, poll), self._shared) for plan in plans]
+        return [self._make_account(plan, poll) for plan in plans]
 
-    def _make_transport(self, account: AccountSettings, poll: PollSettings) -> Transport:
+    def _make_account(self, plan: AccountPlan, poll: PollSettings) -> Account:
+        secrets = self._shared.redactor.account()
+        return Account(plan, poll, self._make_transport(plan.settings, poll, secrets), self._shared, secrets)
+
+    def _make_transport(self, account: AccountSettings, poll: PollSettings, secrets: Secrets) -> Transport:
         try:
-            return transport_of(account, poll, self._wall, self._shared.hide)
+            return transport_of(account, poll, self._wall, secrets)
         except OSError as exc:
             raise ConfigurationError(
                 [f"account {account.name!r}: http: the certificates can't be used: {exc}"]

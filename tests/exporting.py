@@ -19,6 +19,7 @@ from exporter.config.sources import load
 from exporter.daemon import Exporter
 from exporter.exposition.negotiation import Format
 from exporter.exposition.own import Instruments
+from exporter.providers.redaction import Redactor
 
 EPOCH = 1_780_000_000.0
 """What the wall clock would have shown when the loop's clock was at 0."""
@@ -63,9 +64,9 @@ class Page:
 class Running:
     """An exporter at work."""
 
-    def __init__(self, exporter: Exporter, hidden: list[str]) -> None:
+    def __init__(self, exporter: Exporter, redactor: Redactor) -> None:
         self.exporter = exporter
-        self.hidden = hidden
+        self.redactor = redactor
 
     async def page(self) -> Page:
         pieces = await self.exporter.exposition.page(Format.TEXT, False, frozenset())
@@ -86,18 +87,18 @@ async def exporting(
         return EPOCH + loop.time()
 
     registry = CollectorRegistry()
-    hidden: list[str] = []
+    redactor = Redactor()
     exporter = Exporter(
         plan_of(settings_of(configuration)),
         registry,
         Instruments(registry, "1.2.3", "abc"),
-        hide=hidden.append,
+        redactor=redactor,
         wall=wall,
         hours_wall=hours_wall or wall,
         rng=random.Random(seed),
     )
     async with exporter.running():
-        yield Running(exporter, hidden)
+        yield Running(exporter, redactor)
     assert exporter._shared.slots.taken == 0
 
 

@@ -16,6 +16,7 @@ from exporter.polling.account import Account, Shared
 from exporter.polling.pace import Pace
 from exporter.polling.throttle import Slots
 from exporter.providers.errors import PollError
+from exporter.providers.redaction import Redactor
 
 ACTIVE = Snapshot(status="active", work_remaining=True)
 PAUSED = Snapshot(status="paused", work_remaining=True)
@@ -117,11 +118,11 @@ def account_of(
         watch=HoursWatch(wall),
         wall=wall,
         rng=random.Random(seed),
-        hide=lambda secret: None,
+        redactor=Redactor(),
         on_overflow=lambda: None,
     )
     transport: Any = NoTransport()
-    account = Account(AccountPlan(settings, None, {}), PollSettings(), transport, shared)
+    account = Account(AccountPlan(settings, None, {}), PollSettings(), transport, shared, shared.redactor.account())
     account.poller.provider = account._provider = provider
     return account
 

@@ -7,7 +7,7 @@ within the account. Campaigns that the account names already, by either of their
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 
@@ -22,6 +22,7 @@ from exporter.providers.advice import advice
 from exporter.providers.anyreach import Anyreach
 from exporter.providers.errors import PollError
 from exporter.providers.listing import CampaignRecord, Listing, not_configured
+from exporter.providers.redaction import REDACTED
 
 _GAPS = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]+")
 _ID_SHOWN = 8
@@ -46,7 +47,6 @@ class Found:
 
 async def discover(
     upstreams: Iterable[Upstream],
-    redact: Callable[[str], str],
     *,
     statuses: Sequence[str] | None = None,
     name_contains: str | None = None,
@@ -55,16 +55,13 @@ async def discover(
     List the campaigns of all accounts, at the same time.
 
     Args:
-        redact: Takes the secrets out of a text; a provider may repeat what it was sent.
         statuses: Campaigns in these; None for what the account's `discovery` says, or its defaults without one.
         name_contains: Campaigns whose name contains this; None as above.
     """
-    return await asyncio.gather(*(_list(upstream, redact, statuses, name_contains) for upstream in upstreams))
+    return await asyncio.gather(*(_list(upstream, statuses, name_contains) for upstream in upstreams))
 
 
-async def _list(
-    upstream: Upstream, redact: Callable[[str], str], statuses: Sequence[str] | None, name_contains: str | None
-) -> Found:
+async def _list(upstream: Upstream, statuses: Sequence[str] | None, name_contains: str | None) -> Found:
     account, provider = upstream.account, upstream.provider
     if not isinstance(provider, Anyreach):
         return Found(account)
@@ -78,14 +75,14 @@ async def _list(
     if listing.problem:
         problems.append(f"{listing.problem}.")
     new = not_configured(listing.campaigns, {str(campaign.id) for campaign in account.campaigns})
-    campaigns = list(configurable(account, new, redact))
+    campaigns = list(configurable(account, new))
     if refused := len(new) - len(campaigns):
         problems.append(f"{refused} of its campaigns have ids that the configuration does not take.")
     return Found(account, campaigns, len(listing.campaigns) - len(new), problems)
 
 
 def configurable(
-    account: AccountSettings, records: Iterable[CampaignRecord], redact: Callable[[str], str]
+    account: AccountSettings, records: Iterable[CampaignRecord]
 ) -> Iterator[tuple[CampaignSettings, str | None]]:
     """
     Make new campaigns ready for the account's configuration, each with its status where that is a known one.
@@ -94,10 +91,10 @@ def configurable(
     """
     names = {campaign.name for campaign in account.campaigns}
     for record in records:
-        if redact(record.id) != record.id:
+        if REDACTED in record.id:
             continue
         try:
-            campaign = CampaignSettings(id=record.id, name=_unique_name(record.id, redact(record.name or ""), names))
+            campaign = CampaignSettings(id=record.id, name=_unique_name(record.id, record.name or "", names))
         except ValidationError:
             continue
         names.add(campaign.name)

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +17,7 @@ from exporter.providers import Provider
 from exporter.providers.credentials import Credentials
 from exporter.providers.errors import CredentialsError
 from exporter.providers.http import Transport
+from exporter.providers.redaction import Redactor
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +32,12 @@ class Upstream:
     requests: Requests
 
 
-def upstreams(settings: Settings, hide: Callable[[str], None]) -> tuple[Upstream, ...]:
+def upstreams(settings: Settings, redactor: Redactor) -> tuple[Upstream, ...]:
     """
     Make the way to every account's provider; nothing is sent yet.
 
     Args:
-        hide: Called with every secret that must not be shown.
+        redactor: Gets every secret that must not be shown.
 
     Raises:
         ConfigurationError: Certificates of some accounts cannot be used.
@@ -45,11 +45,12 @@ def upstreams(settings: Settings, hide: Callable[[str], None]) -> tuple[Upstream
     slots = Slots(settings.poll.max_in_flight)
     found, faults = [], []
     for account in settings.accounts:
+        secrets = redactor.account()
         credentials = Credentials(account)
         with suppress(CredentialsError):
-            hide(credentials.token())
+            secrets.replace("token", [credentials.token()])
         try:
-            transport = transport_of(account, settings.poll, time.time, hide)
+            transport = transport_of(account, settings.poll, time.time, secrets)
         except OSError as exc:
             faults.append(f"account {account.name!r}: http: the certificates can't be used: {exc}")
             continue

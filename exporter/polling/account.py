@@ -34,6 +34,7 @@ from exporter.providers.errors import CredentialsError
 from exporter.providers.http import Transport
 from exporter.providers.listing import CampaignRecord
 from exporter.providers.osvi import Osvi
+from exporter.providers.redaction import Redactor, Secrets
 
 Kind = TypeVar("Kind", bound=AccountJob)
 
@@ -69,7 +70,7 @@ class Shared:
 
     Attributes:
         wall: Unix time, for time stamps.
-        hide: Called with every secret that must not be shown.
+        redactor: Knows every secret that must not be shown.
         on_overflow: Called when a label value is counted as `other`.
     """
 
@@ -78,7 +79,7 @@ class Shared:
     watch: HoursWatch
     wall: Callable[[], float]
     rng: random.Random
-    hide: Callable[[str], None]
+    redactor: Redactor
     on_overflow: Callable[[], None]
 
 
@@ -100,11 +101,14 @@ class Account:
         certificates: What stands for the content of the files that its connections have been made with.
         state: What its campaigns say of the organization.
         now: Monotonic seconds.
+        secrets: What must not be shown of it; forgotten when it has stopped.
         log_as: What a log line says of it.
     """
 
-    def __init__(self, plan: AccountPlan, poll: PollSettings, transport: Transport, shared: Shared) -> None:
-        self.plan, self.poll, self.shared = plan, poll, shared
+    def __init__(
+        self, plan: AccountPlan, poll: PollSettings, transport: Transport, shared: Shared, secrets: Secrets
+    ) -> None:
+        self.plan, self.poll, self.shared, self.secrets = plan, poll, shared, secrets
         self.settings = settings = plan.settings
         self.now = asyncio.get_running_loop().time
         self.log_as: dict[str, object] = {"provider": settings.provider, "account": settings.name}
@@ -174,6 +178,7 @@ class Account:
         finally:
             self.close()
             await self._transport.__aexit__(None, None, None)
+            self.secrets.forget()
 
     def close(self) -> None:
         """Begin nothing more. A turn of the event loop must pass before `run` is cancelled."""
@@ -241,7 +246,7 @@ class Account:
 
     def _hide_token(self, credentials: Credentials) -> None:
         with contextlib.suppress(CredentialsError):
-            self.shared.hide(credentials.token())
+            self.secrets.replace("token", [credentials.token()])
 
     async def _use(self, transport: Transport, timeout: float) -> None:
         await transport.__aenter__()

@@ -10,6 +10,7 @@ from exporter.config.model import AccountSettings, HttpSettings, PollSettings
 from exporter.polling.job import AccountJob
 from exporter.providers.credentials import secrets_of_proxy
 from exporter.providers.http import Transport
+from exporter.providers.redaction import Secrets
 
 log = logging.getLogger(__name__)
 
@@ -20,20 +21,19 @@ _KEEPALIVE = 600.0
 
 
 def transport_of(
-    account: AccountSettings, poll: PollSettings, wall: Callable[[], float], hide: Callable[[str], None]
+    account: AccountSettings, poll: PollSettings, wall: Callable[[], float], secrets: Secrets
 ) -> Transport:
     """
     Make an account's connections, closed as yet.
 
     Args:
-        hide: Called with what is secret of its proxy.
+        secrets: The account's; gets those of its proxy, and is kept out of the answers.
 
     Raises:
         OSError: A file of certificates cannot be read or is none.
     """
     proxy = account.http.proxy_url
-    for secret in secrets_of_proxy(proxy):
-        hide(secret)
+    secrets.replace("proxy", secrets_of_proxy(proxy))
     return Transport(
         account.base_url,
         timeout=poll.timeout,
@@ -46,6 +46,7 @@ def transport_of(
         key_file=account.http.key_file,
         insecure_skip_verify=account.http.insecure_skip_verify,
         wall_clock=wall,
+        redact=secrets.in_answer,
     )
 
 
@@ -88,7 +89,7 @@ class CertificateWatch(AccountJob):
         content = await asyncio.to_thread(certificates_of, http)
         if content != account.certificates and http is account.settings.http:
             try:
-                transport = transport_of(account.settings, account.poll, account.shared.wall, account.shared.hide)
+                transport = transport_of(account.settings, account.poll, account.shared.wall, account.secrets)
             except OSError as exc:
                 # The files may be replaced one after the other.
                 if content != self._refused:

@@ -49,6 +49,7 @@ ERROR_BODY_LIMIT: Final = 65_536
 
 # A body of zeros shrinks to a thousandth: what inflates to more than a few megabytes is inflated in a thread.
 _LARGE_COMPRESSED: Final = 4096
+_LARGE: Final = 65_536
 _MOST_GZIP_MEMBERS: Final = 100
 
 STATUS_ERRORS: Final[Mapping[int, type[PollError]]] = {
@@ -180,6 +181,7 @@ class Transport:
         key_file: Its key (PEM), where `cert_file` does not hold it.
         insecure_skip_verify: Take any certificate.
         wall_clock: Unix time, for a `Retry-After` that is a date.
+        redact: Leaves the account's secrets out of an answer: a provider may repeat what it was sent.
 
     Raises:
         OSError: A file of certificates cannot be read, or is none (`ssl.SSLError` is an OSError).
@@ -199,6 +201,7 @@ class Transport:
         key_file: Path | None = None,
         insecure_skip_verify: bool = False,
         wall_clock: Callable[[], float] = time.time,
+        redact: Callable[[bytes], bytes] = bytes,
     ) -> None:
         self._base_url = URL(base_url, encoded=True)
         self._path_prefix = self._base_url.raw_path.rstrip("/")
@@ -213,6 +216,7 @@ class Transport:
         self._proxy_headers = {"Proxy-Authorization": f"Basic {basic_auth(proxy)}"} if proxy and proxy.user else {}
         self._ssl = _tls_context(ca_file, cert_file, key_file, insecure_skip_verify)
         self._wall_clock = wall_clock
+        self._redact = redact
         self._session: aiohttp.ClientSession | None = None
         self._connector: Connector | None = None
 
@@ -297,7 +301,9 @@ class Transport:
             raise ConnectFailedError("the proxy asks for credentials (HTTP 407)")
         body = decipher(response.status, response.headers, body, now=self._wall_clock())
         encoding = response.headers.get("Content-Encoding")
-        return await self._inflate(body, encoding) if encoding else body
+        if encoding:
+            body = await self._inflate(body, encoding)
+        return self._redact(body) if len(body) <= _LARGE else await asyncio.to_thread(self._redact, body)
 
     async def _inflate(self, body: bytes, encoding: str) -> bytes:
         if len(body) <= _LARGE_COMPRESSED:

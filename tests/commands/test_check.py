@@ -24,9 +24,9 @@ from exporter.commands.report import Report, as_json, write_text
 from exporter.commands.terminal import console
 from exporter.commands.upstream import upstreams
 from exporter.config.model import AccountSettings, Settings
-from exporter.logs import Redactor
 from exporter.providers.advice import advice
 from exporter.providers.errors import REASONS
+from exporter.providers.redaction import Redactor
 from exporter.simulator import (
     ROUND_THE_CLOCK,
     Configuration,
@@ -95,7 +95,7 @@ async def simulated() -> AsyncIterator[Simulated]:
 async def checked(*accounts: Mapping[str, Any], bar: NoBar | None = None, **keys: Any) -> Report:
     settings = Settings.model_validate({"accounts": list(accounts), **keys})
     redactor = Redactor()
-    found = await check(upstreams(settings, redactor.add), settings.poll, bar or NoBar())
+    found = await check(upstreams(settings, redactor), settings.poll, bar or NoBar())
     return Report(found, settings.poll, True, settings.warnings(), redactor)
 
 
@@ -403,7 +403,7 @@ async def test_a_defect_costs_one_poll_and_leaves_its_trace(
     simulated.osvi.add_campaign(7, "Renewals")
     simulated.osvi.add_campaign(8, "Reminders")
     settings = Settings.model_validate({"accounts": [simulated.osvi_account(7, 8)]})
-    (upstream,) = upstreams(settings, lambda secret: None)
+    (upstream,) = upstreams(settings, Redactor())
     sound = upstream.provider.poll
 
     async def poll(campaign_id: str) -> Any:

@@ -18,8 +18,8 @@ from exporter.commands.upstream import upstreams
 from exporter.config.model import AccountSettings, Settings
 from exporter.config.sources import load
 from exporter.config.yaml_file import read_file
-from exporter.logs import Redactor
 from exporter.providers.listing import CampaignRecord
+from exporter.providers.redaction import Redactor
 from exporter.simulator import (
     ROUND_THE_CLOCK,
     Campaign,
@@ -62,10 +62,8 @@ async def simulated() -> AsyncIterator[Simulated]:
 
 
 async def discovered(*accounts: Mapping[str, Any], **options: Any) -> list[Found]:
-    redact = Redactor()
-    return await discover(
-        upstreams(Settings.model_validate({"accounts": list(accounts)}), redact.add), redact, **options
-    )
+    settings = Settings.model_validate({"accounts": list(accounts)})
+    return await discover(upstreams(settings, Redactor()), **options)
 
 
 def names(found: Found) -> list[str]:
@@ -177,7 +175,7 @@ def test_whatever_a_listing_holds_can_be_pasted(file: Path, records: list[Campai
 
 def assert_harmless(file: Path, records: list[CampaignRecord]) -> None:
     account = AccountSettings.model_validate({"name": "acme", "provider": "anyreach", "token": "t"})
-    found = Found(account, list(configurable(account, records, str)))
+    found = Found(account, list(configurable(account, records)))
 
     read, loaded = pasted(found, file) if found.campaigns else (yaml.safe_load(as_yaml([found])), None)
 
@@ -202,7 +200,7 @@ def test_names_keep_their_letters() -> None:
         CampaignRecord("b", status="odd\n- id: c"),
     ]
 
-    assert as_yaml([Found(account, list(configurable(account, records, str)))]) == (
+    assert as_yaml([Found(account, list(configurable(account, records)))]) == (
         "accounts:\n"
         '  - name: "acme"\n'
         "    provider: anyreach\n"

@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry
 from exporter.config.plan import plan_of
 from exporter.daemon import Exporter, serve
 from exporter.exposition.own import Instruments
+from exporter.providers.redaction import Redactor
 from exporter.simulator import (
     DAYS,
     ROUND_THE_CLOCK,
@@ -234,7 +235,7 @@ async def exporter_on(configuration: dict[str, Any], clock: SimulatedClock) -> A
     settings = settings_of(configuration | {"web": {"listen_address": "127.0.0.1:0"}})
     registry = CollectorRegistry()
     served = Exporter(
-        plan_of(settings), registry, Instruments(registry, "1.2.3", "abc"), hide=lambda secret: None, hours_wall=clock
+        plan_of(settings), registry, Instruments(registry, "1.2.3", "abc"), redactor=Redactor(), hours_wall=clock
     )
     started = asyncio.Event()
     with listening(settings.web.listen_address) as (sock,):
