@@ -1,25 +1,29 @@
 """
-The log: one record is one line of logfmt or JSON, whatever is in it, with the secrets left out.
+The log: each record is one line of logfmt or JSON, with the secrets left out.
 
 Fields are what a call gives as `extra`:
 
     log.info("campaign recovered", extra={"account": "acme", "campaign": "june"})
     ts=2026-11-21T23:00:00.123Z level=info logger=exporter.polling msg="campaign recovered" account=acme campaign=june
 
-Much of what is logged was written by strangers (names, error texts). So whatever a terminal, a line-oriented reader or
-a person could take for something else is escaped: control characters, separators of lines, invisible and
-direction-changing characters, lone surrogates.
+Much of what is logged comes from a provider (names, error texts). So everything that a terminal or a reader of lines
+could act on is escaped: control characters, line separators, invisible and direction-changing characters, lone
+surrogates.
 """
 
 import json
 import logging
+import math
 import re
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Literal, TextIO
-from urllib.parse import quote
+
+from structlog.processors import JSONRenderer
+from structlog.stdlib import ExtraAdder, ProcessorFormatter
+from structlog.typing import EventDict, Processor
 
 LEVELS = {
     "debug": logging.DEBUG,
@@ -27,48 +31,12 @@ LEVELS = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
-"""The levels by their names; what is worse than an error is counted and shown as one."""
+"""The levels by their names; anything worse than an error is counted and shown as one."""
 
 _MAX_LENGTH = 16_384
-_MIN_SECRET = 4
-_REDACTED = "<redacted>"
-
-_NO_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,*()\[\]{}~^&!?;|<>#$-]+")
+_OF_OTHER_FORMATTERS = frozenset({"message", "asctime"})
+_NEEDS_NO_QUOTES = re.compile(r"[A-Za-z0-9_./:@%+,*()\[\]{}~^&!?;|<>#$-]+")
 _NOT_IN_KEYS = re.compile(r"[^A-Za-z0-9_.]")
-
-
-class Redactor:
-    """Replaces the secrets that it was told of, wherever they turn up in a text."""
-
-    def __init__(self) -> None:
-        self._forms: set[str] = set()
-        self._pattern: re.Pattern[str] | None = None
-
-    def add(self, secret: str) -> None:
-        """
-        Hide a secret from now on, also as it looks inside of a URL, a `repr` or JSON.
-
-        One of fewer than four characters is nothing that could be hidden: it is part of ordinary words.
-        """
-        if len(secret) < _MIN_SECRET:
-            return
-        in_url = quote(secret, safe="", errors="replace")
-        forms = {
-            secret,
-            in_url,
-            repr(secret)[1:-1],
-            json.dumps(secret)[1:-1],
-            json.dumps(secret, ensure_ascii=False)[1:-1],
-        }
-        if not forms <= self._forms:
-            self._forms |= forms
-            # The longest first: one secret may begin with another.
-            longest_first = sorted(self._forms, key=len, reverse=True)
-            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
-
-    def __call__(self, text: str) -> str:
-        return self._pattern.sub(_REDACTED, text) if self._pattern else text
 
 
 def configure(
@@ -82,16 +50,16 @@ def configure(
     """
     Send everything that is logged in this process to `stream`; called again, it replaces what it did before.
 
-    Warnings of Python's own (`warnings.warn`) are logged too. Libraries speak from `warning` on.
+    Python's own warnings (`warnings.warn`) are logged too. Libraries are logged from `warning` on.
 
     Args:
         redact: Takes the secrets out of a text.
-        count: Called with the level of each message: of those that are shown, and of warnings and errors in any case.
-        stream: Standard error where it is not given.
+        count: Called with the level of each message: of those that are shown, and of all warnings and errors.
+        stream: Standard error by default.
     """
     output = _LineHandler(stream or sys.stderr)
     output.setLevel(LEVELS[level])
-    output.setFormatter(LogfmtFormatter(redact) if form == "logfmt" else JsonFormatter(redact))
+    output.setFormatter(LineFormatter(form, redact))
     root = logging.getLogger()
     for handler in [h for h in root.handlers if isinstance(h, _LineHandler | _Counter)]:
         root.removeHandler(handler)
@@ -103,85 +71,89 @@ def configure(
     logging.captureWarnings(True)
 
 
-class _RecordFormatter(logging.Formatter):
-    """Takes a record apart into fields; never raises, whatever the record holds."""
+class LineFormatter(ProcessorFormatter):
+    """Runs each record through structlog's processors; never raises, whatever the record holds."""
 
-    def __init__(self, redact: Callable[[str], str]) -> None:
-        super().__init__()
-        self._redact = redact
+    def __init__(self, form: Literal["logfmt", "json"], redact: Callable[[str], str]) -> None:
+        render: Processor = _logfmt if form == "logfmt" else JSONRenderer(_json)
+        super().__init__(foreign_pre_chain=[ExtraAdder()], processors=[_fields, _harden(redact), render])
 
-    def _fields(self, record: logging.LogRecord) -> Iterable[tuple[str, object]]:
-        yield "ts", _timestamp(record.created)
-        yield "level", level_name(record.levelno)
-        yield "logger", self._clean(record.name)
-        yield "msg", self._clean(_message(record))
-        for key, value in list(vars(record).items()):
-            if key not in _NO_FIELDS:
-                yield _NOT_IN_KEYS.sub("_", key) or "_", self._clean(value)
-        if record.exc_info:
-            yield "trace", self._clean(_trace(record))
-        if record.stack_info:
-            yield "stack", self._clean(record.stack_info)
+    def format(self, record: logging.LogRecord) -> str:
+        # A copy, because the arguments may not fit the message, and other handlers get the record too.
+        fields = {key: value for key, value in vars(record).items() if key not in _OF_OTHER_FORMATTERS}
+        safe = logging.makeLogRecord(fields)
+        safe.msg, safe.args = _message(record), ()
+        return super().format(safe)
 
-    def _clean(self, value: object) -> object:
-        if value is None or type(value) in {bool, int, float}:
+
+def _fields(logger: object, method: str, event: EventDict) -> EventDict:
+    """Bring the fields into their order, and give them their names."""
+    record = event.pop("_record")
+    del event["_from_structlog"]
+    fields = {
+        "ts": _timestamp(record.created),
+        "level": level_name(record.levelno),
+        "logger": record.name,
+        "msg": event.pop("event"),
+    }
+    trace, stack = event.pop("exc_info", None), event.pop("stack_info", None)
+    fields |= {key: value for key, value in event.items() if key not in fields}
+    if trace:
+        fields["trace"] = _trace(trace)
+    if stack:
+        fields["stack"] = stack
+    return fields
+
+
+def _harden(redact: Callable[[str], str]) -> Processor:
+    """Make a processor that leaves secrets out, cuts what is too long, and turns unusual values into text."""
+
+    def clean(value: object) -> object:
+        if value is None or type(value) is bool or (type(value) is float and math.isfinite(value)):
+            return value
+        if type(value) is int and abs(value) < 10**15:
             return value
         # The secrets first: half of one that is cut off is still too much.
-        text = self._redact(_text(value))
+        text = redact(_text(value))
         return text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}…"
 
+    def process(logger: object, method: str, event: EventDict) -> EventDict:
+        return {_NOT_IN_KEYS.sub("_", key) or "_": clean(value) for key, value in event.items()}
 
-class LogfmtFormatter(_RecordFormatter):
-    """`key=value` separated by spaces; a value is quoted where it must be."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return " ".join(f"{key}={_logfmt(value)}" for key, value in self._fields(record))
+    return process
 
 
-class JsonFormatter(_RecordFormatter):
-    """One JSON object; numbers and truth values stay what they are."""
+def _logfmt(logger: object, method: str, event: EventDict) -> str:
+    # Not structlog's renderer, which leaves line separators and direction marks as they are.
+    return " ".join(f"{key}={_logfmt_value(value)}" for key, value in event.items())
 
-    def format(self, record: logging.LogRecord) -> str:
-        # By hand: json.dumps escapes either every letter that is not ASCII, or not even U+2028.
-        return "{" + ",".join(f"{quoted(key)}:{_json(value)}" for key, value in self._fields(record)) + "}"
+
+def _logfmt_value(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    text = str(value)
+    return text if _NEEDS_NO_QUOTES.fullmatch(text) else quoted(text)
+
+
+def _json(event: EventDict, **_: object) -> str:
+    return _escaped(json.dumps(event, ensure_ascii=False, separators=(",", ":")))
 
 
 def level_name(level: int) -> str:
-    """Give the name of the level that a number of the `logging` module belongs to."""
+    """The name of the level that a number of the `logging` module belongs to."""
     return next((name for name, least in reversed(LEVELS.items()) if level >= least), "debug")
 
 
 def quoted(text: str) -> str:
-    """Put a text into double quotes, with everything escaped, as JSON does, that is no printable character."""
-    if text.isprintable() and '"' not in text and "\\" not in text:
-        return f'"{text}"'
-    return '"' + "".join(map(_escaped, text)) + '"'
+    """A text between double quotes, as in JSON, with everything escaped that is no printable character."""
+    return _escaped(json.dumps(text, ensure_ascii=False))
 
 
-def _escaped(character: str) -> str:
-    if character in '"\\':
-        return f"\\{character}"
-    if character.isprintable():
-        return character
-    return json.dumps(character)[1:-1]
-
-
-def _logfmt(value: object) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    text = _text(value)
-    return text if _PLAIN.fullmatch(text) else quoted(text)
-
-
-def _json(value: object) -> str:
-    if isinstance(value, float) and not -sys.float_info.max <= value <= sys.float_info.max:
-        return quoted(str(value))  # JSON has no NaN and no infinity
-    if value is None or isinstance(value, bool | float):
-        return json.dumps(value)
-    text = _text(value)
-    return text if isinstance(value, int) and text[-1:].isdigit() else quoted(text)
+def _escaped(written: str) -> str:
+    """Escape what JSON lets stand, though it is no printable character; such characters are only in its strings."""
+    if written.isprintable():
+        return written
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in written)
 
 
 def _text(value: object) -> str:
@@ -198,9 +170,9 @@ def _message(record: logging.LogRecord) -> str:
         return f"{_text(record.msg)} {_text(record.args)}"
 
 
-def _trace(record: logging.LogRecord) -> str:
+def _trace(error: tuple[type[BaseException], BaseException, object]) -> str:
     try:
-        return "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else ""
+        return "".join(traceback.format_exception(error[1]))
     except Exception as exc:  # noqa: BLE001  as above: an exception that cannot even be printed
         return f"<no trace: {type(exc).__name__}>"
 

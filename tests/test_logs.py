@@ -5,14 +5,15 @@ import json
 import logging
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.logs import JsonFormatter, LogfmtFormatter, Redactor, configure, level_name, quoted
+from exporter.logs import LineFormatter, configure, level_name, quoted
+from exporter.providers.redaction import Redactor
 
 HOSTILE = 'line one\nline two\r\x1b[31mred\x07\x85\u2028\u2029\u202eevil\u200b\ud800\x7f\x00"quoted" \\ é 😀'
 
@@ -69,7 +70,7 @@ def as_is(text: str) -> str:
 
 
 def test_a_record_is_a_line_of_logfmt() -> None:
-    line = LogfmtFormatter(as_is).format(
+    line = LineFormatter("logfmt", as_is).format(
         record("campaign %s", "recovered", account="acme", campaign="june renewals", seconds=1.5, calls=3, ok=True)
     )
 
@@ -80,7 +81,7 @@ def test_a_record_is_a_line_of_logfmt() -> None:
 
 
 def test_a_record_is_an_object_of_json() -> None:
-    line = JsonFormatter(as_is).format(
+    line = LineFormatter("json", as_is).format(
         record("campaign recovered", account="acme", seconds=1.5, calls=3, ok=False, none=None, nan=float("nan"))
     )
 
@@ -114,12 +115,12 @@ def test_a_record_is_an_object_of_json() -> None:
     ],
 )
 def test_values_of_logfmt_are_quoted_where_they_must_be(value: object, shown: str) -> None:
-    assert LogfmtFormatter(as_is).format(record("x", value=value)).endswith(f" msg=x value={shown}")
+    assert LineFormatter("logfmt", as_is).format(record("x", value=value)).endswith(f" msg=x value={shown}")
 
 
-@pytest.mark.parametrize("formatter", [LogfmtFormatter, JsonFormatter])
-def test_hostile_text_is_harmless_in_a_terminal(formatter: Callable[..., logging.Formatter]) -> None:
-    line = formatter(as_is).format(record(HOSTILE, name_of_campaign=HOSTILE, **{f"k{HOSTILE}": 1}))
+@pytest.mark.parametrize("form", ["logfmt", "json"])
+def test_hostile_text_is_harmless_in_a_terminal(form: Literal["logfmt", "json"]) -> None:
+    line = LineFormatter(form, as_is).format(record(HOSTILE, name_of_campaign=HOSTILE, **{f"k{HOSTILE}": 1}))
 
     assert line.isprintable()
     assert len(line.splitlines()) == 1
@@ -130,7 +131,7 @@ def test_hostile_text_is_harmless_in_a_terminal(formatter: Callable[..., logging
 
 
 def test_hostile_text_can_be_read_back_from_json() -> None:
-    line = JsonFormatter(as_is).format(record("x", field=HOSTILE))
+    line = LineFormatter("json", as_is).format(record("x", field=HOSTILE))
 
     assert json.loads(line)["field"] == HOSTILE
 
@@ -154,8 +155,8 @@ def test_any_text_is_quoted_to_one_printable_piece_of_json(text: str) -> None:
 def test_any_record_is_one_line_in_both_forms(message: str, fields: dict[str, object]) -> None:
     made = record("%s", message, **{f"f_{key}": value for key, value in fields.items()})
 
-    assert LogfmtFormatter(as_is).format(made).isprintable()
-    json.loads(JsonFormatter(as_is).format(made))
+    assert LineFormatter("logfmt", as_is).format(made).isprintable()
+    json.loads(LineFormatter("json", as_is).format(made))
 
 
 class Unshowable:
@@ -163,7 +164,7 @@ class Unshowable:
         raise RuntimeError("no")
 
 
-@pytest.mark.parametrize("formatter", [LogfmtFormatter, JsonFormatter])
+@pytest.mark.parametrize("form", ["logfmt", "json"])
 @pytest.mark.parametrize(
     "odd",
     [
@@ -176,16 +177,16 @@ class Unshowable:
         record(None),
     ],
 )
-def test_odd_records_never_raise(formatter: Callable[..., logging.Formatter], odd: logging.LogRecord) -> None:
-    assert formatter(as_is).format(odd).isprintable()
+def test_odd_records_never_raise(form: Literal["logfmt", "json"], odd: logging.LogRecord) -> None:
+    assert LineFormatter(form, as_is).format(odd).isprintable()
 
 
 def test_arguments_that_do_not_fit_are_shown_beside_the_message() -> None:
-    assert """msg="%d calls ('three',)\"""" in LogfmtFormatter(as_is).format(record("%d calls", "three"))
+    assert """msg="%d calls ('three',)\"""" in LineFormatter("logfmt", as_is).format(record("%d calls", "three"))
 
 
 def test_a_value_beyond_all_measure_is_cut() -> None:
-    line = LogfmtFormatter(as_is).format(record("x", value="a" * 1_000_000))
+    line = LineFormatter("logfmt", as_is).format(record("x", value="a" * 1_000_000))
 
     assert len(line) < 20_000
     assert line.endswith('a…"')
@@ -215,7 +216,7 @@ def test_a_stack_is_one_field_too(log: Log, logger: logging.Logger) -> None:
 
 
 def test_secrets_are_left_out_of_messages_fields_and_traces(log: Log, logger: logging.Logger) -> None:
-    log.redactor.add("pat_s3cr3t")
+    log.redactor.account().replace("token", ["pat_s3cr3t"])
     log.configure()
 
     try:
@@ -227,45 +228,11 @@ def test_secrets_are_left_out_of_messages_fields_and_traces(log: Log, logger: lo
     assert log.text.count("<redacted>") == 5  # the trace shows the line of source too
 
 
-@pytest.mark.parametrize(
-    "shown",
-    [
-        'p"a\\ss/wörd\n',
-        "http://user:p%22a%5Css%2Fw%C3%B6rd%0A@proxy",
-        repr('p"a\\ss/wörd\n'),
-        json.dumps('p"a\\ss/wörd\n'),
-        json.dumps('p"a\\ss/wörd\n', ensure_ascii=False),
-    ],
-)
-def test_a_secret_is_found_in_the_forms_that_it_takes(shown: str) -> None:
-    redactor = Redactor()
-    redactor.add('p"a\\ss/wörd\n')
-
-    assert "rd" not in redactor(shown)
-    assert "<redacted>" in redactor(shown)
-
-
-def test_of_two_secrets_the_longer_one_goes_as_a_whole() -> None:
-    redactor = Redactor()
-    redactor.add("token")
-    redactor.add("token-2")
-
-    assert redactor("a token-2 b token c") == "a <redacted> b <redacted> c"
-
-
-def test_what_is_too_short_for_a_secret_does_not_riddle_the_log() -> None:
-    redactor = Redactor()
-    redactor.add("")
-    redactor.add("a")
-
-    assert redactor("a campaign") == "a campaign"
-
-
 def test_a_secret_is_not_left_by_halves_where_a_text_is_cut() -> None:
     redactor = Redactor()
-    redactor.add("s3cr3t" * 10)
+    redactor.account().replace("token", ["s3cr3t" * 10])
 
-    line = LogfmtFormatter(redactor).format(record("x", value="a" * 16_380 + "s3cr3t" * 10))
+    line = LineFormatter("logfmt", redactor).format(record("x", value="a" * 16_380 + "s3cr3t" * 10))
 
     assert "s3c" not in line
 
