@@ -9,11 +9,12 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from exporter import __revision__, __version__, logs
+from exporter.config.files import read_regular
 from exporter.config.flags import FlagParser, add_flags
 from exporter.config.model import Settings
 from exporter.config.plan import Plan, plan_of
@@ -34,6 +35,8 @@ FAILED = 1
 CONFIGURATION_WRONG = 2
 INTERRUPTED = 130
 
+_PROXY_VARIABLES = tuple(form for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY") for form in (name, name.lower()))
+
 new_event_loop: Callable[[], asyncio.AbstractEventLoop]
 try:
     from uvloop import new_event_loop
@@ -43,23 +46,11 @@ except ImportError:  # not to be had on every platform; only speed is lost
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the process's exit status."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    name = words.pop(0) if words and words[0] in COMMANDS else "serve"
-    help_text, add_own_flags, command = COMMANDS[name]
-    program = "campaign-exporter"
-    if name == "serve":
-        parser = FlagParser(
-            prog=program,
-            usage=f"{program} [COMMAND] [FLAG ...]",
-            description=f"{help_text}\n\ncommands (each has its own --help):\n{_overview()}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-    else:
-        parser = FlagParser(prog=f"{program} {name}", usage=f"{program} {name} [FLAG ...]", description=help_text)
-    parser.add_argument("--version", action="version", version=f"campaign-exporter {__version__}")
-    add_own_flags(parser)
-    add_flags(parser, config_file=name != "demo")
-    arguments = parser.parse_args(words)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command == "demo" and hasattr(arguments, "config.file"):
+        parser.error("demo reads no configuration file")
+    command = COMMANDS[arguments.command or "serve"].run
     disable_created_metrics()  # type: ignore[no-untyped-call]
     try:
         return command(arguments)
@@ -78,15 +69,38 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED  # not 2: a later start may succeed, so a supervisor should try again
 
 
-def _overview() -> str:
+def _parser() -> FlagParser:
+    """The parser of all commands; without a command it is that of `serve`."""
+    program = "campaign-exporter"
     width = max(map(len, COMMANDS))
-    return "\n".join(f"  {name:{width}}  {help_text}" for name, (help_text, _, _) in COMMANDS.items())
+    overview = "\n".join(f"  {name:{width}}  {command.help}" for name, command in COMMANDS.items())
+    parser = FlagParser(
+        prog=program,
+        usage=f"{program} [COMMAND] [FLAG ...]",
+        description=f"{COMMANDS['serve'].help}\n\ncommands (each has its own --help):\n{overview}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_common_flags(parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", help=argparse.SUPPRESS, prog=program)
+    for name, command in COMMANDS.items():
+        one = commands.add_parser(name, usage=f"{program} {name} [FLAG ...]", description=command.help)
+        _add_common_flags(one, config_file=name != "demo")
+        command.add_flags(one)
+    return parser
+
+
+def _add_common_flags(parser: FlagParser, *, config_file: bool = True) -> None:
+    parser.add_argument("--version", action="version", version=f"campaign-exporter {__version__}")
+    add_flags(parser, config_file=config_file)
 
 
 def _serve(arguments: argparse.Namespace) -> int:
     plan = plan_of(load(arguments))
+    web_config = _web_config(plan.settings)
     with listening(plan.settings.web.listen_address) as sockets:
-        return _run(_exporter(plan, sockets, lambda: load(arguments), lambda: _content(config_file(arguments))))
+        return _run(
+            _exporter(plan, web_config, sockets, lambda: load(arguments), lambda: _content(config_file(arguments)))
+        )
 
 
 # What only one command needs is imported by it: the daemon keeps what it imports in memory for as long as it runs.
@@ -103,7 +117,12 @@ def _demo(arguments: argparse.Namespace) -> int:
             base = scenario.configuration(servers)
             plan = plan_of(load(arguments, base=base))
             return await _exporter(
-                plan, sockets, lambda: load(arguments, base=base), lambda: None, hours_wall=clock.time
+                plan,
+                _web_config(plan.settings),
+                sockets,
+                lambda: load(arguments, base=base),
+                lambda: None,
+                hours_wall=clock.time,
             )
 
     # Faulty flags are reported before the simulated providers start.
@@ -164,13 +183,13 @@ def _run(command: Coroutine[None, None, T]) -> T:
 
 async def _exporter(
     plan: Plan,
+    web_config: WebConfigFile | None,
     sockets: Sequence[socket.socket],
     load_again: Callable[[], Settings],
     read_file: Callable[[], bytes | None],
     *,
     hours_wall: Callable[[], float] = time.time,
 ) -> int:
-    web_config = _web_config(plan.settings)
     registry = CollectorRegistry()
     instruments = Instruments(registry, __version__, __revision__)
     redactor = Redactor()
@@ -184,6 +203,8 @@ async def _exporter(
         )
 
     configure_log(plan.settings)
+    for name in filter(os.environ.get, _PROXY_VARIABLES):
+        log.warning("a variable is not read: http.proxy_url sets an account's proxy", extra={"variable": name})
     exporter = Exporter(
         plan, registry, instruments, redactor=redactor, configure_log=configure_log, hours_wall=hours_wall
     )
@@ -208,26 +229,26 @@ def _web_config(settings: Settings) -> WebConfigFile | None:
 
 def _content(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except OSError:
         return None
 
 
-def _demo_flags(parser: argparse.ArgumentParser) -> None:
+def _demo_flags(parser: FlagParser) -> None:
     parser.add_argument(
         "--speed", type=_speed, default=1.0, help="Simulated seconds that pass in a real one (default: 1)."
     )
     parser.add_argument("--seed", type=int, default=1, help="Seed of all that is left to chance (default: 1).")
 
 
-def _check_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--offline", action="store_true", help="Stop after the configuration: send nothing.")
+def _check_flags(parser: FlagParser) -> None:
+    parser.add_switch(parser, "--offline", default=False, help="Stop after the configuration: send nothing.")
     parser.add_argument(
         "--output", choices=("table", "json"), default="table", help="Form of the report (default: table)."
     )
 
 
-def _discover_flags(parser: argparse.ArgumentParser) -> None:
+def _discover_flags(parser: FlagParser) -> None:
     parser.add_argument(
         "--status",
         action="append",
@@ -249,28 +270,33 @@ def _speed(text: str) -> float:
     return speed
 
 
-Command = tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]
+class Command(NamedTuple):
+    """A command: what it does, its own flags besides those of the settings, and the function that runs it."""
 
-COMMANDS: dict[str, Command] = {
-    "serve": (
-        "Poll the configured campaigns of Anyreach and OSVI, and serve what they say to Prometheus.",
+    help: str
+    add_flags: Callable[[FlagParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+COMMANDS = {
+    "serve": Command(
+        "Poll the configured campaigns of Anyreach and OSVI, and serve their numbers to Prometheus.",
         lambda parser: None,
         _serve,
     ),
-    "check": (
-        "Poll every configured campaign once, and tell what came back and what to do about it.",
+    "check": Command(
+        "Poll every configured campaign once, and report the answers and what to do about them.",
         _check_flags,
         _check,
     ),
-    "discover": (
+    "discover": Command(
         "List the campaigns of the Anyreach accounts as YAML for the configuration file.",
         _discover_flags,
         _discover,
     ),
-    "demo": (
+    "demo": Command(
         "Run the exporter on simulated providers, with no configuration, no account and no network.",
         _demo_flags,
         _demo,
     ),
 }
-"""By name: what a command does, its own flags besides those of the settings, and the function that runs it."""

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, get_args
@@ -92,8 +93,12 @@ class FlagParser(argparse.ArgumentParser):
 
     # The overloads of the base class cannot be written without its own generic signature.
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        """Parse what this parser knows, as argparse calls it for itself and for each command."""
-        return super().parse_known_args(None if args is None else list(map(self._switched, args)), namespace)
+        """Parse everything, as argparse calls it for itself and for each command; what is unknown is an error."""
+        words = [self._switched(word) for word in (sys.argv[1:] if args is None else args)]
+        parsed, unknown = super().parse_known_args(words, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return parsed, unknown
 
     def _switched(self, word: str) -> str:
         flag, equals, value = word.partition("=")
@@ -113,7 +118,8 @@ class FlagParser(argparse.ArgumentParser):
         elif match := _WRONG_CHOICE.search(message):
             choices = re.findall(r"[a-z]+", match[3])
             close = did_you_mean(match[1] or match[2], choices) or f": expected one of {', '.join(choices)}"
-            message = f"{message[: match.start()]}unknown value{close}"
+            where = message[: match.start()]
+            message = f"unknown command{close}" if where == "argument COMMAND: " else f"{where}unknown value{close}"
         super().error(_ECHO.sub(r"\1", message))
 
 

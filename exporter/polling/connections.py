@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from exporter.config.files import read_regular
 from exporter.config.model import AccountSettings, HttpSettings, PollSettings
 from exporter.polling.job import AccountJob
 from exporter.providers.credentials import secrets_of_proxy
@@ -64,7 +65,7 @@ def certificates_of(http: HttpSettings) -> bytes:
     digest = hashlib.sha256()
     for file in (http.ca_file, http.cert_file, http.key_file):
         try:
-            content = file.read_bytes() if file is not None else b""
+            content = read_regular(file) if file is not None else b""
         except OSError:
             content = b"cannot be read"
         digest.update(len(content).to_bytes(8, "big") + content)
