@@ -50,6 +50,7 @@ COUNTERS = {
 }
 ALWAYS_THERE = {
     "campaign_info",
+    "campaign_state",
     "campaign_up",
     "campaign_poll_interval_seconds",
     "campaign_last_success_timestamp_seconds",
