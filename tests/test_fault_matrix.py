@@ -8,8 +8,8 @@ over sockets on loopback, on a clock that belongs to the test.
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,11 +17,10 @@ import pytest
 import trustme
 
 from tests.exporting import Page, Running, anyreach_account, anyreach_stats, exporting, osvi_account, osvi_status
-from tests.providers.loopback import http, reset
+from tests.providers.loopback import Answer, Loopback, http, listening, reset
 
 pytestmark = pytest.mark.virtual_time
 
-Answer = bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 FAULTY, WELL = "1", ("2", "3")
 TIMEOUT = 4.0
@@ -113,52 +112,17 @@ ANSWERS: dict[str, tuple[Answer, str]] = {
 }
 
 
-class Upstream:
+class Upstream(Loopback):
     """Answers well about all campaigns, but about the faulty one as it was told."""
 
     def __init__(self, provider: str) -> None:
+        super().__init__(http(json.dumps(anyreach_stats() if provider == "anyreach" else osvi_status())))
         self.fault: Answer | None = None
         self.everything_fails = False
-        self.port = 0
-        self._well = http(json.dumps(anyreach_stats() if provider == "anyreach" else osvi_status()))
-        self._faulty_path = f"/campaigns/{FAULTY}/".encode()
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            with suppress(asyncio.IncompleteReadError, OSError):
-                while not writer.is_closing():
-                    request = await reader.readuntil(b"\r\n\r\n")
-                    hit = self.everything_fails or self._faulty_path in request.split(b"\r\n")[0]
-                    answer = self.fault if self.fault is not None and hit else self._well
-                    if callable(answer):
-                        await answer(writer)
-                    else:
-                        writer.write(answer)
-                        await writer.drain()
-        finally:
-            writer.transport.abort()
-            self._tasks.discard(task)
-
-    async def stop(self) -> None:
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-@asynccontextmanager
-async def listening(served: Upstream, tls: ssl.SSLContext | None = None, port: int = 0) -> AsyncIterator[None]:
-    server = await asyncio.start_server(served.serve, "127.0.0.1", port, ssl=tls)
-    served.port = server.sockets[0].getsockname()[1]
-    try:
-        yield
-    finally:
-        server.close()
-        await served.stop()
-        await server.wait_closed()
+    def answer_to(self, request: str) -> Answer:
+        hit = self.everything_fails or f"/campaigns/{FAULTY}/" in request.split("\r\n")[0]
+        return self.fault if self.fault is not None and hit else super().answer_to(request)
 
 
 def account(provider: str, url: str, name: str = "acme", **options: Any) -> dict[str, Any]:
@@ -260,7 +224,7 @@ class TestWholeAccount:
         self, provider: str, url: str | None = None, tls: ssl.SSLContext | None = None, **options: Any
     ) -> AsyncIterator[tuple[Upstream, Running]]:
         served, elsewhere = Upstream(provider), Upstream(provider)
-        async with listening(served, tls), listening(elsewhere):
+        async with listening(served, tls=tls), listening(elsewhere):
             url = url or f"http{'s' if tls else ''}://localhost:{served.port}"
             other = account(provider, f"http://127.0.0.1:{elsewhere.port}", name="other")
             async with exporting(configuration(account(provider, url, **options), other)) as running:

@@ -8,6 +8,7 @@ import signal
 import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +19,7 @@ import trustme
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.process import Process, answers, output_of, running, text, until
+from tests.providers import loopback
 
 # Each with characters that look different in a URL, in JSON or in a `repr`.
 IN_FILE = "planted+in/a\\file="
@@ -102,41 +104,27 @@ sys.exit(main())
 """
 
 
-class Upstream:
+class Upstream(loopback.Loopback):
     """Refuses or spoils every request, and repeats in its answer what was sent."""
 
-    def __init__(self) -> None:
-        self.heard = ""
-        self.port = 0
+    @property
+    def heard(self) -> str:
+        return "".join(self.requests)
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                self.heard += head
-                writer.write(self._answer(head.split(" ")[1], " ".join(head.split("\r\n"))))
-                await writer.drain()
-                if "/status" in head.split(" ")[1]:
-                    break
-        writer.close()
-
-    @staticmethod
-    def _answer(path: str, echo: str) -> bytes:
+    def answer_to(self, request: str) -> loopback.Answer:
+        path, echo = request.split(" ")[1], " ".join(request.split("\r\n"))
         parts = path.split("/")
         if "refused" in parts:
             return answer(401, echo, f"WWW-Authenticate: Bearer {echo}")
         if path.startswith("proxied.invalid"):  # of CONNECT
             return answer(407, echo, f"Proxy-Authenticate: {echo}")
-        return ANSWERS[parts[-2]][1](echo)
+        return partial(_and_close, ANSWERS[parts[-2]][1](echo))
 
 
-@contextlib.asynccontextmanager
-async def upstream(tls: ssl.SSLContext | None = None) -> AsyncIterator[Upstream]:
-    served = Upstream()
-    server = await asyncio.start_server(served.serve, "127.0.0.1", 0, ssl=tls)
-    served.port = server.sockets[0].getsockname()[1]
-    async with server:
-        yield served
+async def _and_close(sent: bytes, writer: asyncio.StreamWriter) -> None:
+    writer.write(sent)
+    await writer.drain()
+    writer.close()
 
 
 def configuration(served: Upstream, tls: Upstream, token_file: Path, token: str) -> dict[str, Any]:
@@ -249,7 +237,7 @@ async def test_no_secret_is_in_anything_that_the_exporter_writes_while_everythin
     trustme.CA().issue_cert("localhost").configure_cert(context)
     token_file, file = tmp_path / "token", tmp_path / "campaign-exporter.yml"
     token_file.write_text(IN_FILE)
-    async with upstream() as served, upstream(context) as tls:
+    async with loopback.listening(Upstream()) as served, loopback.listening(Upstream(), tls=context) as tls:
         file.write_text(json.dumps(configuration(served, tls, token_file, IN_VALUE)))
         async with exporter(log_format, file) as (process, address):
             await until(lambda: answers(f"{address}/-/ready"))
@@ -302,7 +290,7 @@ async def test_no_secret_is_in_what_the_other_commands_print(tmp_path: Path) -> 
     wrong.write_text(json.dumps(WRONG))
     printed = []
     environ = ENVIRON | {"COLUMNS": "4000"}
-    async with upstream() as served, upstream(context) as tls:
+    async with loopback.listening(Upstream()) as served, loopback.listening(Upstream(), tls=context) as tls:
         file.write_text(json.dumps(configuration(served, tls, token_file, IN_VALUE)))
         for command, status in (
             (("check",), 1),

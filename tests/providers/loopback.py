@@ -7,6 +7,7 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from exporter.providers.http import Transport
 
@@ -21,7 +22,8 @@ class Loopback:
     """
     Gives every request the next answer, and the last one to all that follow.
 
-    An answer is the bytes to send, or a coroutine function that gets the connection.
+    An answer is the bytes to send, or a coroutine function that gets the connection. A subclass may choose it by the
+    request.
 
     Attributes:
         requests: The head of each request as it was received.
@@ -55,6 +57,10 @@ class Loopback:
                 return value
         return None
 
+    def answer_to(self, request: str) -> Answer:
+        """The answer to a request, of which this is the head."""
+        return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -64,7 +70,7 @@ class Loopback:
             with suppress(asyncio.IncompleteReadError, asyncio.CancelledError, OSError):
                 while not writer.is_closing():
                     self.requests.append((await reader.readuntil(b"\r\n\r\n")).decode("latin-1"))
-                    answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+                    answer = self.answer_to(self.requests[-1])
                     if callable(answer):
                         await answer(writer)
                     else:
@@ -80,11 +86,15 @@ class Loopback:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
+L = TypeVar("L", bound=Loopback)
+
+
 @asynccontextmanager
-async def serving(*answers: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[Loopback]:
-    """Serve the answers on a free port of 127.0.0.1."""
-    loopback = Loopback(*answers)
-    server = await asyncio.start_server(loopback.serve, "127.0.0.1", 0, ssl=tls)
+async def listening(
+    loopback: L, *, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[L]:
+    """Let a loopback serve, on a free port unless one is given."""
+    server = await asyncio.start_server(loopback.serve, host, port, ssl=tls)
     loopback.port = server.sockets[0].getsockname()[1]
     try:
         yield loopback
@@ -92,6 +102,13 @@ async def serving(*answers: Answer, tls: ssl.SSLContext | None = None) -> AsyncI
         server.close()
         await loopback.stop()
         await server.wait_closed()
+
+
+@asynccontextmanager
+async def serving(*answers: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[Loopback]:
+    """Serve the answers on a free port of 127.0.0.1."""
+    async with listening(Loopback(*answers), tls=tls) as loopback:
+        yield loopback
 
 
 def http(body: bytes | str, status: int = 200, *headers: str) -> bytes:

@@ -3,8 +3,6 @@
 import asyncio
 import socket
 import tracemalloc
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -12,7 +10,7 @@ import pytest
 from exporter.providers.connections import LIFETIME, MOST_INTERIM_ANSWERS
 from exporter.providers.errors import BrokenProtocolError
 from exporter.providers.http import Transport
-from tests.providers.loopback import Answer, Loopback, http, serving, transport
+from tests.providers.loopback import Loopback, http, listening, serving, transport
 
 
 async def get(sender: Transport, path: str) -> bytes:
@@ -118,34 +116,22 @@ class TestInterimAnswers:
             assert await get(sender, "/") == body
 
 
-@asynccontextmanager
-async def both_addresses(answer: Answer) -> AsyncIterator[tuple[Loopback, Loopback, int]]:
-    """Two servers on the same port of 127.0.0.1 and 127.0.0.2."""
-    old, new = Loopback(answer), Loopback(answer)
-    first = await asyncio.start_server(old.serve, "127.0.0.1", 0)
-    port = first.sockets[0].getsockname()[1]
-    second = await asyncio.start_server(new.serve, "127.0.0.2", port)
-    try:
-        yield old, new, port
-    finally:
-        for server, loopback in ((first, old), (second, new)):
-            server.close()
-            await loopback.stop()
-            await server.wait_closed()
-
-
 @pytest.mark.virtual_time
 async def test_a_change_of_the_dns_entry_is_followed_within_15_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = asyncio.get_running_loop()
     address = "127.0.0.1"
 
     async def look_up(*_: object, **__: object) -> list[Any]:
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, old.port))]
 
     monkeypatch.setattr(loop, "getaddrinfo", look_up)
     # aiohttp looks at this clock itself, for the age of what it has looked up.
     monkeypatch.setattr("aiohttp.connector.monotonic", loop.time)
-    async with both_addresses(http("{}")) as (old, new, port), transport(f"http://provider.invalid:{port}") as sender:
+    async with (
+        listening(Loopback(http("{}"))) as old,
+        listening(Loopback(http("{}")), host="127.0.0.2", port=old.port) as new,
+        transport(f"http://provider.invalid:{old.port}") as sender,
+    ):
         await get(sender, "/")
         address = "127.0.0.2"
         changed = loop.time()
