@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -264,10 +265,10 @@ def _discover_flags(parser: FlagParser) -> None:
 
 
 def _speed(text: str) -> float:
-    speed = float(text)
-    if not 0 < speed <= 3600:
-        raise argparse.ArgumentTypeError("expected a number above 0 and at most 3600")
-    return speed
+    with suppress(ValueError):
+        if 0 < (speed := float(text)) <= 3600:
+            return speed
+    raise argparse.ArgumentTypeError("expected a number above 0 and at most 3600")
 
 
 class Command(NamedTuple):

@@ -101,19 +101,19 @@ class Document:
             if not isinstance(name, yaml.ScalarNode):
                 self._refuse(name, key, "expected keys that are strings")
             elif name.tag == _UNQUOTED_TAG and name.value == "<<":
-                merged = {**self._merged(value, key), **merged}
+                merged = {**self._merged(name, value, key), **merged}
             elif name.value in values:
                 self._refuse(name, (*key, name.value), "expected this key once: it is here twice")
             else:
                 values[name.value] = self._value(value, (*key, name.value))
         return {**merged, **values}
 
-    def _merged(self, node: yaml.Node, key: Key) -> dict[str, Any]:
+    def _merged(self, name: yaml.Node, node: yaml.Node, key: Key) -> dict[str, Any]:
         """What a merge key brings; of several mappings the earlier ones win."""
         value = self._value(node, key)
         mappings = value if isinstance(value, list) else [value]
         if not mappings or not all(isinstance(mapping, dict) and mapping for mapping in mappings):
-            self._refuse(node, key, "expected a mapping to merge behind <<, such as *name: this merges nothing")
+            self._refuse(name, key, "expected a mapping to merge behind <<, such as *name: this merges nothing")
             return {}
         return {name: item for mapping in reversed(mappings) for name, item in mapping.items()}
 

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -25,41 +25,11 @@ from exporter.config.plan import config_hash
 from exporter.config.section import ConfigurationError, Section
 from exporter.config.sources import config_file, load
 from exporter.config.yaml_file import unquoted
+from tests.config.loading import ACCOUNTS, BARE, OSVI, faults, parse, read
 
 DATA = Path(__file__).parents[1] / "data" / "settings"
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "campaign-exporter.example.yml"
 UNHURRIED = hypothesis.settings(deadline=None)  # the machine may be busy
-OSVI = {"name": "acme", "provider": "osvi", "token": "t", "campaigns": [{"id": 7}]}
-ACCOUNTS = yaml.safe_dump({"accounts": [OSVI]})
-BARE = Settings.model_validate({"accounts": [OSVI]})
-"""The defaults."""
-
-
-def parse(*flags: str) -> argparse.Namespace:
-    parser = FlagParser(prog="campaign-exporter")
-    add_flags(parser)
-    return parser.parse_args(flags)
-
-
-def read(
-    tmp_path: Path, file: Any = None, *, environ: Mapping[str, str] | None = None, flags: Sequence[str] = ()
-) -> Settings:
-    """Load a file (text, or values, with an account where they have none) with only these variables and flags."""
-    path = tmp_path / "campaign-exporter.yml"
-    if not isinstance(file, str):
-        file = (yaml.safe_dump(file) if file else "") + ("" if "accounts" in (file or {}) else ACCOUNTS)
-    path.write_text(file, encoding="utf-8")
-    return load(parse(f"--config.file={path}", *flags), environ=environ or {})
-
-
-def faults(
-    tmp_path: Path, file: Any = None, *, environ: Mapping[str, str] | None = None, flags: Sequence[str] = ()
-) -> list[str]:
-    with pytest.raises(ConfigurationError) as caught:
-        read(tmp_path, file, environ=environ, flags=flags)
-    return [fault.replace(f"{tmp_path}/", "") for fault in caught.value.faults]
-
-
 # --- The file
 
 
