@@ -1,1 +1,1 @@
-"""Commands that ask a few questions and end."""
+"""Commands that send some requests and end."""

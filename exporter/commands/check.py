@@ -1,9 +1,8 @@
 """
-Asks every campaign once, as the exporter would, and tells what it found.
+Polls every campaign once, as the exporter would, and reports the results.
 
-The providers are treated as the exporter treats them: no more requests than the account's budget allows, a
-`Retry-After` is heeded, and a refused token is not tried on a thousand campaigns. The one difference is that
-nothing is asked for again.
+Requests follow the rules of the exporter: they stay within the account's budget, `Retry-After` holds the account, and
+after a refused token no others are sent. The one difference is that nothing is retried.
 """
 
 import asyncio
@@ -29,7 +28,7 @@ from exporter.providers.listing import CampaignRecord, Listing, not_configured
 
 
 class Progress(Protocol):
-    """Who wants to know how far it is."""
+    """Is called as the check goes on."""
 
     def expect(self, polls: int) -> None:
         """So many more polls are to be made."""
@@ -44,7 +43,7 @@ class HoursGap(Enum):
     """Why it is not known when a campaign may dial, so that its silence is no sign of a stall."""
 
     NOT_TOLD = "not_told"
-    """The provider does not tell calling windows (OSVI)."""
+    """The provider's API has no calling windows (OSVI)."""
     NOT_ASKED = "not_asked"
     """The configuration says not to ask (`calling_windows: unknown`)."""
     FORBIDDEN = "forbidden"
@@ -65,7 +64,7 @@ class CampaignReport:
         error: Why it failed; None when it did not.
         seconds: What the request took; None when none was sent.
         interval: Seconds between two polls by its status, before stretching.
-        hours_gap: Why its hours are not known; None where they are, or where nobody needs them.
+        hours_gap: Why its hours are not known; None where they are known or not needed.
         windows: Number of calling windows; None where they were not read.
     """
 

@@ -31,12 +31,12 @@ _ID_SHOWN = 8
 @dataclass(frozen=True, slots=True)
 class Found:
     """
-    What one account's listing has brought.
+    The campaigns of one account's list.
 
     Attributes:
         campaigns: Those that are new, ready for the configuration, each with its status where that is a known one.
         configured: Number of those that the account names already.
-        problems: Why it is not all that there is, a sentence or two each.
+        problems: Why the list is not complete, a sentence or two each.
     """
 
     account: AccountSettings
@@ -87,7 +87,7 @@ def configurable(
     """
     Make new campaigns ready for the account's configuration, each with its status where that is a known one.
 
-    Those whose id the configuration does not take, or whose id repeats a secret, are passed over.
+    Skips those whose id the configuration refuses, or whose id contains a secret.
     """
     names = {campaign.name for campaign in account.campaigns}
     for record in records:

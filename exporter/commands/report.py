@@ -60,7 +60,7 @@ class Report:
         return all(account.ok for account in self.accounts)
 
     def notes(self) -> list[str]:
-        """What to know besides, a sentence or two each."""
+        """Further notes, a sentence or two each."""
         found = [f"{warning[:1].upper()}{warning[1:]}." for warning in self.warnings]
         for account in self.accounts:
             if self.asked and account.stretch > 1:
@@ -92,11 +92,11 @@ class Report:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# For people
+# Text
 
 
 def write_text(report: Report, console: Console) -> None:
-    """Write a table of the campaigns, what to do about each failure, and what to know besides."""
+    """Write a table of the campaigns, what to do about each failure, and further notes."""
 
     def show(text: str) -> str:
         return printable(report.redact(text))
@@ -226,14 +226,14 @@ def _exact(value: float) -> str:
 
 
 def _seconds(seconds: float) -> str:
-    """A time with as many digits as anyone wants to know."""
+    """A duration, rounded for reading."""
     if seconds < 1:
         return f"{seconds * 1000:.0f}ms"
     return format_duration(round(seconds, 1) if seconds < 10 else round(seconds))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# For programs
+# JSON
 
 
 def as_json(report: Report) -> str:

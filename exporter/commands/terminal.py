@@ -9,19 +9,19 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-# A pipe has no edge: whoever reads it wants one row to be one line.
+# A pipe has no width: a program that reads it expects one line for each row.
 _NO_EDGE = 1_000_000
 
 
 def printable(text: str) -> str:
-    """A text of strangers that no terminal obeys: what is no printable character is escaped as JSON escapes it."""
+    """Escape what is not printable, as JSON does, so that provider text cannot inject terminal sequences."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def console(stream: TextIO) -> Console:
-    """A console that takes every text as it is, and colours only where somebody sees it and NO_COLOR is not set."""
+    """A console without markup, with colours only on a terminal where NO_COLOR is not set."""
     _take_any_letter(stream)
     seen = stream.isatty()
     return Console(
@@ -35,7 +35,7 @@ def console(stream: TextIO) -> Console:
 
 
 def write(text: str, stream: TextIO) -> None:
-    """Write a text as it stands, at once; letters that the stream's encoding lacks become backslash escapes."""
+    """Write a text and flush; characters that the stream's encoding lacks become backslash escapes."""
     _take_any_letter(stream)
     stream.write(text)
     stream.flush()
@@ -64,9 +64,9 @@ class _Bar:
 
 @contextmanager
 def progress_bar(stream: TextIO) -> Iterator[_Bar]:
-    """A bar that is gone when the block is left; none where the stream is no terminal."""
+    """A progress bar that is removed at the end of the block; none where the stream is no terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    # Nothing but the bar is written while it moves, so that output of others needs no rerouting.
+    # Nothing else is written while the bar is shown, so output need not be redirected.
     with Progress(
         *columns,
         console=console(stream),

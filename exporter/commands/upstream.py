@@ -1,4 +1,4 @@
-"""The way to each account's provider, for commands that ask a few questions and end."""
+"""Each account's provider and request budget, for commands that send some requests and end."""
 
 import logging
 import time
@@ -34,7 +34,7 @@ class Upstream:
 
 def upstreams(settings: Settings, redactor: Redactor) -> tuple[Upstream, ...]:
     """
-    Make the way to every account's provider; nothing is sent yet.
+    Set up every account's provider and budget; sends nothing yet.
 
     Args:
         redactor: Gets every secret that must not be shown.

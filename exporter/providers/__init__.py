@@ -36,7 +36,7 @@ class Provider(Protocol):
 
 @runtime_checkable
 class Directory(Protocol):
-    """A provider that lists its campaigns and tells their calling windows."""
+    """A provider that lists its campaigns and shows their calling windows."""
 
     async def campaign(self, campaign_id: str) -> CampaignRecord: ...
     async def schedule(self, configuration_id: str) -> Schedule | None: ...

@@ -1,4 +1,4 @@
-"""The connections of an account: none is used again that is old, or that has brought what was not asked for."""
+"""The connections of an account, which are closed when they are old or when data arrives that was not asked for."""
 
 import asyncio
 import functools
@@ -19,7 +19,7 @@ _PIECE: Final = 4096
 
 
 class Connector(aiohttp.TCPConnector):
-    """A pool of connections that can be told to trust none of those that it has."""
+    """A pool whose open connections can all be taken out of use."""
 
     def __init__(self, *, limit: int, keepalive_timeout: float, ssl: ssl.SSLContext | bool) -> None:
         super().__init__(limit=limit, keepalive_timeout=keepalive_timeout, ssl=ssl)

@@ -1,4 +1,4 @@
-"""A token from value, file or variable, read anew when the file changes; shown to nobody but a provider."""
+"""The token of an account, from a value, a file or a variable, and the headers that carry it."""
 
 import base64
 import os
@@ -59,7 +59,7 @@ class Credentials:
 
     def refresh(self) -> bool:
         """
-        Read the token anew, and say whether it is another one (or gone, or back).
+        Read the token again; returns whether it has changed, appeared or gone.
 
         It blocks while it reads the file; from a coroutine it is called in a thread.
         """
@@ -83,7 +83,7 @@ class Credentials:
 
 class AuthorizedHeaders:
     """
-    The headers that carry an account's token; made anew when the token changes.
+    The headers that carry an account's token; made again when the token changes.
 
     Args:
         token: Gives the token in force.

@@ -31,7 +31,7 @@ class PollError(Exception):
     A request failed in a way that a later one may cure.
 
     Attributes:
-        retry_after: Seconds for which the server asked to be left alone, None where it did not ask.
+        retry_after: Seconds for which the server asked for no requests, None where it did not.
     """
 
     reason: ClassVar[str]
@@ -126,7 +126,7 @@ class TooLargeError(PollError):
 
 
 class InvalidResponseError(PollError):
-    """A success that cannot be understood, or that says itself that it is none."""
+    """A 2xx answer that cannot be read, or that reports a failure in its body."""
 
     reason = "invalid_response"
 

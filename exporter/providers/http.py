@@ -338,7 +338,7 @@ class Transport:
 
     def _translate(self, exc: aiohttp.ClientError | OSError | UnicodeError) -> PollError:
         if isinstance(exc, aiohttp.ClientConnectorDNSError | UnicodeError):
-            # UnicodeError: a name that no host can have, such as one with a label of 64 characters.
+            # UnicodeError: a name that no host can have, for example with a label of 64 characters.
             return NameNotResolvedError(f"no address for the host name ({self._route()})")
         if isinstance(exc, aiohttp.ClientConnectorCertificateError):
             return TlsFailedError(f"the certificate is not accepted: {exc.certificate_error}")

@@ -146,7 +146,7 @@ async def test_every_campaign_of_both_providers_is_shown_as_the_provider_has_it(
     assert (bar.expected, bar.done) == (2, 2)
 
 
-async def test_discovered_campaigns_are_polled_too_and_those_that_are_configured_as_well_once(
+async def test_configured_and_discovered_campaigns_are_each_polled_once(
     simulated: Simulated,
 ) -> None:
     simulated.organization.add_campaign("June", simulated.always, external_id="june")
@@ -161,7 +161,7 @@ async def test_discovered_campaigns_are_polled_too_and_those_that_are_configured
     assert (bar.expected, bar.done) == (2, 2)
 
 
-async def test_a_discovered_campaign_whose_id_is_a_configured_ones_name_is_left_out_as_the_exporter_does(
+async def test_a_discovered_campaign_with_a_configured_name_as_id_is_left_out(
     simulated: Simulated,
 ) -> None:
     may = simulated.organization.add_campaign("May", simulated.always)
@@ -244,7 +244,7 @@ async def test_a_bad_token_is_not_tried_on_a_thousand_campaigns() -> None:
     assert "acme-us: 0, 1, 2 and 997 more: unauthorized: HTTP 401." in shown(report)
 
 
-async def test_two_campaigns_that_are_forbidden_break_off_too_but_not_a_single_one(simulated: Simulated) -> None:
+async def test_two_forbidden_campaigns_end_the_check_of_an_account_but_not_one(simulated: Simulated) -> None:
     campaigns = [simulated.organization.add_campaign(f"Campaign {number}", simulated.always) for number in range(6)]
     ids = [campaign.id for campaign in campaigns]
     one_by_one: dict[str, Any] = {"max_in_flight": 1, "calling_windows": "always"}
@@ -463,7 +463,7 @@ async def test_campaigns_whose_hours_are_not_known_are_counted_with_what_to_do(s
 
 
 @pytest.mark.parametrize("discovery", [None, {}])
-async def test_hours_that_anyreach_tells_are_known_and_those_of_closed_campaigns_are_not_missed(
+async def test_hours_are_read_from_anyreach_but_not_for_closed_campaigns(
     simulated: Simulated, discovery: dict[str, Any] | None
 ) -> None:
     june = simulated.organization.add_campaign("June", simulated.always)
@@ -740,7 +740,7 @@ async def on_a_terminal(*arguments: str | Path, columns: int, environ: Mapping[s
     return status, seen.decode().replace("\r\n", "\n")
 
 
-async def test_a_terminal_gets_a_progress_bar_and_colours_unless_they_are_not_wanted(
+async def test_a_terminal_gets_a_progress_bar_and_colours_if_they_are_wanted(
     simulated: Simulated, tmp_path: Path
 ) -> None:
     simulated.osvi.add_campaign(7, "Renewals")

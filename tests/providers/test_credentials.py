@@ -82,7 +82,7 @@ def test_a_swapped_link_is_picked_up(tmp_path: Path) -> None:
         (b"\xff\xfe", "expected a file that holds a token and nothing else"),
     ],
 )
-def test_a_file_that_goes_bad_is_a_failure_of_the_credentials_until_it_is_mended(
+def test_a_token_file_that_turns_bad_is_an_error_until_it_is_repaired(
     file: Path, content: bytes | None, problem: str
 ) -> None:
     credentials = Credentials(account(token_file=file))

@@ -510,7 +510,7 @@ class TestProxy:
             with pytest.raises(ClientFaultError):
                 await fetch(transport(server.url))
 
-    async def test_a_proxy_that_is_down_is_a_failed_connection_and_its_password_stays_secret(self) -> None:
+    async def test_the_error_for_a_proxy_that_is_down_hides_its_password(self) -> None:
         url = f"http://user:planted@127.0.0.1:{closed_port()}"
         with pytest.raises(ConnectFailedError) as caught:
             await fetch(transport("https://provider.invalid", proxy_url=url))

@@ -75,7 +75,7 @@ class TestListing:
         assert listing.complete
         assert len(listing.campaigns) == 60
 
-    def test_after_a_full_array_the_cursor_is_the_base64_of_the_last_creation_time(self) -> None:
+    def test_the_cursor_after_an_array_is_the_base64_of_the_last_creation_time(self) -> None:
         page = campaigns(0, PAGE_SIZE)
         listing = walk(page)
 

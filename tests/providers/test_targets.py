@@ -66,7 +66,7 @@ async def test_an_answer_about_another_campaign_of_the_account_is_refused(
 
 
 @pytest.mark.parametrize("known", [True, False])
-async def test_an_external_id_that_gets_another_campaign_is_believed_the_second_time(known: bool) -> None:
+async def test_another_campaign_under_an_external_id_is_believed_the_second_time(known: bool) -> None:
     named = [ONE, TWO, TWO, TWO] if known else [ONE, THREE, TWO, TWO]
 
     expected = ["right", "wrong", "right", "right"] if known else ["right", "wrong", "wrong", "right"]
