@@ -138,8 +138,9 @@ def configuration() -> str:
 <!-- Written by python -m docs.reference; edit exporter/config/model.py instead. -->
 
 One model reads the file, the environment and the flags. A flag wins over a variable, a variable over the file, and the
-file over the default; a list is replaced as a whole. Unknown keys and variables are errors, and all faults are told at
-once. `deploy/campaign-exporter.example.yml` has every key, with a comment.
+file over the default; a list is replaced as a whole. Unknown keys and variables are errors, and all errors are reported
+together. `deploy/campaign-exporter.example.yml` has every key, with a comment; `deploy/anyreach.example.yml` and
+`deploy/osvi.example.yml` are the smallest files that work.
 
 The file is `campaign-exporter.yml` in the working directory, or the one that `--config.file` names.
 Durations are written as Prometheus writes them: `500ms`, `15s`, `1m30s`, `2h`, `1d`.

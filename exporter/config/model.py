@@ -211,7 +211,7 @@ class AccountSettings(Section):
     discovery: DiscoverySettings | None = None
     """Finds campaigns by listing them (Anyreach only); left out: off."""
     attempts: AttemptsSettings | None = None
-    """Reads single attempts; left out: off."""
+    """Reads single attempts; left out: off. Not supported yet."""
     http: HttpSettings = HttpSettings()
     """Proxy and TLS of this account's requests."""
     calling_hours: CallingHours | None = None

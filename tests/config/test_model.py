@@ -28,7 +28,6 @@ from exporter.config.yaml_file import unquoted
 from tests.config.loading import ACCOUNTS, BARE, OSVI, faults, parse, read
 
 DATA = Path(__file__).parents[1] / "data" / "settings"
-EXAMPLE = Path(__file__).parents[2] / "deploy" / "campaign-exporter.example.yml"
 UNHURRIED = hypothesis.settings(deadline=None)  # the machine may be busy
 # --- The file
 
@@ -45,34 +44,12 @@ def test_each_mistake_has_its_messages(name: str) -> None:
     assert not re.search("t0p ?secret|tøpsecret", f"{text}{caught.value}{caught.value!r}", re.IGNORECASE)
 
 
-def test_the_example_loads_without_a_fault_or_a_warning(tmp_path: Path) -> None:
-    token = tmp_path / "token"
-    token.write_text("pat_example\n", encoding="utf-8")
-    text = EXAMPLE.read_text(encoding="utf-8").replace("/run/secrets/anyreach", str(token))
-
-    settings = read(tmp_path, text, environ={"OSVI_TOKEN": "0123456789abcdef"})
-
-    assert [account.name for account in settings.accounts] == ["acme-us", "acme-in"]
-    assert settings.warnings() == []
-
-
 def sections(section: type[Section]) -> Iterator[type[Section]]:
     yield section
     for field in section.model_fields.values():
         for kind in (field.annotation, *get_args(field.annotation)):
             if isinstance(kind, type) and issubclass(kind, Section):
                 yield from sections(kind)
-
-
-def test_the_example_shows_every_key_and_the_defaults_outside_of_the_accounts(tmp_path: Path) -> None:
-    text = EXAMPLE.read_text(encoding="utf-8")
-    written = set(re.findall(r"^[ #-]*([a-z_]+):(?: |$)", text, re.MULTILINE))
-    (around,) = re.findall(r"(?s)(.*)^accounts:.*?(?=^shard:)", text, re.MULTILINE)
-
-    settings = read(tmp_path, around + text[text.index("\nshard:") :] + ACCOUNTS)
-
-    assert {key for section in sections(Settings) for key in section.model_fields} - written == {"token"}
-    assert settings == BARE
 
 
 def test_every_key_says_what_it_is() -> None:
