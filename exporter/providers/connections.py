@@ -11,6 +11,8 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpProcessingError, RawResponseMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
+from exporter.providers.errors import TooLargeError
+
 # Names are looked up for new connections only, so this is how long a change of a DNS entry may go unnoticed.
 LIFETIME: Final = 600.0
 MOST_INTERIM_ANSWERS: Final = 32
@@ -19,11 +21,17 @@ _PIECE: Final = 4096
 
 
 class Connector(aiohttp.TCPConnector):
-    """A pool whose open connections can all be taken out of use."""
+    """
+    A pool whose open connections can all be taken out of use.
 
-    def __init__(self, *, limit: int, keepalive_timeout: float, ssl: ssl.SSLContext | bool) -> None:
+    Args:
+        most_bytes: Most bytes of an answer on the wire, its head and the marks between its chunks included.
+    """
+
+    def __init__(self, *, limit: int, keepalive_timeout: float, ssl: ssl.SSLContext | bool, most_bytes: int) -> None:
         super().__init__(limit=limit, keepalive_timeout=keepalive_timeout, ssl=ssl)
         self.trusted_since = 0.0
+        self.most_bytes = most_bytes
         # aiohttp has no other way to choose the class of its protocol; the tests notice when this one is gone.
         self._factory = functools.partial(  # type: ignore[assignment]  # a subclass does too
             _Protocol, asyncio.get_running_loop(), self
@@ -50,6 +58,7 @@ class _Protocol(ResponseHandler):
         self._answer: StreamReader | None = EMPTY_PAYLOAD
         """The body of the answer to the last request; None while the answer has not begun."""
         self._interim_answers = 0
+        self._received = 0
 
     def is_connected(self) -> bool:
         """Whether a request may be sent; the pool asks before it uses a connection again."""
@@ -65,6 +74,7 @@ class _Protocol(ResponseHandler):
         """Expect an answer: a request has been written."""
         self._answer = None
         self._interim_answers = 0
+        self._received = 0
         # No timeout is started: the limit on the whole request covers it.
 
     def data_received(self, data: bytes) -> None:
@@ -76,6 +86,11 @@ class _Protocol(ResponseHandler):
         elif data and answer.is_eof():
             self.close()
             return
+        elif self._received > self._connector.most_bytes:
+            answer.set_exception(TooLargeError("the answer has more bytes than its body may have, in tiny chunks"))
+            self.abort()
+            return
+        self._received += len(data)
         # By name, since `super()` costs as much as all else that is done here.
         ResponseHandler.data_received(self, data)
 

@@ -221,7 +221,12 @@ class Transport:
         self._connector: Connector | None = None
 
     async def __aenter__(self) -> Self:
-        self._connector = Connector(limit=self._max_in_flight, keepalive_timeout=self._keepalive, ssl=self._ssl)
+        self._connector = Connector(
+            limit=self._max_in_flight,
+            keepalive_timeout=self._keepalive,
+            ssl=self._ssl,
+            most_bytes=2 * self._max_body_bytes + ERROR_BODY_LIMIT,
+        )
         self._session = aiohttp.ClientSession(
             connector=self._connector,
             headers={

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from exporter.providers.connections import LIFETIME, MOST_INTERIM_ANSWERS
-from exporter.providers.errors import BrokenProtocolError
+from exporter.providers.errors import BrokenProtocolError, TooLargeError
 from exporter.providers.http import Transport
 from tests.providers.loopback import Loopback, http, listening, serving, transport
 
@@ -74,6 +74,29 @@ class TestUnaskedAnswers:
             await get(sender, "/")
 
         assert server.connections == 2
+
+
+class TestTinyChunks:
+    @pytest.mark.parametrize(("size", "is_read"), [(1, False), (100, True)])
+    async def test_the_limit_of_size_counts_what_stands_between_chunks(self, size: int, is_read: bool) -> None:
+        sent = 0
+
+        async def trickle(writer: asyncio.StreamWriter) -> None:
+            nonlocal sent
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            for _ in range(200):
+                writer.write(b"%x\r\n%s\r\n" % (size, b"x" * size) * (50_000 // size // 10))
+                await writer.drain()
+                sent += 1
+            writer.write(b"0\r\n\r\n")
+
+        async with serving(trickle) as server, transport(server.url, max_body_bytes=1_000_000) as sender:
+            if is_read:
+                assert len(await get(sender, "/")) == 1_000_000
+            else:
+                with pytest.raises(TooLargeError):
+                    await get(sender, "/")
+                assert sent < 200
 
 
 class TestInterimAnswers:
