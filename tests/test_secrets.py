@@ -230,9 +230,7 @@ async def exporter(log_format: str, file: Path) -> AsyncIterator[tuple[Process, 
 
 
 @pytest.mark.parametrize("log_format", ["logfmt", "json"])
-async def test_no_secret_is_in_anything_that_the_exporter_writes_while_everything_fails(
-    log_format: str, tmp_path: Path
-) -> None:
+async def test_no_secret_is_written_or_served_while_everything_fails(log_format: str, tmp_path: Path) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trustme.CA().issue_cert("localhost").configure_cert(context)
     token_file, file = tmp_path / "token", tmp_path / "campaign-exporter.yml"

@@ -1,12 +1,11 @@
-"""Checking that OpenSSL can load the certificates and keys that an account names."""
+"""Loading the certificates and keys that a configuration names, with words for what OpenSSL refuses."""
 
 import ssl
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NoReturn
 
 from exporter.config.files import read_regular, unreadable
-
-_NO_CERTIFICATES = "expected certificates as PEM"
 
 
 def unusable(ca_file: str | None, cert_file: str | None, key_file: str | None) -> Iterator[tuple[str, str]]:
@@ -18,38 +17,56 @@ def unusable(ca_file: str | None, cert_file: str | None, key_file: str | None) -
                 contents[name] = read_regular(path)
             except OSError as exc:
                 yield name, unreadable(path, exc)
-    authorities = [name for name in ("ca_file", "cert_file") if name in contents and not _holds_some(contents[name])]
-    yield from ((name, _NO_CERTIFICATES) for name in authorities)
-    if {"cert_file", "key_file"} <= contents.keys() and "cert_file" not in authorities:
-        yield from _pair_faults(str(cert_file), str(key_file))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    wrong = {name: trust(context, contents[name]) for name in ("ca_file", "cert_file") if name in contents}
+    yield from ((name, problem) for name, problem in wrong.items() if problem)
+    both = {"cert_file", "key_file"} <= contents.keys() and not wrong["cert_file"]
+    if both and (fault := load_pair(context, str(cert_file), str(key_file), ("cert_file", "key_file"))):
+        yield fault
 
 
-def _holds_some(pem: bytes) -> bool:
+def trust(context: ssl.SSLContext, pem: bytes) -> str | None:
+    """Add authorities to a context; returns what was expected where there are none that OpenSSL can load."""
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem.decode("ascii", errors="ignore"))
-    except (ssl.SSLError, ValueError):  # the latter for an empty file
-        return False
-    return True
+        context.load_verify_locations(cadata=pem.decode("ascii", errors="ignore"))
+    except (ssl.SSLError, ValueError):  # the latter for an empty text
+        return "expected certificates as PEM"
+    return None
 
 
-def _pair_faults(cert_file: str, key_file: str) -> Iterator[tuple[str, str]]:
+def load_pair(
+    context: ssl.SSLContext, certificate: Path | str, key: Path | str, names: tuple[str, str]
+) -> tuple[str, str] | None:
+    """
+    Load a certificate and its key.
+
+    Args:
+        names: The keys of the configuration that name the two.
+
+    Returns:
+        Which of the two can't be used, and what was expected there; None where both can.
+
+    Raises:
+        OSError: A file can't be read.
+    """
+    cert_name, key_name = names
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert_file, key_file, _no_passphrase)
+        context.load_cert_chain(certificate, key, _no_passphrase)
     except _EncryptedError:
-        yield "key_file", "expected a key that is not encrypted: nobody is there to decrypt it"
+        return key_name, "expected a key that is not encrypted: nobody is there to decrypt it"
     except ssl.SSLError as exc:
         reason = exc.reason or ""
         if reason.endswith(("TOO_SMALL", "TOO_WEAK")):
-            yield "cert_file", f"expected a certificate that OpenSSL finds safe: {reason}"
-        elif reason.endswith("MISMATCH"):
-            yield "key_file", "expected the key of the certificate in cert_file"
-        else:
-            yield "key_file", "expected a private key as PEM"
+            return cert_name, f"expected a certificate that OpenSSL finds safe: {reason}"
+        if reason.endswith(("MISMATCH", "NO_CERTIFICATE_ASSIGNED")):  # the latter where even the kind differs
+            return key_name, f"expected the key of the certificate in {cert_name}"
+        return key_name, "expected a private key as PEM"
+    return None
 
 
 class _EncryptedError(Exception):
-    """The key is encrypted."""
+    """The key needs a passphrase."""
 
 
 def _no_passphrase() -> NoReturn:
-    raise _EncryptedError  # without a callback OpenSSL asks on the terminal
+    raise _EncryptedError  # otherwise OpenSSL asks on the terminal

@@ -7,11 +7,9 @@ Unsupported keys are rejected by name: ignoring a security setting would fail op
 """
 
 import asyncio
-import errno
 import hashlib
 import logging
 import re
-import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +19,11 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from exporter.config.fields import Switch, Text
-from exporter.config.section import ConfigurationError, Fault, Key, Section, fault_line
+from exporter.config.files import read_regular
+from exporter.config.section import ConfigurationError, Fault, Key, Section, fault_line, refusal
 from exporter.config.yaml_file import Document, read_file
 from exporter.web.auth import Users, cost_of
-from exporter.web.tls import Tls, TlsServerConfig, make_tls, refusal
+from exporter.web.tls import Tls, TlsServerConfig, make_tls
 
 _log = logging.getLogger(__name__)
 
@@ -249,7 +248,7 @@ class WebConfigFile:
             if isinstance(file, str) and file and "\0" not in file:
                 key = ("tls_server_config", name)
                 try:
-                    contents[key] = _digest(self._path.parent / file)
+                    contents[key] = hashlib.sha256(read_regular(self._path.parent / file)).digest()
                 except OSError as exc:
                     faults.append((key, f"expected a file that can be read: {exc.strerror}"))
         return contents, faults
@@ -263,14 +262,6 @@ class WebConfigFile:
             lines[fault_line(f"{self._path}:{line}", key, expected)] = line
         # Each stands once and in the order of the file.
         return ConfigurationError([*document.faults, *sorted(lines, key=lines.__getitem__)])
-
-
-def _digest(file: Path) -> bytes:
-    # A FIFO or a device may never end.
-    if not stat.S_ISREG(file.stat().st_mode):
-        raise FileNotFoundError(errno.ENOENT, "it is not a regular file")
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").digest()
 
 
 class WebConfigWatch:

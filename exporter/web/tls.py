@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, TypeAlias, cast
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator
-from pydantic_core import PydanticCustomError
 
+from exporter.config.certificates import load_pair, trust
 from exporter.config.fields import FilePath, Secret, Switch, Text
-from exporter.config.section import Fault, Key, Section
+from exporter.config.files import read_regular
+from exporter.config.section import Fault, Key, Section, refusal
 
 _SECTION = "tls_server_config"
 _VERSIONS = MappingProxyType({"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3})
@@ -44,12 +45,6 @@ _CIPHER_SUITES: Mapping[str, str] = MappingProxyType(
     }
 )
 """OpenSSL's names by those of the toolkit, which are Go's (https://pkg.go.dev/crypto/tls#CipherSuites)."""
-
-
-def refusal(expected: str) -> PydanticCustomError:
-    """Return the error of a value that is refused."""
-    # Its type wants a literal, for messages with placeholders; these have none.
-    return PydanticCustomError("setting", cast("Any", expected))
 
 
 def _version(value: str) -> str:
@@ -206,14 +201,6 @@ def _choose_ciphers(context: ssl.SSLContext, written: TlsServerConfig) -> Iterat
         yield (_SECTION, "cipher_suites"), "expected at least one of TLS 1.2 that OpenSSL has, or min_version: TLS13"
 
 
-class _EncryptedError(Exception):
-    """The key needs a passphrase."""
-
-
-def _refuse_passphrase() -> str:
-    raise _EncryptedError  # otherwise OpenSSL asks on the terminal
-
-
 def _load_certificate(context: ssl.SSLContext, written: TlsServerConfig, directory: Path) -> Iterator[Fault]:
     certificate = directory / written.cert_file if written.cert_file else written.cert or ""
     key = directory / written.key_file if written.key_file else written.key.get_secret_value() if written.key else ""
@@ -224,17 +211,9 @@ def _load_certificate(context: ssl.SSLContext, written: TlsServerConfig, directo
         return
     try:
         with _file_of(certificate) as cert_path, _file_of(key) as key_path:
-            context.load_cert_chain(cert_path, key_path, _refuse_passphrase)
-    except _EncryptedError:
-        yield key_key, "expected a key that is not encrypted: nobody is there to decrypt it"
-    except ssl.SSLError as exc:
-        reason = exc.reason or ""
-        if reason.endswith(("TOO_SMALL", "TOO_WEAK")):
-            yield cert_key, f"expected a certificate that OpenSSL finds safe: {reason}"
-        elif reason.endswith(("MISMATCH", "NO_CERTIFICATE_ASSIGNED")):  # the latter where even the kind differs
-            yield key_key, f"expected the key of the certificate in {cert_key[1]}"
-        else:
-            yield key_key, "expected a private key as PEM"
+            fault = load_pair(context, cert_path, key_path, (str(cert_key[1]), str(key_key[1])))
+        if fault:
+            yield (_SECTION, fault[0]), fault[1]
     except OSError as exc:
         yield key_key, f"expected a file that can be read: {exc.strerror}"
 
@@ -253,9 +232,9 @@ def _file_of(pem: Path | str) -> Iterator[Path]:
 
 def _trust(context: ssl.SSLContext, pem: Path | str, name: str) -> Iterator[Fault]:
     try:
-        text = pem.read_text(encoding="ascii", errors="ignore") if isinstance(pem, Path) else pem
-        context.load_verify_locations(cadata=text.encode("ascii", "ignore").decode())
-    except (ssl.SSLError, ValueError):  # the latter for an empty text
-        yield (_SECTION, name), "expected certificates as PEM"
+        content = read_regular(pem) if isinstance(pem, Path) else pem.encode("ascii", "ignore")
     except OSError as exc:
         yield (_SECTION, name), f"expected a file that can be read: {exc.strerror}"
+    else:
+        if problem := trust(context, content):
+            yield (_SECTION, name), problem

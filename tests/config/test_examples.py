@@ -82,7 +82,7 @@ def keys(section: type[Section]) -> Iterator[str]:
             yield from keys(inner)
 
 
-def test_the_example_shows_every_key_and_the_defaults_outside_of_the_accounts(tmp_path: Path) -> None:
+def test_the_example_shows_every_key_and_the_defaults(tmp_path: Path) -> None:
     written = set(re.findall(r"^[ #-]*([a-z_]+):(?: |$)", EXAMPLE, re.MULTILINE))
     outside = "".join(map(uncommented, (block for block in BLOCKS if block.startswith("#"))))
 

@@ -187,9 +187,7 @@ def test_a_file_that_was_asked_for_must_be_there(tmp_path: Path) -> None:
     assert caught.value.faults == (f"{path}: expected a file that can be read: No such file or directory",)
 
 
-def test_the_default_file_need_not_be_there_when_the_environment_names_accounts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_accounts_in_the_environment_need_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
     settings = load(parse(), environ={"CAMPAIGN_EXPORTER_ACCOUNTS": json.dumps([OSVI])})
@@ -600,7 +598,7 @@ def test_defaults_follow_the_provider(tmp_path: Path) -> None:
     assert (anyreach.stall_after_of(None), osvi.stall_after_of(None)) == (3600, 900)
 
 
-def test_the_silence_that_means_a_stall_is_the_campaigns_then_the_accounts_then_the_providers() -> None:
+def test_a_campaigns_stall_after_wins_over_the_accounts_and_the_default() -> None:
     account = AccountSettings.model_validate(
         {
             **OSVI,
@@ -689,7 +687,7 @@ def test_a_host_name_that_no_pod_of_a_statefulset_has_is_refused(
     ]
 
 
-def test_a_token_may_stand_in_a_file_that_an_editor_ended_with_a_line_break(tmp_path: Path) -> None:
+def test_a_token_file_may_end_with_a_line_break(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("pat_x\r\n")
     account = {"name": "acme", "provider": "anyreach", "token_file": "token", "discovery": {}}
 

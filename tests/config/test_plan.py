@@ -65,7 +65,7 @@ def test_campaigns_come_and_go() -> None:
     assert list(after.accounts["acme-us"].campaigns) == ["july", "august"]
 
 
-def test_an_account_whose_own_settings_differ_is_another_one_with_the_same_campaigns() -> None:
+def test_another_account_of_the_same_campaigns_keeps_their_objects() -> None:
     before = plan("june")
 
     after = plan("june", before=before, max_in_flight=3)
@@ -95,7 +95,7 @@ def test_a_discovered_campaign_has_what_the_account_says() -> None:
     assert campaign.hours is account.hours is not None
 
 
-def test_only_the_accounts_of_this_shard_are_planned_and_all_count_for_the_hash() -> None:
+def test_only_this_shards_accounts_are_planned_and_all_are_hashed() -> None:
     everything = settings("june")
     shards = [
         plan_of(
@@ -108,7 +108,7 @@ def test_only_the_accounts_of_this_shard_are_planned_and_all_count_for_the_hash(
     assert shards[0].config_hash == shards[1].config_hash
 
 
-def test_the_settings_of_a_plan_hold_no_campaigns_and_the_given_ones_keep_theirs() -> None:
+def test_the_settings_of_a_plan_hold_no_campaigns() -> None:
     given = settings("june")
 
     kept = plan_of(given).settings

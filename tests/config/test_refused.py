@@ -87,7 +87,9 @@ def pems(tmp_path: Path) -> Path:
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     certificate.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
     certificate.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    other = trustme.CA(key_type=trustme.KeyType.RSA)
     trustme.CA().private_key_pem.write_to_path(str(tmp_path / "other-key.pem"))
+    other.private_key_pem.write_to_path(str(tmp_path / "key-of-another-kind.pem"))
     key = load_pem_private_key(certificate.private_key_pem.bytes(), None)
     encrypted = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x"))
     (tmp_path / "encrypted-key.pem").write_bytes(encrypted)
@@ -112,6 +114,10 @@ def test_certificates_that_openssl_loads_are_taken(pems: Path) -> None:
         ({"cert_file": "cert.pem", "key_file": "none.pem"}, "key_file: expected a private key as PEM"),
         (
             {"cert_file": "cert.pem", "key_file": "other-key.pem"},
+            "key_file: expected the key of the certificate in cert_file",
+        ),
+        (
+            {"cert_file": "cert.pem", "key_file": "key-of-another-kind.pem"},
             "key_file: expected the key of the certificate in cert_file",
         ),
         (
