@@ -39,7 +39,7 @@ def _web_url(value: str, like: str) -> SplitResult:
     if not usable:
         raise refusal(f"expected a URL such as {like}")
     if not is_host(url.hostname or ""):
-        raise refusal(f"expected a URL whose host is a name or an IP address, such as {like}")
+        raise refusal(f"expected a URL whose host is a name or an IP address, as in {like}")
     return url
 
 

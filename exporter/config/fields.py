@@ -59,7 +59,7 @@ class Unquoted(str):
 
 def parse_duration(value: Any) -> float:
     """
-    Seconds of a duration such as `500ms`, `15s`, `1m30s` or `1d`, or of a bare 0.
+    Seconds of a duration like `500ms`, `15s`, `1m30s` or `1d`, or of a bare 0.
 
     See https://prometheus.io/docs/prometheus/latest/configuration/configuration/ (`<duration>`).
     """
@@ -119,7 +119,7 @@ def _stall_after(value: Any) -> Any:
 def _timezone(value: str) -> str:
     try:
         ZoneInfo(value)
-    # A directory of the database, such as America, and names that lead out of it are no KeyError.
+    # A directory of the database (America) and names that lead out of it are no KeyError.
     except (KeyError, ValueError, OSError):
         close = did_you_mean(value, available_timezones(), cutoff=0.85)
         raise refusal(f"expected a time zone of the IANA database, such as Asia/Kolkata{close}") from None
@@ -139,7 +139,7 @@ def _days(value: Any) -> Any:
     if not dash:
         return value
     if first not in DAYS or last not in DAYS:
-        raise refusal("expected days such as [mon, tue] or mon-fri")
+        raise refusal("expected days as [mon, tue] or as mon-fri")
     start, length = DAYS.index(first), (DAYS.index(last) - DAYS.index(first)) % 7
     return tuple(DAYS[(start + day) % 7] for day in range(length + 1))
 
@@ -150,7 +150,7 @@ def _date(value: Any) -> date:
             raise ValueError
         return date.fromisoformat(value)
     except ValueError:
-        raise refusal("expected a date as YYYY-MM-DD, such as 2026-12-25") from None
+        raise refusal("expected a date as YYYY-MM-DD, for example 2026-12-25") from None
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -48,5 +48,5 @@ def unreadable(path: Path | str, error: OSError) -> str:
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except (OSError, ValueError):  # such as a name that is too long
+    except (OSError, ValueError):  # a name that is too long, for example
         return False

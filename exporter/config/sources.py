@@ -200,7 +200,7 @@ def _merged(base: Mapping[str, Any], *given: Given) -> dict[str, Any]:
 def _settings(values: dict[str, Any], environ: Mapping[str, str]) -> tuple[Settings | None, list[Fault]]:
     """Make the settings; with all faults of the values and of what they name."""
     settings = None
-    # Unknown keys are found here, since a name such as _env_file means something to BaseSettings.
+    # Unknown keys are found here, because BaseSettings has a use of its own for _env_file and others.
     found: list[Fault] = [
         ((name,), unknown_key(name, Settings)) for name in values if name not in Settings.model_fields
     ]

@@ -113,7 +113,7 @@ class Document:
         value = self._value(node, key)
         mappings = value if isinstance(value, list) else [value]
         if not mappings or not all(isinstance(mapping, dict) and mapping for mapping in mappings):
-            self._refuse(name, key, "expected a mapping to merge behind <<, such as *name: this merges nothing")
+            self._refuse(name, key, "expected a mapping to merge behind <<, as in <<: *name: this merges nothing")
             return {}
         return {name: item for mapping in reversed(mappings) for name, item in mapping.items()}
 

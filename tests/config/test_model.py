@@ -139,7 +139,7 @@ accounts:
         *((text, Unquoted(text)) for text in ("-.INF", ".NaN", "9" * 5000, "1_0.5", "1:30", "9" * 19)),
     ],
 )
-def test_what_versions_of_yaml_read_differently_is_told_from_text(text: str, value: object) -> None:
+def test_values_that_versions_of_yaml_read_differently_are_marked(text: str, value: object) -> None:
     found = unquoted(text)
 
     assert found == value
@@ -399,7 +399,7 @@ def test_one_address_may_stand_in_its_variable_as_it_is(tmp_path: Path) -> None:
         assert [str(address) for address in settings.web.listen_address] == [text]
 
 
-def test_the_same_command_line_is_loaded_anew_from_a_changed_file(tmp_path: Path) -> None:
+def test_the_same_command_line_loads_a_changed_file(tmp_path: Path) -> None:
     path = tmp_path / "campaign-exporter.yml"
     arguments = parse(f"--config.file={path}", "--poll.timeout=5s")
     path.write_text("poll: {idle_interval: 3m}\n" + ACCOUNTS)

@@ -191,7 +191,7 @@ def test_aliases_that_unfold_without_end_are_refused_quickly(tmp_path: Path) -> 
 @pytest.mark.parametrize("merged", ["c", "", "~", "7", "[]", "[{a: 1}, c]", "{}", '"*c"'])
 def test_a_merge_key_that_merges_nothing_is_a_fault(tmp_path: Path, merged: str) -> None:
     assert faults(tmp_path, f"{ACCOUNTS}  <<: {merged}\n") == [
-        f"{PLACE}7: accounts[0]: expected a mapping to merge behind <<, such as *name: this merges nothing"
+        f"{PLACE}7: accounts[0]: expected a mapping to merge behind <<, as in <<: *name: this merges nothing"
     ]
 
 
@@ -352,7 +352,7 @@ def test_holidays_are_dates_quoted_or_not(tmp_path: Path) -> None:
     assert account.calling_hours.closed_on == (datetime.date(2026, 12, 25), datetime.date(2027, 1, 1))
     for wrong in ("25.12.2026", '"2026-02-30"', "20261225", "2026-12-25 10:00:00", "christmas"):
         assert faults(tmp_path, text % wrong) == [
-            f"{PLACE}7: accounts[0].calling_hours.closed_on[0]: expected a date as YYYY-MM-DD, such as 2026-12-25"
+            f"{PLACE}7: accounts[0].calling_hours.closed_on[0]: expected a date as YYYY-MM-DD, for example 2026-12-25"
         ]
 
 
