@@ -4,6 +4,7 @@ import asyncio
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import uvloop
 from isal import isal_zlib
@@ -45,8 +46,10 @@ def _families(campaigns: Sequence[CampaignState]) -> Iterator[Metric]:
                 family.add_metric(labels, reading)
             elif isinstance(reading, tuple):
                 family.add_metric((*labels, *reading), 1.0)
+            elif isinstance(reading, str):
+                family.add_metric((*labels, reading), 1.0)
             elif isinstance(reading, Mapping):
-                for key, value in reading.items():
+                for key, value in cast(Mapping[Any, float], reading).items():
                     family.add_metric((*labels, *((key,) if isinstance(key, str) else key)), value)
         yield family
 

@@ -17,6 +17,7 @@ from exporter.campaign.standing import Standing
 from exporter.config.fields import format_duration
 from exporter.config.flags import options
 from exporter.config.model import AccountSettings
+from exporter.exposition.attempt_families import ATTEMPT_FAMILIES, ATTEMPT_READING_FAMILIES
 from exporter.exposition.board import Board
 from exporter.exposition.families import ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, POLLING_FAMILIES
 from exporter.exposition.own import Instruments
@@ -61,6 +62,20 @@ that changed. A refused token (`CampaignAccountUnauthorized`) and a campaign tha
 | State | Meaning | What to do | Alert |
 | --- | --- | --- | --- |
 {_states()}
+
+## Single attempts
+
+With `attempts` configured, every campaign's contacts with their attempts (Anyreach), or the account's call log (OSVI),
+are read too, at most every `attempts.refresh_interval`. Gauges hold what the last complete reading has found; a reading
+with less than 98 % of the attempts is incomplete and changes nothing. The histogram and the counters count each attempt
+or call once, when a reading sees that it has ended; those that ended before the first reading are left out. Every
+series carries `provider`, `account`, `campaign` and the configured labels.
+
+{_table((row.name, row.type, row.labels, row.help) for row in ATTEMPT_FAMILIES)}
+
+Every series of these two carries `provider`, `account` and the account's labels.
+
+{_table((row.name, row.type, row.labels, row.help) for row in ATTEMPT_READING_FAMILIES)}
 
 ## Organizations
 

@@ -52,6 +52,20 @@ class Page:
         assert len(values) <= 1, f"several {name}: {values}"
         return values[0] if values else None
 
+    def by(self, label: str, name: str, **labels: str) -> dict[str, float]:
+        """The values of a metric's samples by the value of one label."""
+        return {
+            dict(block)[label]: value
+            for (at, block), value in self.samples.items()
+            if at == name and labels.items() <= block
+        }
+
+    def number(self, name: str, **labels: str) -> float:
+        """The value of the only such sample, which has to be there."""
+        value = self.one(name, **labels)
+        assert value is not None, f"no {name}"
+        return value
+
     def names(self, **labels: str) -> set[str]:
         """The metrics that have a sample with these labels."""
         return {name for name, block in self.samples if labels.items() <= block}

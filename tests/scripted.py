@@ -90,6 +90,8 @@ class Display:
     def relabel(self, state: CampaignState) -> None: ...
     def remove(self, state: CampaignState) -> None: ...
 
+    def update_attempts(self, state: CampaignState) -> None: ...
+
     def update(self, state: CampaignState) -> None:
         self.changed[state.campaign.id] += 1
 
@@ -124,7 +126,7 @@ def account_of(
     )
     transport: Any = NoTransport()
     account = Account(AccountPlan(settings, None, {}), PollSettings(), transport, shared, shared.redactor.account())
-    account.poller.provider = account._provider = provider
+    account.poller.provider = account.provider = provider
     return account
 
 

@@ -49,12 +49,17 @@ class Rises:
             if self._last_made is not None and self._rise("calls_made", self._last_made, made):
                 progress = True
             self._last_made = made
+        in_progress = None
         if contacts is not None:
             progress |= self._count_contacts(contacts)
-            progress |= self._has_other_in_progress(contacts.get("in_progress"))
+            in_progress = contacts.get("in_progress")
         if calls is not None:
             progress |= self._count_calls(calls)
-            progress |= self._has_other_in_progress(calls.get(CALLS_IN_PROGRESS, 0))
+            in_progress = calls.get(CALLS_IN_PROGRESS, 0)
+        if in_progress is not None:
+            # A number that stands still is no progress: calls may hang.
+            progress |= self._in_progress is not None and in_progress != self._in_progress
+            self._in_progress = in_progress
         return progress
 
     def _rise(self, key: str, before: float, number: float) -> float:
@@ -80,14 +85,6 @@ class Rises:
             return max(0, number - top)
         return number - before
 
-    def _has_other_in_progress(self, number: float | None) -> bool:
-        """Remember the number in progress; True when it is another one: one that stands still is no progress."""
-        before = self._in_progress
-        if number is None:
-            return False
-        self._in_progress = number
-        return before is not None and number != before
-
     def _count_contacts(self, contacts: Mapping[str, float]) -> bool:
         last = self._last_contacts
         observed: dict[str, float] | None = None
@@ -98,13 +95,16 @@ class Rises:
                 complete = False
                 continue
             before = last.get(bucket)
-            rise = 0 if before is None else self._rise(bucket, before, number)
-            if before is None or rise:
-                if observed is None:
-                    # Another mapping, since what is shown is compared with the one before.
-                    observed = {**(self.contacts or {})}
-                observed[bucket] = observed.get(bucket, 0) + rise
-                progress |= rise > 0
+            if before is not None:
+                if before == number and self._before_fall is None:
+                    continue
+                if not (rise := self._rise(bucket, before, number)):
+                    continue
+                progress = True
+            if observed is None:
+                # Another mapping, since what is shown is compared with the one before.
+                observed = {**(self.contacts or {})}
+            observed[bucket] = observed.get(bucket, 0) + (0 if before is None else rise)
         if observed is not None:
             self.contacts = observed
         # A bucket that was left out this time is compared with what it was when it was last sent.

@@ -43,37 +43,63 @@ MAY_DIAL = frozenset({Standing.STALLED, Standing.SATURATED, Standing.QUIET, Stan
 """Standings of a campaign that may place calls now; time and the organization's use decide between them."""
 
 
-def stand(campaign: "CampaignState", now: float) -> Standing:
-    """Tell where a campaign stands at a moment (monotonic)."""
-    if campaign.up is None:
-        return Standing.NOT_POLLED
+def stand(campaign: "CampaignState", now: float) -> tuple[Standing, float]:
+    """
+    Tell where a campaign stands at a moment (monotonic).
+
+    Returns:
+        The standing, and the moment after which time alone may change it; infinite when it can't.
+    """
     if not campaign.fresh:
-        return Standing.STALE if campaign.error is None else Standing.FAILING
-    if campaign.is_final:
-        return Standing.CLOSED
+        return _without_values(campaign), inf
     snapshot = campaign.snapshot
     if not campaign.is_active:
-        return Standing.PAUSED if snapshot.status in campaign.lifecycle.statuses else Standing.UNKNOWN_STATUS
+        return _inactive(campaign, snapshot), inf
     if not snapshot.work_remaining and (standing := _without_work(snapshot)):
-        return standing
+        return standing, inf
     hours = campaign.hours
     if hours is not None and not hours.all_open:
         if hours.windows == 0 and snapshot.work_remaining:
-            return Standing.NEVER_DIALS
+            return Standing.NEVER_DIALS, inf
         if hours.open:
-            return Standing.OUTSIDE_HOURS
+            return Standing.OUTSIDE_HOURS, inf
     return _able_to_dial(campaign, snapshot, now)
 
 
-def _able_to_dial(campaign: "CampaignState", snapshot: Snapshot, now: float) -> Standing:
-    is_busy = campaign.organization is not None and campaign.organization.busy
-    pending = snapshot.contacts is not None and snapshot.contacts.get("pending", 0) > 0
-    waiting = pending if snapshot.contacts is not None else snapshot.work_remaining
-    if waiting and not is_busy and now > _stalled_from(campaign):
-        return Standing.STALLED
-    if pending and is_busy:
-        return Standing.SATURATED
-    return Standing.QUIET if now > _quiet_from(campaign) else Standing.DIALING
+def _able_to_dial(campaign: "CampaignState", snapshot: Snapshot, now: float) -> tuple[Standing, float]:
+    contacts = snapshot.contacts
+    pending = contacts is not None and contacts.get("pending", 0) > 0
+    is_saturated = pending and campaign.organization is not None and campaign.organization.busy
+    able_at, progress_at, patience = campaign.able_at, campaign.progress_at or 0.0, campaign.stall_after
+    silent_from = inf
+    if patience is not None:
+        silent_from = patience + (progress_at if able_at is None or able_at < progress_at else able_at)
+    if now <= silent_from:
+        return Standing.SATURATED if is_saturated else Standing.DIALING, silent_from
+    if is_saturated:
+        return Standing.SATURATED, inf
+    return _silent(campaign, snapshot.work_remaining if contacts is None else pending, now)
+
+
+def _silent(campaign: "CampaignState", waiting: bool | None, now: float) -> tuple[Standing, float]:
+    """Tell a stall from silence that is none for certain: calls are expected for so long only, or not at all."""
+    since, patience = campaign.expected_at, campaign.stall_after
+    if not waiting or since is None or patience is None:
+        return Standing.QUIET, inf
+    stalled_from = patience + max(since, campaign.progress_at or 0.0)
+    return (Standing.STALLED, inf) if now > stalled_from else (Standing.QUIET, stalled_from)
+
+
+def _without_values(campaign: "CampaignState") -> Standing:
+    if campaign.up is None:
+        return Standing.NOT_POLLED
+    return Standing.STALE if campaign.error is None else Standing.FAILING
+
+
+def _inactive(campaign: "CampaignState", snapshot: Snapshot) -> Standing:
+    if campaign.is_final:
+        return Standing.CLOSED
+    return Standing.PAUSED if snapshot.status in campaign.lifecycle.statuses else Standing.UNKNOWN_STATUS
 
 
 def _without_work(snapshot: Snapshot) -> Standing | None:
@@ -88,26 +114,3 @@ def _without_work(snapshot: Snapshot) -> Standing | None:
     in_progress = contacts.get("in_progress") or calls.get(CALLS_IN_PROGRESS)
     # Calls without any queue are an inbound campaign's, which is never worked through.
     return Standing.DRAINED if known and loaded and not in_progress else None
-
-
-def next_change(campaign: "CampaignState", now: float) -> float:
-    """The moment from which time alone may put a campaign elsewhere; infinite when it can't."""
-    if campaign.standing not in MAY_DIAL:
-        return inf
-    return min((at for at in (_stalled_from(campaign), _quiet_from(campaign)) if at >= now), default=inf)
-
-
-def _stalled_from(campaign: "CampaignState") -> float:
-    """Up to this moment silence is no stall."""
-    since, progress, patience = campaign.expected_at, campaign.progress_at, campaign.stall_after
-    if since is None or progress is None or patience is None:
-        return inf
-    return max(since, progress) + patience
-
-
-def _quiet_from(campaign: "CampaignState") -> float:
-    """Up to this moment silence is nothing to speak of, whether calls are expected or not."""
-    since, progress, patience = campaign.able_at, campaign.progress_at, campaign.stall_after
-    if since is None or progress is None or patience is None:
-        return inf
-    return max(since, progress) + patience

@@ -11,12 +11,13 @@ from functools import lru_cache
 from math import inf
 from typing import Protocol
 
+from exporter.campaign.attempts import AttemptsState
 from exporter.campaign.averages import Averages
 from exporter.campaign.labels import LabelBudget, bound, clean
 from exporter.campaign.rises import Rises
 from exporter.campaign.schedule import Hours, Schedule
 from exporter.campaign.snapshot import Snapshot
-from exporter.campaign.standing import MAY_DIAL, Standing, next_change, stand
+from exporter.campaign.standing import MAY_DIAL, Standing, stand
 
 NOTHING = Snapshot()
 """What is shown of a campaign without fresh values: no sample at all."""
@@ -51,12 +52,6 @@ class Organization(Protocol):
 def _one_of(statuses: tuple[str, ...], status: str) -> Mapping[str, float]:
     """1 for a status, 0 for the documented others; one mapping for all campaigns that have it."""
     return {**dict.fromkeys(statuses, 0), status: 1}
-
-
-@lru_cache(256)
-def one(value: str) -> Mapping[str, float]:
-    """A single 1; one mapping for all campaigns that have the value."""
-    return {value: 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +125,10 @@ class CampaignState:
     """The moment after which time alone may change its standing."""
     able_at: float | None = None
     """Since when it may dial, as far as is known; None while it may not."""
+    window_open: Mapping[str, float] | None = None
+    """1 or 0 by timezone; None where the hours are not known, or the values are not fresh."""
+    windows: float | None = None
+    """Number of calling windows; None where the hours are not known, or the values are not fresh."""
     expected: float | None = None
     """Whether silence would be a sign: 1, 0, or None where that can't be known."""
     expected_at: float | None = None
@@ -155,6 +154,9 @@ class CampaignState:
     """Pending contacts while it is active and its values are fresh; None where it did not tell contacts."""
     averages: Averages = field(default_factory=Averages)
 
+    attempts: AttemptsState | None = None
+    """Its single attempts; None where they are not read."""
+
     _budgets: dict[str, LabelBudget] | None = None
 
     def __post_init__(self) -> None:
@@ -174,7 +176,7 @@ class CampaignState:
     def succeeded(self, snapshot: Snapshot, now: float, wall: float) -> None:
         """Take in a successful poll that ended at `now`."""
         self._integrate(now)
-        snapshot = bound(snapshot, self.lifecycle.statuses, self._budget)
+        snapshot = bound(snapshot, self.lifecycle.statuses, self.budget)
         if progress := self.rises.count(snapshot):
             self.progress_seen = True
         if progress or self.progress_at is None:
@@ -191,10 +193,12 @@ class CampaignState:
             self.statuses = None if status is None else _one_of(self.lifecycle.statuses, status)
             self.is_active = status == self.lifecycle.active_status
         self.snapshot = self.shown = snapshot
-        self._begin_integrals(snapshot)
+        if self.saturated_seconds is None:
+            self._begin_integrals(snapshot)
         self._count_for_organization(snapshot)
+        if self.last_success_wall is not None and wall < self.last_success_wall:
+            self.cut_time_stamps(wall)
         self.last_success, self.last_success_wall = now, wall
-        self.cut_time_stamps(wall)
         self.expect(now, wall)
 
     def failed(self, reason: str, message: str) -> None:
@@ -209,13 +213,16 @@ class CampaignState:
         self.shown = NOTHING
         if not self.is_final:
             self.statuses = None
-        self.expected = self.expected_at = self.expected_since = self.waiting = None
+        self.window_open = self.windows = self.waiting = None
+        self.expected = self.expected_at = self.expected_since = None
         self.settle(inf)
 
     def expect(self, now: float, wall: float) -> None:
         """Work out whether it should be dialing, after a poll or a change of the hours."""
         if not self.fresh:
             return
+        hours = self.hours
+        self.window_open, self.windows = (None, None) if hours is None else (hours.open, hours.windows)
         self.expected = self._is_expected()
         if self.expected != 1:
             self.expected_at = self.expected_since = None
@@ -226,13 +233,12 @@ class CampaignState:
     def settle(self, now: float) -> bool:
         """Work out where it stands; True when that has changed."""
         before = self.standing
-        self.standing = standing = stand(self, now)
+        standing, self.next_change = stand(self, now)
+        self.standing = standing
         if standing not in MAY_DIAL:
-            self.able_at, self.next_change = None, inf
-        else:
-            if self.able_at is None:
-                self.able_at = now
-            self.next_change = next_change(self, now)
+            self.able_at = None
+        elif self.able_at is None:
+            self.able_at = now
         return standing is not before
 
     def cut_time_stamps(self, wall: float) -> None:
@@ -266,21 +272,6 @@ class CampaignState:
     def is_final(self) -> bool:
         final = self.lifecycle.final_status
         return final is not None and self.snapshot.status == final
-
-    @property
-    def errors(self) -> Mapping[str, float] | None:
-        """1 for the reason of the last poll's failure."""
-        return None if self.error is None else one(self.error)
-
-    @property
-    def window_open(self) -> Mapping[str, float] | None:
-        """1 or 0 by timezone; None where the hours are not known, or the values are not fresh."""
-        return self.hours.open if self.fresh and self.hours is not None else None
-
-    @property
-    def windows(self) -> float | None:
-        """Number of calling windows; None where the hours are not known, or the values are not fresh."""
-        return self.hours.windows if self.fresh and self.hours is not None else None
 
     # How it is worked out
 
@@ -334,14 +325,15 @@ class CampaignState:
 
     def _begin_integrals(self, snapshot: Snapshot) -> None:
         """Begin at zero with the first answer that has the number, so that a rate has a start."""
-        if snapshot.active_calls is None or self.saturated_seconds is not None:
+        if snapshot.active_calls is None:
             return
         if self.active_call_seconds is None:
             self.active_call_seconds = 0.0
         if snapshot.concurrency_limit is not None:
             self.saturated_seconds = 0.0
 
-    def _budget(self, family: str, known: tuple[str, ...]) -> LabelBudget:
+    def budget(self, family: str, known: tuple[str, ...]) -> LabelBudget:
+        """The label values that were admitted to a family, beginning with the documented ones."""
         if self._budgets is None:
             self._budgets = {}
         if (budget := self._budgets.get(family)) is None:

@@ -28,6 +28,8 @@ RESERVED_LABELS = frozenset(
     }
 )
 """Labels that the exporter, Prometheus or the shipped rules put on series themselves."""
+LABELS_OF_ATTEMPTS = frozenset({"attempts", "criterion", "outcome", "tag"})
+"""Labels that only the metrics of single attempts have; they may be configured where attempts are not read."""
 
 _UNITS = (
     ("y", 31_536_000_000),

@@ -23,6 +23,7 @@ from exporter.config.addresses import (
     TelemetryPath,
 )
 from exporter.config.fields import (
+    LABELS_OF_ATTEMPTS,
     MAX_LABEL_LENGTH,
     CampaignId,
     Date,
@@ -211,7 +212,7 @@ class AccountSettings(Section):
     discovery: DiscoverySettings | None = None
     """Finds campaigns by listing them (Anyreach only); left out: off."""
     attempts: AttemptsSettings | None = None
-    """Reads single attempts; left out: off. Not supported yet."""
+    """Reads single attempts; left out: off."""
     http: HttpSettings = HttpSettings()
     """Proxy and TLS of this account's requests."""
     calling_hours: CallingHours | None = None
@@ -233,9 +234,19 @@ class AccountSettings(Section):
                     ("calling_windows",),
                     "expected always or unknown: OSVI does not tell its windows (calling_hours can)",
                 )
-        if "attempts" in data:
-            yield ("attempts",), "attempts are not supported yet"
         yield from cls._check_campaigns(data)
+        if "attempts" in data:
+            yield from cls._check_labels(data)
+
+    @staticmethod
+    def _check_labels(data: Mapping[str, Any]) -> Iterator[Fault]:
+        campaigns = items_of(data.get("campaigns"))
+        sections = [((), data), *((("campaigns", index), campaign) for index, campaign in enumerate(campaigns))]
+        for key, section in sections:
+            labels = value_of(section, "labels")
+            for name in labels if isinstance(labels, Mapping) else ():
+                if name in LABELS_OF_ATTEMPTS:
+                    yield (*key, "labels", name), "expected another label name: the metrics of attempts have this one"
 
     @staticmethod
     def _check_campaigns(data: Mapping[str, Any]) -> Iterator[Fault]:

@@ -4,17 +4,26 @@ The lines of all campaigns, made when a number changes.
 Each family has a column with one piece of text for each campaign; a poll replaces the pieces whose numbers it changed.
 """
 
-from collections.abc import Iterable, Sequence
-from itertools import repeat
+from collections.abc import Iterator, Sequence
+from itertools import compress, repeat
+from operator import ne
 
 from exporter.campaign.state import CampaignState
+from exporter.exposition.attempt_families import ATTEMPT_FAMILIES
 from exporter.exposition.families import CAMPAIGN_FAMILIES, Family, Reading
-from exporter.exposition.lines import label_block, writer
+from exporter.exposition.lines import durations_writer, label_block, writer
 
 Column = list[bytes]
 
 _WRITERS = tuple(map(writer, CAMPAIGN_FAMILIES))
+_ATTEMPT_WRITERS = tuple(map(writer, ATTEMPT_FAMILIES))
+_EXEMPLAR_WRITERS = {
+    place: durations_writer(family, exemplars=True)
+    for place, family in enumerate(ATTEMPT_FAMILIES)
+    if family.type == "histogram"
+}
 _READERS = tuple(family.read for family in CAMPAIGN_FAMILIES)
+_PLACES = tuple(range(len(CAMPAIGN_FAMILIES)))
 
 
 class Board:
@@ -29,6 +38,9 @@ class Board:
         self.generation = 0
         """Another number after campaigns have come, gone or changed their labels, and after a reload."""
         self._columns: tuple[Column, ...] = tuple([] for _ in CAMPAIGN_FAMILIES)
+        self._attempt_columns: tuple[Column, ...] = tuple([] for _ in ATTEMPT_FAMILIES)
+        self._exemplar_columns: dict[int, Column] = {place: [] for place in _EXEMPLAR_WRITERS}
+        """The same lines as in the columns of these places, with exemplars, for OpenMetrics."""
         self._readings: list[list[Reading]] = []
         """What the lines of each campaign show, by family."""
         self._labels: list[str] = []
@@ -49,17 +61,22 @@ class Board:
         slot = state.slot
         if slot < 0:
             return
-        readings, labels = self._readings[slot], self._labels[slot]
-        for place, read in enumerate(_READERS):
-            reading, before = read(state), readings[place]
-            if reading is not before and reading != before:
-                readings[place] = reading
-                line, column = _WRITERS[place](labels, reading), self._columns[place]
-                if slot < len(column):
-                    column[slot] = line
-                elif line:
-                    column.extend(repeat(b"", slot - len(column)))
-                    column.append(line)
+        before, labels = self._readings[slot], self._labels[slot]
+        self._readings[slot] = readings = [read(state) for read in _READERS]
+        for place in compress(_PLACES, map(ne, readings, before)):
+            _put(self._columns[place], slot, _WRITERS[place](labels, readings[place]))
+
+    def update_attempts(self, state: CampaignState) -> None:
+        """Write the lines about single attempts, which change much more rarely than those of a poll."""
+        slot = state.slot
+        if slot < 0:
+            return
+        labels = self._labels[slot]
+        for place, family in enumerate(ATTEMPT_FAMILIES):
+            reading = family.read(state)
+            _put(self._attempt_columns[place], slot, _ATTEMPT_WRITERS[place](labels, reading))
+            if write := _EXEMPLAR_WRITERS.get(place):
+                _put(self._exemplar_columns[place], slot, write(labels, reading))
 
     def relabel(self, state: CampaignState) -> None:
         """Write all lines, after the campaign's labels have changed."""
@@ -79,8 +96,10 @@ class Board:
         """Let pages that are under way begin again, though no campaign may have come or gone."""
         self.generation += 1
 
-    def columns(self) -> Iterable[tuple[Family[CampaignState], Sequence[bytes]]]:
-        return zip(CAMPAIGN_FAMILIES, self._columns, strict=True)
+    def columns(self, *, exemplars: bool = False) -> Iterator[tuple[Family[CampaignState], Sequence[bytes]]]:
+        yield from zip(CAMPAIGN_FAMILIES, self._columns, strict=True)
+        for place, (family, column) in enumerate(zip(ATTEMPT_FAMILIES, self._attempt_columns, strict=True)):
+            yield family, self._exemplar_columns.get(place, column) if exemplars else column
 
     def _label(self, state: CampaignState) -> None:
         campaign = state.campaign
@@ -88,12 +107,22 @@ class Board:
         self._labels[state.slot] = label_block((*common, *campaign.labels))
         self.generation += 1
         self.update(state)
+        if state.attempts is not None:
+            self.update_attempts(state)
 
     def _clear(self, slot: int) -> None:
-        for lines in self._columns:
+        for lines in (*self._columns, *self._attempt_columns, *self._exemplar_columns.values()):
             if slot < len(lines):
                 lines[slot] = b""
         self._readings[slot] = _nothing()
+
+
+def _put(column: Column, slot: int, line: bytes) -> None:
+    if slot < len(column):
+        column[slot] = line
+    elif line:
+        column.extend(repeat(b"", slot - len(column)))
+        column.append(line)
 
 
 def _nothing() -> list[Reading]:

@@ -1,8 +1,8 @@
 """
 The metric families of campaigns and accounts, as tables: adding a metric is adding a row.
 
-A row reads a number, a mapping from label value to number, the label values of a single 1, a distribution, or None for
-"no sample". The metrics of the process itself are instruments of prometheus-client, in `own.py`.
+A row reads a number, a mapping from label value to number, the label value or values of a single 1, a distribution, or
+None for "no sample". The metrics of the process itself are instruments of prometheus-client, in `own.py`.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,11 +10,21 @@ from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 from exporter.campaign.account import AccountState
-from exporter.campaign.state import CampaignState, one
+from exporter.campaign.attempts import Durations
+from exporter.campaign.state import CampaignState
 from exporter.polling.account import Account
 from exporter.polling.counters import Distribution
 
-Reading = float | Mapping[str, float] | Mapping[tuple[str, str], float] | tuple[str, str] | Distribution | None
+Reading = (
+    float
+    | str
+    | tuple[str, str]
+    | Mapping[str, float]
+    | Mapping[tuple[str, str], float]
+    | Distribution
+    | Mapping[str, Durations]
+    | None
+)
 Subject = TypeVar("Subject")
 
 
@@ -161,7 +171,7 @@ CAMPAIGN_FAMILIES: tuple[Family[CampaignState], ...] = (
         "campaign_state",
         "Always 1; where the campaign stands, worked out by the exporter. Every alert about one campaign's dialing "
         "goes by it.",
-        lambda c: one(c.standing),
+        lambda c: c.standing,
         "state",
     ),
     # Health of the polls
@@ -186,7 +196,7 @@ CAMPAIGN_FAMILIES: tuple[Family[CampaignState], ...] = (
     gauge(
         "campaign_poll_error",
         "1 for the reason of the last poll's failure; no series while polls succeed.",
-        lambda c: c.errors,
+        lambda c: c.error,
         "reason",
     ),
     # What follows from the numbers

@@ -5,6 +5,7 @@ from functools import lru_cache
 from math import inf
 from typing import Any, cast
 
+from exporter.campaign.attempts import SECONDS, Durations, Exemplar
 from exporter.exposition.families import Family, Reading
 from exporter.polling.counters import Distribution
 
@@ -47,7 +48,7 @@ def writer(family: Family[Any]) -> Writer:
     exporter's clock. What is not finite is no sample.
     """
     if family.type == "histogram":
-        return _histogram(family.name)
+        return durations_writer(family) if family.labels else _histogram(family.name)
     if not family.labels:
         return _number(family.name, by_clock=family.by_clock)
     if len(family.labels) == 1:
@@ -67,7 +68,7 @@ def _number(name: str, *, by_clock: bool) -> Writer:
 
 def _by_one_label(name: str, key: str) -> Writer:
     def write(labels: str, value: Reading) -> bytes:
-        numbers = cast(Mapping[str, float], value or {})
+        numbers = {value: 1} if isinstance(value, str) else cast(Mapping[str, float], value or {})
         start = f'{name}{{{labels},{key}="'
         return "".join(
             [f'{start}{escape(at)}"}} {number!r}\n' for at, number in numbers.items() if number != inf]
@@ -102,3 +103,27 @@ def _histogram(name: str) -> Writer:
         return "".join(lines).encode()
 
     return write
+
+
+def durations_writer(family: Family[Any], *, exemplars: bool = False) -> Writer:
+    """Make the writer of a histogram by one label; only OpenMetrics has exemplars."""
+    name, key = family.name, family.labels[0]
+    bounds = (*(str(float(bound)) for bound in SECONDS), "+Inf")
+
+    def write(labels: str, value: Reading) -> bytes:
+        by_value = cast(Mapping[str, Durations], value or {})
+        lines: list[str] = []
+        for at, durations in by_value.items():
+            all_labels, count = f'{labels},{key}="{escape(at)}"', 0
+            for bound, number, exemplar in zip(bounds, durations.counts, durations.exemplars, strict=True):
+                count += number
+                shown = _exemplar(exemplar) if exemplars and exemplar else ""
+                lines.append(f'{name}_bucket{{{all_labels},le="{bound}"}} {count}{shown}\n')
+            lines.append(f"{name}_count{{{all_labels}}} {count}\n{name}_sum{{{all_labels}}} {durations.sum!r}\n")
+        return "".join(lines).encode()
+
+    return write
+
+
+def _exemplar(exemplar: Exemplar) -> str:
+    return f' # {{{exemplar.label}="{escape(exemplar.id)}"}} {exemplar.seconds!r} {exemplar.at!r}'

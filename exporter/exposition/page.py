@@ -17,6 +17,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 
 from exporter.campaign.account import AccountState
 from exporter.campaign.state import CampaignState
+from exporter.exposition.attempt_families import ATTEMPT_READING_FAMILIES
 from exporter.exposition.board import Board
 from exporter.exposition.families import ACCOUNT_FAMILIES, POLLING_FAMILIES, AccountNow, Family
 from exporter.exposition.lines import header, label_block, sample_names, writer
@@ -33,7 +34,9 @@ _DIFFERENT_PAGES = 4
 _GZIP_LEVEL = 1
 _GZIP_CONTAINER = 31
 
-_ACCOUNT_ROWS = tuple((family, writer(family)) for family in (*ACCOUNT_FAMILIES, *POLLING_FAMILIES))
+_ACCOUNT_ROWS = tuple(
+    (family, writer(family)) for family in (*ACCOUNT_FAMILIES, *POLLING_FAMILIES, *ATTEMPT_READING_FAMILIES)
+)
 
 Columns = Iterable[tuple[Family[CampaignState], Sequence[bytes]]]
 
@@ -94,7 +97,7 @@ class Exposition:
         """Make the page; None when campaigns or accounts have come, gone or been changed by a reload meanwhile."""
         generation = self._board.generation
         page, turns = _Pieces(compress), Turns()
-        for lines in self._lines(self._board.columns(), openmetrics, names):
+        for lines in self._lines(self._board.columns(exemplars=openmetrics), openmetrics, names):
             page.add(lines)
             await turns.give_way()
             if generation != self._board.generation:
@@ -109,7 +112,7 @@ class Exposition:
     async def _from_copies(self, openmetrics: bool, compress: bool, names: frozenset[str]) -> list[bytes]:
         """Make the page from copies, which takes longer in one turn, whatever happens meanwhile."""
         page, turns = _Pieces(compress), Turns()
-        columns = [(family, column[:]) for family, column in self._board.columns()]
+        columns = [(family, column[:]) for family, column in self._board.columns(exemplars=openmetrics)]
         all_lines = self._lines(columns, openmetrics, names)
         own = self._own_metrics(openmetrics, names)
         for lines in all_lines:
@@ -125,8 +128,11 @@ class Exposition:
 
         def slices() -> Iterator[bytes]:
             for family, column in columns:
-                if not names or family.name in names:
+                wanted = sample_names(family)
+                if not names or names.intersection(wanted):
                     parts = (b"".join(column[start : start + _SLICE]) for start in range(0, len(column), _SLICE))
+                    if names and len(wanted) > 1:
+                        parts = (_only(names, part) for part in parts)
                     yield from _with_header(header(family, openmetrics), parts)
             for account_family, write in _ACCOUNT_ROWS:
                 wanted = sample_names(account_family)

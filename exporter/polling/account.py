@@ -14,9 +14,12 @@ from exporter.campaign.state import Campaign, CampaignState
 from exporter.config.model import AccountSettings, PollSettings
 from exporter.config.plan import AccountPlan
 from exporter.polling.agenda import Agenda
+from exporter.polling.attempts import AttemptsJob
 from exporter.polling.breaker import Breaker
+from exporter.polling.call_log_reader import CallLogReader
 from exporter.polling.calling_windows import CallingWindows
 from exporter.polling.connections import CertificateWatch, certificates_of
+from exporter.polling.contact_reader import ContactReader
 from exporter.polling.discovery import Discovery
 from exporter.polling.job import AccountJob
 from exporter.polling.pace import Pace
@@ -50,7 +53,10 @@ PROVIDERS: dict[str, Callable[[AccountSettings, Transport, Credentials], Provide
 }
 """Adding a provider is its file and a line here."""
 
-KINDS: tuple[type[AccountJob], ...] = (TokenWatch, CertificateWatch, Probe, Discovery, CallingWindows)
+KINDS: tuple[type[AccountJob], ...] = (
+    *(TokenWatch, CertificateWatch, Probe, Discovery, CallingWindows),
+    *(ContactReader, CallLogReader),
+)
 """What an account does besides its polls; adding a kind of job is its file and a line here."""
 
 
@@ -59,6 +65,7 @@ class Display(Protocol):
 
     def add(self, state: CampaignState) -> None: ...
     def update(self, state: CampaignState) -> None: ...
+    def update_attempts(self, state: CampaignState) -> None: ...
     def relabel(self, state: CampaignState) -> None: ...
     def remove(self, state: CampaignState) -> None: ...
 
@@ -116,7 +123,7 @@ class Account:
         self._transport = transport
         self.certificates = certificates_of(settings.http)
         self.credentials = self._read_credentials()
-        self._provider = PROVIDERS[settings.provider](settings, transport, self.credentials)
+        self.provider = PROVIDERS[settings.provider](settings, transport, self.credentials)
         self._log = PollLog(settings.provider, settings.name)
         self.agenda = Agenda()
         self.throttle = Throttle(settings.max_requests_per_second, settings.max_in_flight, shared.slots)
@@ -124,7 +131,7 @@ class Account:
         share = Share(self.throttle, _SHARE_OF_LISTINGS, lambda: self.poller.left)
         self.requests = Requests(self.throttle, share, self.breaker, self._log.held)
         self.poller = Poller(
-            self._provider,
+            self.provider,
             self.state,
             self.agenda,
             self.throttle,
@@ -143,7 +150,7 @@ class Account:
     @property
     def directory(self) -> Directory | None:
         """What lists its campaigns; None where the provider lists none."""
-        return self._provider if isinstance(self._provider, Directory) else None
+        return self.provider if isinstance(self.provider, Directory) else None
 
     @property
     def discovery(self) -> Discovery:
@@ -152,6 +159,12 @@ class Account:
     @property
     def calling_windows(self) -> CallingWindows:
         return self._job(CallingWindows)
+
+    @property
+    def attempts(self) -> AttemptsJob | None:
+        """What reads its single attempts; None where they are not read."""
+        jobs = [job for job in self._jobs.values() if isinstance(job, AttemptsJob) and job.wanted]
+        return jobs[0] if jobs else None
 
     @property
     def ready(self) -> bool:
@@ -255,7 +268,7 @@ class Account:
         self.agenda.spawn(self._close_later(retired, timeout))
 
     def _ask_through(self, transport: Transport) -> None:
-        self._provider = self.poller.provider = PROVIDERS[self.settings.provider](
+        self.provider = self.poller.provider = PROVIDERS[self.settings.provider](
             self.settings, transport, self.credentials
         )
 

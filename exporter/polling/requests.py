@@ -34,20 +34,23 @@ class Requests:
         self._refused: Callable[[], Awaitable[object]] | None = None
         """The request that has opened the breaker, if `ask` has sent it."""
 
-    async def ask(self, route: str, request: Callable[[], Awaitable[T]], campaign_id: str = "") -> T:
+    async def ask(
+        self, route: str, request: Callable[[], Awaitable[T]], campaign_id: str = "", *, share: Share | None = None
+    ) -> T:
         """
         Send one request when it is its turn.
 
         Args:
             route: Its name for the breaker.
             campaign_id: Where it is about one campaign's stats.
+            share: The part of the rate that it counts for, in place of the usual one.
 
         Raises:
             PollError: It failed, or the credentials are refused and it was not sent. InternalError where the answer
                 has shown a defect, which must not end the process.
         """
         self._refuse()
-        async with self._share.turn():
+        async with (share or self._share).turn():
             # The credentials may have been refused while it waited.
             self._refuse()
             return await self._send(route, request, campaign_id)

@@ -13,6 +13,7 @@ from yarl import URL
 
 from exporter.campaign.schedule import Schedule, Window
 from exporter.campaign.snapshot import CONTACT_BUCKETS, Snapshot
+from exporter.providers.anyreach_contacts import ContactsPage, read_contacts
 from exporter.providers.credentials import AuthorizedHeaders
 from exporter.providers.errors import ClientFaultError, InvalidResponseError, NotFoundError
 from exporter.providers.http import Transport, segment
@@ -226,6 +227,16 @@ class Anyreach:
         """
         path = f"/campaign/configurations/{segment(configuration_id)}"
         return await read(await self._get(path), lambda body: read_schedule(read_object(body)))
+
+    async def contacts_page(self, campaign_id: str, query: str) -> ContactsPage:
+        """
+        Ask for one page of a campaign's contacts, as a `ContactWalk` wants it.
+
+        Raises:
+            PollError: Any failure that a later request may cure.
+        """
+        body = await self._get(f"/campaign/campaigns/{segment(campaign_id)}/contacts", query)
+        return await read(body, read_contacts)
 
     async def list_page(self, listing: Listing) -> None:
         """

@@ -7,7 +7,6 @@ Tokens and errors: https://docs.osvi.ai/api-reference/introduction.
 
 import math
 from collections.abc import Callable
-from datetime import datetime
 from typing import ClassVar
 
 from yarl import URL
@@ -17,6 +16,7 @@ from exporter.campaign.snapshot import CALL_OUTCOMES, CALLS_IN_PROGRESS, Snapsho
 from exporter.providers.credentials import AuthorizedHeaders
 from exporter.providers.errors import InvalidResponseError
 from exporter.providers.http import Transport, segment
+from exporter.providers.osvi_calls import CALLS_PER_PAGE, CallsPage, read_calls
 from exporter.providers.targets import Targets
 from exporter.providers.wire import (
     MOST_ENTRIES,
@@ -26,6 +26,7 @@ from exporter.providers.wire import (
     number,
     object_at,
     read,
+    read_moment,
     read_object,
     text_at,
     used_up,
@@ -68,6 +69,7 @@ def read_status(payload: dict[str, object]) -> Snapshot:
         retry_enabled=int(retry_enabled) if isinstance(retry_enabled, bool) else None,
         retry_threshold=count(campaign.get("retry_threshold")),
         retry_delay_seconds=number(campaign.get("retry_delay")),
+        # Without an offset it is of no use: bare dates are Indian time on one route, and undocumented on others.
         created_timestamp_seconds=read_moment(campaign.get("created_at")),
         work_remaining=None if queues is None else queues.work_remaining,
         calls_in_flight=bool(outcomes and outcomes.get(CALLS_IN_PROGRESS)),
@@ -137,23 +139,6 @@ class _Queues:
                 self.contacts[pair] = total
 
 
-def read_moment(value: object) -> float | None:
-    """
-    Read an ISO 8601 date-time.
-
-    Returns:
-        Unix time; None for a moment before 1970, for what is no date-time, and for one without an offset: the
-        provider reads bare dates as Indian time in one place and documents none in another.
-    """
-    if not isinstance(value, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return None if moment.tzinfo is None else number(moment.timestamp())
-
-
 class Osvi:
     """
     Asks for the campaigns of one account.
@@ -186,6 +171,21 @@ class Osvi:
         if named is not None and named != target.named:
             self._targets.check(target, named)
         return snapshot
+
+    async def calls(self, page: int, *, in_progress: bool = False) -> CallsPage:
+        """
+        Ask for one page of the account's call log, the newest call first.
+
+        Args:
+            page: From 1.
+            in_progress: Only the calls in progress.
+
+        Raises:
+            PollError: Any failure that a later request may cure.
+        """
+        query = f"page={page}&per_page={CALLS_PER_PAGE}" + ("&status=in_progress" if in_progress else "")
+        body = await self._transport.get(self._transport.url("/v1/calls", query), self._headers.current())
+        return await read(body, read_calls)
 
     def _status_url(self, campaign_id: str) -> URL:
         return self._transport.url(f"/v1/campaigns/{segment(campaign_id)}/status")

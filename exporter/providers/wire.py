@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime, tzinfo
 from itertools import islice
 from typing import Final, TypeVar
 
@@ -183,3 +184,26 @@ def used_up(items: list[T]) -> Iterator[T]:
     items.reverse()
     while items:
         yield items.pop()
+
+
+def read_moment(value: object, *, assumed: tzinfo | None = None) -> float | None:
+    """
+    Read an ISO 8601 date-time.
+
+    Args:
+        assumed: The timezone of one without an offset; None refuses it.
+
+    Returns:
+        Unix time; None for a moment before 1970 and for what is no date-time.
+    """
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        if assumed is None:
+            return None
+        moment = moment.replace(tzinfo=assumed)
+    return number(moment.timestamp())

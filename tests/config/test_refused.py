@@ -356,11 +356,19 @@ def test_holidays_are_dates_quoted_or_not(tmp_path: Path) -> None:
         ]
 
 
-def test_discovery_on_osvi_and_attempts_are_not_supported(tmp_path: Path) -> None:
+def test_discovery_on_osvi_is_not_supported(tmp_path: Path) -> None:
     assert fault_of(tmp_path, discovery={}) == (
         "accounts[0].discovery: `discovery` is not supported for OSVI: it has no route that lists campaigns"
     )
-    assert fault_of(tmp_path, attempts={}) == "accounts[0].attempts: attempts are not supported yet"
+
+
+@pytest.mark.parametrize("name", ["attempts", "criterion", "outcome", "tag"])
+def test_a_label_of_attempts_is_free_where_they_are_not_read(tmp_path: Path, name: str) -> None:
+    (account,) = read(tmp_path, {"accounts": [{**OSVI, "labels": {name: "a"}}]}).accounts
+    assert account.labels == {name: "a"}
+    assert fault_of(tmp_path, labels={name: "a"}, attempts={}) == (
+        f"accounts[0].labels.{name}: expected another label name: the metrics of attempts have this one"
+    )
 
 
 def test_a_bad_environment_hides_no_accounts_of_the_file(tmp_path: Path) -> None:

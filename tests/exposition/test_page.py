@@ -3,7 +3,7 @@ import gzip
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -349,10 +349,10 @@ class Plain(Collector):
                     **dict(state.campaign.labels),
                 }
                 reading = row.read(state)
-                by_key: Mapping[Any, float] = reading if isinstance(reading, Mapping) else {}
+                by_key = cast(Mapping[Any, float], reading) if isinstance(reading, Mapping) else {}
                 if isinstance(reading, float | int):
                     by_key = {(): reading}
-                elif isinstance(reading, tuple):
+                elif isinstance(reading, str | tuple):
                     by_key = {reading: 1.0}
                 for key, value in by_key.items():
                     keys = (key,) if isinstance(key, str) else key

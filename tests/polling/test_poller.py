@@ -547,11 +547,11 @@ class TestFreshness:
         await asyncio.sleep(0.001)
         assert not state.fresh
         assert rig.changed["june"] == changes + 1
-        assert (state.shown, state.statuses, state.errors) == (Snapshot(), None, {"server_error": 1.0})
+        assert (state.shown, state.statuses, state.error) == (Snapshot(), None, "server_error")
         assert (state.rises.attempts, state.last_success) == (0.0, stale_at - 60)
         provider.answer = ACTIVE._replace(attempts=9.0)
         await asyncio.sleep(301)
-        assert (state.fresh, state.shown.attempts, state.rises.attempts, state.errors) == (True, 9.0, 2.0, None)
+        assert (state.fresh, state.shown.attempts, state.rises.attempts, state.error) == (True, 9.0, 2.0, None)
         await rig.stop()
 
     async def test_no_value_is_shown_too_long_or_withdrawn_too_soon_whatever_the_campaigns_go_through(self) -> None:

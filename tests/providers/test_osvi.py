@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from exporter.campaign.snapshot import Snapshot
 from exporter.providers import Provider
 from exporter.providers.errors import CredentialsError, InvalidResponseError, NotFoundError
-from exporter.providers.osvi import Osvi, read_moment, read_status
-from exporter.providers.wire import read_object
+from exporter.providers.osvi import Osvi, read_status
+from exporter.providers.wire import read_moment, read_object
 from tests.providers.loopback import body_of, recorded, serving, transport
 from tests.providers.payloads import json_values, numbers_of, shuffled
 

@@ -1,0 +1,128 @@
+"""The metric families of single attempts, which change when attempts are read and not with each poll."""
+
+from collections.abc import Callable
+
+from exporter.campaign.attempts import NO_READING, AttemptsState
+from exporter.campaign.attempts import Reading as AttemptsReading
+from exporter.campaign.state import CampaignState
+from exporter.exposition.families import AccountNow, Family, Reading, counter, gauge
+
+
+def _read(read: Callable[[AttemptsReading], Reading]) -> Callable[[CampaignState], Reading]:
+    """Read from the last complete reading of a campaign's contacts."""
+    return lambda c: read(NO_READING if c.attempts is None else c.attempts.reading)
+
+
+def _known(read: Callable[[AttemptsState], Reading]) -> Callable[[CampaignState], Reading]:
+    """Read from what is known of a campaign's attempts."""
+    return lambda c: None if c.attempts is None else read(c.attempts)
+
+
+ATTEMPT_FAMILIES: tuple[Family[CampaignState], ...] = (
+    gauge(
+        "campaign_attempts_by_status",
+        "Attempts of the contacts now in the campaign, by the status that the provider gives them, at the last "
+        "complete reading (Anyreach contacts).",
+        _read(lambda r: r.by_status),
+        "status",
+    ),
+    gauge(
+        "campaign_contacts_by_attempts",
+        "Contacts by number of attempts, at the last complete reading (Anyreach contacts).",
+        _read(lambda r: r.by_attempts),
+        "attempts",
+    ),
+    gauge(
+        "campaign_attempts_open",
+        "Attempts without an end, at the last complete reading (Anyreach contacts).",
+        _read(lambda r: r.open),
+    ),
+    gauge(
+        "campaign_attempts_oldest_open_timestamp_seconds",
+        "Unix time at which the oldest attempt without an end began; no series when there is none (Anyreach contacts).",
+        _read(lambda r: r.oldest_open),
+    ),
+    gauge(
+        "campaign_attempts_with_conversation",
+        "Attempts that led to a conversation, at the last complete reading (Anyreach contacts).",
+        _read(lambda r: r.with_conversation),
+    ),
+    gauge(
+        "campaign_attempts_evaluated",
+        "Attempts whose conversation has verdicts, at the last complete reading; which ones are evaluated is the "
+        "operator's choice (Anyreach contacts).",
+        _read(lambda r: r.evaluated),
+    ),
+    gauge(
+        "campaign_outcomes",
+        "Verdicts by criterion and outcome, at the last complete reading; verdicts come late and may change "
+        "(Anyreach contacts).",
+        _read(lambda r: r.outcomes),
+        "criterion",
+        "outcome",
+    ),
+    gauge(
+        "campaign_outcomes_compliant",
+        "Verdicts equal to the expected outcome, for the criteria that attempts.expected names (Anyreach contacts).",
+        _read(lambda r: r.compliant),
+        "criterion",
+    ),
+    Family(
+        "campaign_call_duration_seconds",
+        "histogram",
+        "Duration of each attempt or call that ended while it was watched: from start to end, ringing included "
+        "(Anyreach), as sent (OSVI).",
+        ("status",),
+        _known(lambda a: a.durations),
+    ),
+    counter(
+        "campaign_call_end_reasons_total",
+        "Calls that ended while they were watched, by reason (OSVI call log).",
+        _known(lambda a: a.end_reasons),
+        "reason",
+    ),
+    counter(
+        "campaign_call_tags_total",
+        "Calls that ended while they were watched, by the name of their tag (OSVI call log).",
+        _known(lambda a: a.tags),
+        "tag",
+    ),
+    gauge(
+        "campaign_attempts_last_read_timestamp_seconds",
+        "Unix time of the last complete reading of single attempts.",
+        _known(lambda a: a.read_at),
+        by_clock=True,
+    ),
+    gauge(
+        "campaign_attempts_read_interval_seconds",
+        "Shortest time between two readings of a campaign's single attempts, stretched by their share of the budget.",
+        _known(lambda a: a.interval),
+    ),
+    gauge(
+        "campaign_attempts_coverage_ratio",
+        "Attempts found by the last complete reading, over campaign_attempts just before it (Anyreach contacts).",
+        _read(lambda r: r.coverage),
+    ),
+)
+"""Everything about a campaign's single attempts; no series where `attempts` is not configured."""
+
+
+def _readable(a: AccountNow) -> int | None:
+    job = a.account.attempts
+    return None if job is None or job.readable is None else int(job.readable)
+
+
+ATTEMPT_READING_FAMILIES: tuple[Family[AccountNow], ...] = (
+    counter(
+        "campaign_exporter_attempts_readings_total",
+        "Readings of single attempts by result: complete, incomplete, or the reason of the failure.",
+        lambda a: None if a.account.attempts is None else a.account.attempts.readings,
+        "result",
+    ),
+    gauge(
+        "campaign_exporter_attempts_readable",
+        "1 when single attempts can be read, 0 when the token may not; no series where they are not read.",
+        _readable,
+    ),
+)
+"""How the readings of an account go; each sample carries provider, account and the account's labels besides."""

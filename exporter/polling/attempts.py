@@ -1,0 +1,120 @@
+"""What the readers of single attempts have in common: their part of the budget, and what became of their readings."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import ClassVar, TypeVar
+
+from exporter.campaign.attempts import AttemptsState
+from exporter.campaign.state import CampaignState
+from exporter.config.model import AttemptsSettings
+from exporter.polling.discovery import OFF_FOR
+from exporter.polling.job import AccountJob
+from exporter.polling.throttle import Share
+from exporter.providers.errors import REASONS, ForbiddenError, PollError
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+LOOK = 5.0
+"""Seconds between two looks at what is due to be read."""
+COMPLETE, INCOMPLETE = "complete", "incomplete"
+OLD_INTERVALS = 3
+"""Intervals after which a reading is withdrawn."""
+
+
+@dataclass(slots=True, eq=False)
+class AttemptsJob(AccountJob):
+    """
+    Reads the single attempts of an account's campaigns, with the part of the budget that is configured for it.
+
+    Attributes:
+        readings: By result: `complete`, `incomplete` or the reason of a failure.
+        readable: Whether the token may read them; None before the first answer.
+    """
+
+    provider: ClassVar[str]
+    route: ClassVar[str]
+    exemplar_label: ClassVar[str]
+
+    readings: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys((COMPLETE, INCOMPLETE, *REASONS), 0), init=False
+    )
+    readable: bool | None = field(default=None, init=False)
+    _share: Share | None = field(default=None, init=False)
+    _off_until: float = field(default=0.0, init=False)
+
+    @property
+    def settings(self) -> AttemptsSettings | None:
+        return self.account.settings.attempts
+
+    @property
+    def wanted(self) -> bool:
+        return self.settings is not None and self.account.settings.provider == self.provider
+
+    def settings_changed(self) -> None:
+        if self.wanted and self.settings is not None:
+            self._share = Share(self.account.throttle, self.settings.request_share, lambda: self.account.poller.left)
+            self.readable = True if self.readable is None else self.readable
+        elif self.account.settings.provider == self.provider:
+            self.readable = None
+            for target in self.account.poller.targets.values():
+                if target.state.attempts is not None:
+                    target.state.attempts = None
+                    self.account.shared.display.update_attempts(target.state)
+        AccountJob.settings_changed(self)
+
+    def credentials_accepted(self) -> None:
+        self._off_until = 0.0
+        AccountJob.credentials_accepted(self)
+
+    @property
+    def paused(self) -> bool:
+        return self.account.breaker.is_open or self.account.now() < self._off_until
+
+    async def ask(self, request: Callable[[], Awaitable[T]]) -> T:
+        """
+        Send one request within the job's part of the budget.
+
+        Raises:
+            PollError: It failed. A 403 turns the readings off for a while, and nothing else.
+        """
+        try:
+            answer = await self.account.requests.ask(self.route, request, share=self._share)
+        except ForbiddenError as exc:
+            if self.readable:
+                log.warning("the token may not read single attempts", extra=self.account.log_as | {"error": str(exc)})
+            self.readable = False
+            self._off_until = self.account.now() + OFF_FOR
+            raise
+        if self.readable is False:
+            log.info("single attempts can be read again", extra=self.account.log_as)
+        self.readable = True
+        return answer
+
+    def failed(self, error: PollError) -> None:
+        """Count a reading that was given up."""
+        self.readings[error.reason] += 1
+        log.debug("single attempts can't be read", extra=self.account.log_as | {"error": str(error)})
+
+    def interval_for(self, requests: float) -> float:
+        """
+        The time between two readings, in seconds.
+
+        Args:
+            requests: Number of requests that one round of readings takes.
+        """
+        settings = self.settings
+        assert settings is not None  # noqa: S101 -- for mypy: on the agenda only while it is wanted
+        return max(settings.refresh_interval, requests * self.account.throttle.spacing / settings.request_share)
+
+    def attempts_of(self, state: CampaignState) -> AttemptsState:
+        if state.attempts is None:
+            state.attempts = AttemptsState(state.budget)
+        wanted = self.settings is not None and self.settings.exemplars
+        state.attempts.exemplar_label = self.exemplar_label if wanted else None
+        return state.attempts
+
+    def show(self, state: CampaignState) -> None:
+        self.account.shared.display.update_attempts(state)

@@ -1,0 +1,133 @@
+"""
+Reads the end of OSVI's call log, once for all campaigns of an account.
+
+The log shows the newest call first. It is read until many calls in a row are known; a call in progress is followed
+until it ends. New calls push others to later pages, so that some are seen twice and none is missed. What was read
+counts when the reading is complete.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from exporter.campaign.attempts import Attempt, key_of, newest_of
+from exporter.polling.attempts import COMPLETE, LOOK, AttemptsJob
+from exporter.providers.errors import PollError
+from exporter.providers.osvi import Osvi
+from exporter.providers.osvi_calls import CALLS_PER_PAGE, Call, CallsPage
+
+_FIRST_PAGES = 3
+_MOST_PAGES = 200
+_ENOUGH_KNOWN = 50
+"""Known calls in a row below which all others are older."""
+
+
+@dataclass(slots=True, eq=False)
+class CallLogReader(AttemptsJob):
+    """Reads what the call log has got since the last time, and counts the calls that have ended."""
+
+    provider: ClassVar[str] = "osvi"
+    route: ClassVar[str] = "calls"
+    exemplar_label: ClassVar[str] = "call_id"
+
+    _known: frozenset[int] = field(default_factory=frozenset, init=False)
+    """Keys of the calls that the last reading has seen ended."""
+    _open: frozenset[int] = field(default_factory=frozenset, init=False)
+    """Keys of the calls that were in progress at the last reading."""
+    _began: bool = field(default=False, init=False)
+    _requests: int = field(default=1, init=False)
+
+    async def run(self) -> float:
+        interval = self.interval_for(self._requests)
+        if self.paused:
+            return self.account.now() + LOOK
+        self._requests = 0
+        try:
+            calls = await (self._read_on() if self._began else self._read_first())
+        except PollError as exc:
+            self.failed(exc)
+        else:
+            self.readings[COMPLETE] += 1
+            self._take(calls, interval)
+        return self.account.now() + interval
+
+    async def _read_first(self) -> dict[int, Call]:
+        """The calls in progress, and enough of the others to know where the next reading ends."""
+        calls = {key_of(call.attempt.id): call async for call in self._calls(in_progress=True)}
+        async for call in self._calls(most_pages=_FIRST_PAGES):
+            calls[key_of(call.attempt.id)] = call
+        return calls
+
+    async def _read_on(self) -> dict[int, Call]:
+        """The calls that are new, those that were in progress, and known ones down to the end of the reading."""
+        calls: dict[int, Call] = {}
+        in_a_row = 0
+        async for call in self._calls():
+            key = key_of(call.attempt.id)
+            is_known = key in self._known or key in self._open or key in calls
+            in_a_row = in_a_row + 1 if is_known else 0
+            calls[key] = call
+            if in_a_row >= _ENOUGH_KNOWN:
+                break
+        if missing := self._open - calls.keys():
+            calls |= await self._find(missing)
+        return calls
+
+    async def _find(self, missing: frozenset[int]) -> dict[int, Call]:
+        """Calls that were in progress and stand further down: they still are, or have ended meanwhile."""
+        found = {}
+        for options in ({"in_progress": True}, {}):
+            async for call in self._calls(**options):
+                if (key := key_of(call.attempt.id)) in missing:
+                    found[key] = call
+                if found.keys() >= missing:
+                    return found
+        return found
+
+    async def _calls(self, *, in_progress: bool = False, most_pages: int = _MOST_PAGES) -> AsyncIterator[Call]:
+        """The calls of page after page, the newest first."""
+        for number in range(1, most_pages + 1):
+            page = await self.ask(self._page(number, in_progress=in_progress))
+            self._requests += 1
+            for call in page.calls:
+                yield call
+            if _is_last(page, number):
+                return
+
+    def _page(self, number: int, *, in_progress: bool) -> Callable[[], Awaitable[CallsPage]]:
+        provider = self.account.provider
+        assert isinstance(provider, Osvi)  # noqa: S101 -- for mypy: `wanted` by that provider only
+        return lambda: provider.calls(number, in_progress=in_progress)
+
+    def _take(self, calls: dict[int, Call], interval: float) -> None:
+        """Count what is new, and show it."""
+        ended = {key for key, call in calls.items() if call.ended}
+        new: dict[str, list[Attempt]] = {}
+        seen: dict[str, list[Attempt]] = {}
+        for key, call in calls.items():
+            seen.setdefault(call.campaign_id, []).append(call.attempt)
+            if call.ended and key not in self._known:
+                new.setdefault(call.campaign_id, []).append(call.attempt)
+        for campaign_id, target in self.account.poller.targets.items():
+            attempts = self.attempts_of(target.state)
+            if self._began:
+                attempts.ended(new.get(campaign_id, ()))
+            else:
+                attempts.watch(new.get(campaign_id, ()))
+            attempts.newest = _with(attempts.newest, seen.get(campaign_id, []))
+            attempts.read_at, attempts.interval = self.account.shared.wall(), interval
+            self.show(target.state)
+        self._known = frozenset(ended)
+        self._open = frozenset(calls.keys() - ended)
+        self._began = True
+
+
+def _is_last(page: CallsPage, number: int) -> bool:
+    if not page.calls:
+        return True
+    return number >= page.pages if page.pages is not None else len(page.calls) < CALLS_PER_PAGE
+
+
+def _with(known: tuple[Attempt, ...], seen: list[Attempt]) -> tuple[Attempt, ...]:
+    by_id = {attempt.id: attempt for attempt in (*known, *seen)}
+    return tuple(newest_of(by_id.values()))

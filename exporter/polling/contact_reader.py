@@ -1,0 +1,202 @@
+"""
+Reads the contacts of Anyreach campaigns with their attempts, a campaign at a time.
+
+The polls tell which campaigns to read: those whose numbers have moved since, those that wait for verdicts, and closed
+ones a few times more. Nothing is asked about a quiet campaign.
+"""
+
+import asyncio
+import logging
+from array import array
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from math import inf
+from typing import ClassVar
+
+from exporter.campaign.attempts import Verdicts
+from exporter.campaign.snapshot import Snapshot
+from exporter.campaign.state import CampaignState
+from exporter.config.model import AttemptsSettings
+from exporter.polling.attempts import COMPLETE, INCOMPLETE, LOOK, OLD_INTERVALS, AttemptsJob
+from exporter.providers.anyreach import Anyreach
+from exporter.providers.anyreach_contacts import ContactWalk
+from exporter.providers.errors import PollError, TooLargeError
+from exporter.turns import Turns
+
+log = logging.getLogger(__name__)
+
+VERDICTS_WITHIN = 86_400.0
+"""Seconds after the end of a conversation within which verdicts are waited for."""
+READ_WHEN_CLOSED = (0.0, 3600.0, 86_400.0)
+"""Seconds after a campaign was seen closed, at which it is read once more."""
+
+_Numbers = tuple[float | None, float | None, float | None]
+
+
+@dataclass(slots=True)
+class _Watched:
+    """
+    What is known of a campaign's readings.
+
+    Attributes:
+        numbers: Those that tell of attempts, as they were at the beginning of the last complete reading.
+        tried_at: When the last reading began (monotonic), complete or not.
+        read_at: When the last complete one began.
+        requests: Requests that the last one took.
+        awaits_until: The time (Unix) until which verdicts are waited for.
+        closed_at: When it was seen closed.
+        closed_reads: Readings since then.
+    """
+
+    numbers: _Numbers | None = None
+    tried_at: float = -inf
+    read_at: float = -inf
+    requests: int = 1
+    awaits_until: float = -inf
+    closed_at: float | None = None
+    closed_reads: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class ContactReader(AttemptsJob):
+    """Walks through the contacts of one campaign after the other, the most overdue first."""
+
+    provider: ClassVar[str] = "anyreach"
+    route: ClassVar[str] = "contacts"
+    exemplar_label: ClassVar[str] = "conversation_id"
+
+    _watched: dict[str, _Watched] = field(default_factory=dict, init=False)
+    _interval: float = field(default=0.0, init=False)
+
+    def campaigns_changed(self) -> None:
+        for campaign_id in self._watched.keys() - self.account.poller.targets.keys():
+            del self._watched[campaign_id]
+
+    async def run(self) -> float:
+        campaign_id, due = await self._most_overdue()
+        now = self.account.now()
+        if campaign_id is None or due > now or self.paused:
+            return now + LOOK
+        await self._read(campaign_id)
+        return self.account.now()
+
+    async def _most_overdue(self) -> tuple[str | None, float]:
+        """Look at all campaigns: withdraw what is too old, and find the one to read next."""
+        if self.settings is None:
+            return None, inf
+        now, wall = self.account.now(), self.account.shared.wall()
+        found, earliest, requests, turns = None, inf, 0, Turns()
+        for campaign_id, target in tuple(self.account.poller.targets.items()):
+            await turns.give_way()
+            state, watched = target.state, self._watched.setdefault(campaign_id, _Watched())
+            due = self._due(state, watched, now, wall)
+            if due < inf:
+                requests += watched.requests
+                if due < earliest:
+                    found, earliest = campaign_id, due
+            self._withdraw_old(state, watched, now)
+        self._interval = self.interval_for(requests)
+        return found, earliest
+
+    def _due(self, state: CampaignState, watched: _Watched, now: float, wall: float) -> float:
+        if not state.fresh or state.snapshot.attempts is None:
+            return inf
+        if state.is_final:
+            if watched.closed_at is None:
+                watched.closed_at = now
+            if watched.closed_reads >= len(READ_WHEN_CLOSED):
+                return inf
+            due = watched.closed_at + READ_WHEN_CLOSED[watched.closed_reads]
+            return max(due, watched.tried_at + self._interval)
+        watched.closed_at, watched.closed_reads = None, 0
+        if watched.numbers != _numbers(state.snapshot) or wall < watched.awaits_until:
+            return watched.tried_at + self._interval
+        return inf
+
+    def _withdraw_old(self, state: CampaignState, watched: _Watched, now: float) -> None:
+        attempts = state.attempts
+        if attempts is None or attempts.reading.by_status is None:
+            return
+        # While its numbers stand still, each poll confirms what was read.
+        unmoved = state.fresh and watched.numbers == _numbers(state.snapshot)
+        confirmed_at = state.last_success if unmoved and state.last_success is not None else watched.read_at
+        if now - max(confirmed_at, watched.read_at) > OLD_INTERVALS * self._interval:
+            attempts.withdraw()
+            self.show(state)
+
+    async def _read(self, campaign_id: str) -> None:
+        """Walk through the contacts of one campaign; what is not complete changes nothing."""
+        target, settings = self.account.poller.targets[campaign_id], self.settings
+        assert settings is not None  # noqa: S101 -- for mypy: on the agenda only while it is wanted
+        state, watched = target.state, self._watched[campaign_id]
+        attempts = self.attempts_of(state)
+        walk = _walk_of(state, settings, attempts.counted)
+        numbers, began = _numbers(state.snapshot), self.account.now()
+        watched.tried_at = began
+        try:
+            while not walk.ended:
+                await self._take_page(walk, campaign_id)
+            counted = await asyncio.to_thread(walk.tally.all_counted)
+        except PollError as exc:
+            self.failed(exc)
+            return
+        if target.gone or self.settings is None:
+            return
+        watched.requests = max(1, walk.requests)
+        if walk.problem is not None:
+            self.readings[INCOMPLETE] += 1
+            log.info(
+                "single attempts are not complete",
+                extra=self.account.log_as | {"campaign": state.campaign.name, "error": walk.problem},
+            )
+            return
+        self.readings[COMPLETE] += 1
+        watched.numbers, watched.read_at = numbers, began
+        if state.is_final:
+            watched.closed_reads += 1
+        awaited = walk.tally.awaited_from
+        watched.awaits_until = -inf if awaited is None else awaited + VERDICTS_WITHIN
+        attempts.take(walk.tally, counted, walk.untouched, walk.coverage, self.account.shared.wall())
+        attempts.interval = self._interval
+        self.show(state)
+
+    async def _take_page(self, walk: ContactWalk, campaign_id: str) -> None:
+        provider = self.account.provider
+        assert isinstance(provider, Anyreach)  # noqa: S101 -- for mypy: `wanted` by that provider only
+        try:
+            page = await self.ask(lambda: provider.contacts_page(campaign_id, walk.query()))
+        except TooLargeError:
+            if not walk.too_large():
+                raise
+        else:
+            walk.take(page)
+
+
+def _numbers(snapshot: Snapshot) -> _Numbers:
+    contacts = snapshot.contacts or {}
+    return snapshot.attempts, contacts.get("completed"), contacts.get("exhausted")
+
+
+def _walk_of(state: CampaignState, settings: AttemptsSettings, counted: "array[int] | None") -> ContactWalk:
+    snapshot = state.snapshot
+    contacts = snapshot.contacts or {}
+    dialed = [contacts.get(bucket) for bucket in ("completed", "exhausted", "in_progress")]
+    return ContactWalk(
+        _verdicts(settings.criteria, tuple(settings.expected.items())),
+        counted=counted,
+        attempts=None if snapshot.attempts is None else int(snapshot.attempts),
+        contacts=None if snapshot.contacts_loaded is None else int(snapshot.contacts_loaded),
+        dialed=None if None in dialed else int(sum(number or 0 for number in dialed)),
+        in_progress=int(contacts.get("in_progress", 0)),
+        began=state.last_success_wall or 0.0,
+    )
+
+
+@lru_cache(64)
+def _verdicts(patterns: tuple[str, ...], expected: tuple[tuple[str, object], ...]) -> Verdicts:
+    @lru_cache(1024)
+    def wanted(criterion: str) -> bool:
+        return any(fnmatchcase(criterion, pattern) for pattern in patterns)
+
+    return Verdicts(wanted, {criterion: str(outcome).lower() for criterion, outcome in expected})

@@ -1,0 +1,307 @@
+"""
+Anyreach's contacts with their attempts, page by page.
+
+The route: https://docs.anyreach.ai/campaigns/results-and-analytics. Only the fields below are read: phone numbers,
+names, `data` and external ids are skipped by the decoder, and so never leave it. The order of the contacts is not
+documented, nor whether it is stable while they are called.
+"""
+
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC
+from math import ceil
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import msgspec
+
+from exporter.campaign.attempts import OUTCOMES, Attempt, Tally, Verdicts
+from exporter.providers.errors import InvalidResponseError
+from exporter.providers.wire import count, read_json, read_moment
+
+LARGEST_PAGE: Final = 200
+SMALLEST_PAGE: Final = 50
+ENOUGH: Final = 0.98
+"""The part of the attempts that a walk must have found to be complete."""
+_ENOUGH_CONTACTS: Final = 0.99
+_SLACK: Final = 0.01
+_FEW_DIALED: Final = 0.8
+_OVERLAP: Final = 0.1
+# First those that are being called: whoever ends meanwhile is seen again later, and is not missed.
+_FILTERS: Final = ("in_progress", "exhausted", "completed")
+_MATCHES: Final = {"in_progress": ("in_progress", "locked")}
+_LONGEST_TEXT: Final = 256
+
+
+class _WireAttempt(msgspec.Struct):
+    id: Any = None
+    status: Any = None
+    started_at: Any = None
+    ended_at: Any = None
+    conversation_id: Any = None
+    result: Any = None
+
+
+class _WireContact(msgspec.Struct):
+    id: Any = None
+    status: Any = None
+    attempts: list[_WireAttempt] | None = None
+
+
+class _WirePage(msgspec.Struct):
+    contacts: list[_WireContact]
+    total: Any = None
+
+
+_decoder = msgspec.json.Decoder(_WirePage)
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A contact as a walk needs it."""
+
+    id: str
+    status: str | None
+    attempts: list[Attempt]
+
+
+@dataclass(frozen=True, slots=True)
+class ContactsPage:
+    """One page; `total` is the number of contacts in the whole list, where the answer tells it."""
+
+    contacts: list[Contact]
+    total: int | None
+
+
+def read_contacts(body: bytes) -> ContactsPage:
+    """
+    Read one page of contacts.
+
+    It takes about 5 ms for a megabyte, so a large page is read in a thread.
+
+    Raises:
+        InvalidResponseError: No page of contacts, or another kind of value where an array or object must stand.
+    """
+    try:
+        page = _decoder.decode(body)
+    except msgspec.ValidationError:
+        raise InvalidResponseError("the answer holds no contacts") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # It refuses some of what json reads, such as NaN.
+        try:
+            page = msgspec.convert(read_json(body), _WirePage)
+        except msgspec.ValidationError:
+            raise InvalidResponseError("the answer holds no contacts") from None
+    total = count(page.total)
+    return ContactsPage(list(map(_contact, page.contacts)), None if total is None else int(total))
+
+
+def _contact(wire: _WireContact) -> Contact:
+    contact_id = _id(wire.id)
+    if contact_id is None:
+        raise InvalidResponseError("a contact has no id")
+    attempts = [_attempt(contact_id, place, attempt) for place, attempt in enumerate(wire.attempts or ())]
+    return Contact(contact_id, wire.status if isinstance(wire.status, str) else None, attempts)
+
+
+def _attempt(contact_id: str, place: int, wire: _WireAttempt) -> Attempt:
+    # Whether the moments carry an offset is not documented; other routes send UTC.
+    started, ended = read_moment(wire.started_at, assumed=UTC), read_moment(wire.ended_at, assumed=UTC)
+    return Attempt(
+        id=_id(wire.id) or f"{contact_id} {place}",
+        status=wire.status[:_LONGEST_TEXT] if isinstance(wire.status, str) else "",
+        started_at=started,
+        ended_at=ended,
+        seconds=None if started is None or ended is None or ended < started else ended - started,
+        conversation_id=_id(wire.conversation_id),
+        verdicts=_verdicts(wire.result),
+    )
+
+
+def _verdicts(result: Any) -> dict[str, str] | None:
+    """Outcomes by criterion; an empty object is no evaluation, and an odd value is `other`."""
+    if not isinstance(result, dict) or not result:
+        return None
+    return {key[:_LONGEST_TEXT]: _outcome(value) for key, value in result.items()}
+
+
+def _outcome(value: Any) -> str:
+    # Whether a verdict is a word, a truth value or an object around one of them is not documented.
+    if isinstance(value, dict):
+        value = next((value[key] for key in ("outcome", "verdict", "value", "result") if key in value), None)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) and value in OUTCOMES else "other"
+
+
+def _id(value: Any) -> str | None:
+    if type(value) is int:
+        return str(value)
+    return value[:_LONGEST_TEXT] if isinstance(value, str) and value else None
+
+
+@dataclass(slots=True)
+class _Listing:
+    """One list of the walk, read from its front or, where that finds more, from its end."""
+
+    status: str | None
+    front: int = 0
+    """The first place that was not read from the front."""
+    back: int | None = None
+    """The last place that was not read from the end; None before the length is known."""
+    at_front: bool = True
+    found_at_front: int = 0
+    found_at_back: int | None = None
+    """Attempts on the last page that was read there; None before one was."""
+
+
+@dataclass(slots=True, eq=False)
+class ContactWalk:
+    """
+    One walk through the contacts of a campaign, without the requests: `query` says what to ask for, `take` reads it.
+
+    Where most contacts were dialed, it goes through the whole list. Where few were, it reads the lists of those that
+    have ended or are being called, and then those that are pending, and ends early as soon as it has found as many
+    attempts as the stats told. Pages overlap, since contacts move while they are read; a contact that is seen again is
+    left out.
+
+    Args:
+        counted: Keys of the ended attempts that were counted before, in order; None for none.
+        attempts: `attempts.total` of the stats just before; None where they did not tell.
+        contacts: `contacts.total` of the same answer.
+        dialed: Contacts that are completed, exhausted or in progress, by the same answer.
+        in_progress: Those of them that are in progress.
+        began: Unix time of that answer.
+
+    Attributes:
+        ended: Whether there is nothing left to ask for.
+        problem: Why what was found is not complete; None where it is.
+    """
+
+    verdicts: Verdicts
+    counted: "array[int] | None"
+    attempts: int | None
+    contacts: int | None
+    dialed: int | None
+    in_progress: int
+    began: float
+    ended: bool = False
+    problem: str | None = None
+    requests: int = 0
+    tally: Tally = field(init=False)
+    _limit: int = LARGEST_PAGE
+    _lists: list[_Listing] = field(init=False)
+    _total: int | None = None
+    """Length of the whole list, where it was read."""
+    _before: int = 0
+    """Attempts found that began before the walk."""
+
+    def __post_init__(self) -> None:
+        self.tally = Tally(self.verdicts, self.counted)
+        known = self.attempts is not None and self.contacts is not None and self.dialed is not None
+        few = known and (self.dialed or 0) < _FEW_DIALED * (self.contacts or 0)
+        self._lists = [_Listing(status) for status in (*_FILTERS, "pending")] if few else [_Listing(None)]
+        self.ended = self.attempts == 0 and self.contacts is not None
+
+    @property
+    def untouched(self) -> int:
+        """Contacts that were left out since all attempts had been found already."""
+        return max(0, (self.contacts or 0) - self.tally.contacts) if self._found_all else 0
+
+    @property
+    def coverage(self) -> float | None:
+        """Attempts found over those that the stats told."""
+        if self.attempts is None:
+            return None
+        return self.tally.attempts / self.attempts if self.attempts else 1.0
+
+    def query(self) -> str:
+        """The query string of the next page."""
+        current = self._lists[0]
+        offset = current.front if current.at_front else max(current.front, (current.back or 0) - self._limit)
+        parameters: list[tuple[str, str | int]] = [("limit", self._limit), ("offset", offset)]
+        if current.status is not None:
+            parameters.insert(0, ("status", current.status))
+        return urlencode(parameters)
+
+    def take(self, page: ContactsPage) -> None:
+        """Count the contacts of a page, and choose the next one."""
+        self.requests += 1
+        current = self._lists[0]
+        if current.status is not None and _ignores_filter(current.status, page):
+            # Then this is the whole list already.
+            self._lists = [current]
+            current.status = None
+        found, new = self._count(page.contacts)
+        if current.status is None:
+            self._total = page.total
+        if self._is_read(current, page, found, new) or (current.status is not None and self._found_all):
+            self._next_list()
+
+    def too_large(self) -> bool:
+        """Ask for smaller pages after this one was too large; False when they are as small as can be."""
+        if self._limit <= SMALLEST_PAGE:
+            return False
+        self._limit //= 2
+        return True
+
+    @property
+    def _found_all(self) -> bool:
+        if self.attempts is None:
+            return False
+        # Those that were being called may have slipped from one list to another that was read already.
+        slack = min(self.in_progress, ceil(_SLACK * self.attempts))
+        return self._before >= self.attempts - slack
+
+    def _count(self, contacts: Iterable[Contact]) -> tuple[int, int]:
+        """Count contacts; returns the attempts and the contacts that are new among them."""
+        found = new = 0
+        for contact in contacts:
+            if self.tally.add(contact.id, contact.attempts):
+                new += 1
+                found += len(contact.attempts)
+                self._before += sum((attempt.started_at or 0) <= self.began for attempt in contact.attempts)
+        return found, new
+
+    def _is_read(self, current: _Listing, page: ContactsPage, found: int, new: int) -> bool:
+        """Move on in a list; True when all of it was read."""
+        size, length = len(page.contacts), page.total
+        step = max(1, size - int(self._limit * _OVERLAP))
+        if current.at_front:
+            at_end = size == 0 or (current.front + size >= length if length is not None else size < self._limit)
+            if at_end or not new:
+                return True
+            current.found_at_front = found
+            current.front += step
+            if current.back is None:
+                current.back = length
+        elif current.back is not None:
+            current.found_at_back = found
+            current.back -= step
+        if current.back is None:
+            return False
+        # Pending contacts with attempts may stand at either end: look at both, and go on where more of them were found.
+        if current.status == "pending":
+            current.at_front = current.found_at_back is not None and current.found_at_front > current.found_at_back
+        return current.back <= current.front
+
+    def _next_list(self) -> None:
+        self._lists.pop(0)
+        if self._found_all:
+            self._lists.clear()
+        if not self._lists:
+            self.ended = True
+            self.problem = self._gap()
+
+    def _gap(self) -> str | None:
+        if (coverage := self.coverage) is not None and coverage < ENOUGH:
+            return f"{self.tally.attempts} of {self.attempts} attempts were found"
+        if self._total is not None and self.tally.contacts < _ENOUGH_CONTACTS * self._total and not self._found_all:
+            return f"{self.tally.contacts} of {self._total} contacts were found"
+        return None
+
+
+def _ignores_filter(status: str, page: ContactsPage) -> bool:
+    allowed = _MATCHES.get(status, (status,))
+    return any(contact.status is not None and contact.status not in allowed for contact in page.contacts)

@@ -1,0 +1,118 @@
+"""
+OSVI's call log, page by page.
+
+The route: https://docs.osvi.ai/api-reference/endpoint/list_calls. Only the fields below are read: phone numbers and
+names are skipped by the decoder, and so never leave it.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from exporter.campaign.attempts import Attempt
+from exporter.campaign.snapshot import CALLS_IN_PROGRESS
+from exporter.providers.errors import InvalidResponseError
+from exporter.providers.wire import count, number, read_json, read_moment
+
+CALLS_PER_PAGE: Final = 100
+_LONGEST_TEXT: Final = 256
+
+
+class _WireCall(msgspec.Struct):
+    call_id: Any = None
+    campaign_id: Any = None
+    status: Any = None
+    duration_seconds: Any = None
+    call_ended_reason: Any = None
+    tag: Any = None
+    created_at: Any = None
+
+
+class _WireMeta(msgspec.Struct):
+    total_pages: Any = None
+
+
+class _WirePage(msgspec.Struct):
+    success: Any = None
+    data: list[_WireCall] | None = None
+    meta: _WireMeta | None = None
+
+
+_decoder = msgspec.json.Decoder(_WirePage)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """
+    A call of the log.
+
+    Attributes:
+        campaign_id: The number of its campaign, as the configuration writes it; empty where it has none.
+        ended: Whether it is over; a call in progress has no duration and no reason yet.
+    """
+
+    campaign_id: str
+    ended: bool
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class CallsPage:
+    """One page, the newest call first; `pages` is the number of all pages, where the answer tells it."""
+
+    calls: list[Call]
+    pages: float | None
+
+
+def read_calls(body: bytes) -> CallsPage:
+    """
+    Read one page of the call log.
+
+    Raises:
+        InvalidResponseError: `success` is not true, or another kind of value where an array or object must stand.
+    """
+    try:
+        page = _decoder.decode(body)
+    except msgspec.ValidationError:
+        raise InvalidResponseError("the answer holds no calls") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # It refuses some of what json reads, such as NaN.
+        try:
+            page = msgspec.convert(read_json(body), _WirePage)
+        except msgspec.ValidationError:
+            raise InvalidResponseError("the answer holds no calls") from None
+    if page.success is not True or page.data is None:
+        raise InvalidResponseError("success is not true")
+    return CallsPage(
+        [call for wire in page.data if (call := _call(wire))], count(page.meta.total_pages) if page.meta else None
+    )
+
+
+def _call(wire: _WireCall) -> Call | None:
+    """A call; None where it has no id, by which it could be counted once."""
+    if not isinstance(wire.call_id, str | int) or not wire.call_id:
+        return None
+    status = _text(wire.status) or ""
+    ended = status != CALLS_IN_PROGRESS
+    began = read_moment(wire.created_at)
+    seconds = number(wire.duration_seconds) if ended else None
+    campaign = count(wire.campaign_id)
+    return Call(
+        "" if campaign is None else f"{campaign:.0f}",
+        ended,
+        Attempt(
+            id=str(wire.call_id)[:_LONGEST_TEXT],
+            status=status,
+            started_at=began,
+            ended_at=None if began is None or not ended else began + (seconds or 0.0),
+            seconds=seconds,
+            conversation_id=str(wire.call_id)[:_LONGEST_TEXT],
+            tag=_text(wire.tag.get("name")) if isinstance(wire.tag, dict) else None,
+            end_reason=_text(wire.call_ended_reason) if ended else None,
+        ),
+    )
+
+
+def _text(value: Any) -> str | None:
+    return value[:_LONGEST_TEXT] if isinstance(value, str) and value else None

@@ -1,0 +1,126 @@
+"""Readings of the call log of simulated OSVI accounts, over HTTP and on the loop's clock."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from exporter.simulator import Fault, OsviCampaign, World, serving
+from tests.exporting import EPOCH, Page, Running, exporting, osvi_account
+
+pytestmark = pytest.mark.virtual_time
+
+HOUR = 3600.0
+TOKEN = "osvi-secret"
+
+
+class Site:
+    """A simulated OSVI account on the loop's clock."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.world = World(lambda: EPOCH + loop.time())
+        self.account = self.world.add_osvi_account(TOKEN)
+        self.world.advance()
+
+    def add(self, campaign_id: int, contacts: int, *, channels: int = 5, **options: Any) -> OsviCampaign:
+        campaign = self.account.add_campaign(campaign_id, f"campaign {campaign_id}", **options)
+        campaign.add_agent("agent_x", channels=channels)
+        campaign.add_contacts(contacts, "agent_x")
+        return campaign
+
+    @asynccontextmanager
+    async def exporting(self, *campaigns: OsviCampaign, **attempts: Any) -> AsyncIterator[Running]:
+        async with serving(self.world) as servers:
+            account = {
+                **osvi_account(servers.osvi, *(campaign.id for campaign in campaigns)),
+                "attempts": {"refresh_interval": "1m", **attempts},
+            }
+            async with exporting({"accounts": [account]}) as running:
+                yield running
+
+    def ended(self, campaign: OsviCampaign) -> Counter[str]:
+        self.world.advance()
+        return Counter({status: n for status, n in campaign.calls.items() if status != "in_progress" and n})
+
+
+def counted(page: Page, campaign: OsviCampaign) -> dict[str, float]:
+    found = page.by("status", "campaign_call_duration_seconds_count", campaign=str(campaign.id))
+    return {status: number for status, number in found.items() if number}
+
+
+async def test_every_call_that_ends_is_counted_once_by_its_campaign() -> None:
+    site = Site()
+    june, july = site.add(7, 150, channels=20), site.add(8, 80)
+    async with site.exporting(june, july) as running:
+        await asyncio.sleep(2 * HOUR)
+        page = await running.page()
+
+        for campaign in (june, july):
+            ended = site.ended(campaign)
+            assert ended.total() > 100
+            assert counted(page, campaign) == ended
+        assert page.all("campaign_call_end_reasons_total", campaign="7", reason="customer-busy") == [
+            site.ended(june)["busy"]
+        ]
+        assert sum(page.all("campaign_call_tags_total", campaign="7")) <= site.ended(june)["picked"]
+
+
+async def test_calls_that_ended_before_do_not_count() -> None:
+    site = Site()
+    june = site.add(7, 60, retry_threshold=None)
+    await asyncio.sleep(HOUR)
+    before = site.ended(june)
+    async with site.exporting(june) as running:
+        await asyncio.sleep(300)
+        page = await running.page()
+
+        assert before.total() == 60
+        assert page.by("status", "campaign_call_duration_seconds_count") == dict.fromkeys(before, 0)
+
+
+async def test_a_long_call_is_followed_until_it_ends() -> None:
+    site = Site()
+    long = site.add(7, 1, outcomes={"picked": 1}, call_seconds=(3000, 3000))
+    busy = site.add(8, 800, channels=30, retry_threshold=None)
+    async with site.exporting(long, busy) as running:
+        await asyncio.sleep(2900)
+        assert counted(await running.page(), long) == {}
+        await asyncio.sleep(300)
+        page = await running.page()
+
+        assert counted(page, long) == {"picked": 1}
+        assert page.number("campaign_call_duration_seconds_sum", campaign="7", status="picked") == 3000
+        assert counted(page, busy) == site.ended(busy)
+
+
+async def test_a_failed_reading_loses_and_doubles_nothing() -> None:
+    site = Site()
+    june = site.add(7, 300, channels=30)
+    async with site.exporting(june) as running:
+        await asyncio.sleep(120)
+        site.account.fault = Fault(status=500, path="/v1/calls")
+        await asyncio.sleep(900)
+        site.account.fault = None
+        await asyncio.sleep(3 * HOUR)
+        page = await running.page()
+
+        assert page.number("campaign_exporter_attempts_readings_total", result="server_error") > 1
+        assert counted(page, june) == site.ended(june)
+
+
+async def test_a_quiet_account_takes_one_request_a_reading() -> None:
+    site = Site()
+    june = site.add(7, 0)
+    async with site.exporting(june) as running:
+        await asyncio.sleep(HOUR)
+        page = await running.page()
+
+        assert page.number("campaign_exporter_attempts_readings_total", result="complete") == pytest.approx(60, abs=2)
+        assert page.number("campaign_attempts_last_read_timestamp_seconds") == pytest.approx(
+            EPOCH + asyncio.get_running_loop().time(), abs=61
+        )
+        assert page.number("campaign_attempts_read_interval_seconds") == 60
