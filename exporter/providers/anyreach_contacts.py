@@ -113,7 +113,7 @@ def _attempt(contact_id: str, place: int, wire: _WireAttempt) -> Attempt:
         status=wire.status[:_LONGEST_TEXT] if isinstance(wire.status, str) else "",
         started_at=started,
         ended_at=ended,
-        seconds=None if started is None or ended is None or ended < started else ended - started,
+        seconds=None if started is None or ended is None or ended < started else round(ended - started, 3),
         conversation_id=_id(wire.conversation_id),
         verdicts=_verdicts(wire.result),
     )

@@ -31,6 +31,9 @@ _TIMEZONES = (
 )
 
 
+_ATTEMPTS: Mapping[str, Any] = {"refresh_interval": "1m", "exemplars": True}
+
+
 class Clock(Protocol):
     """A simulated wall clock that knows how much faster than real time it runs."""
 
@@ -124,6 +127,7 @@ def _acme_us(world: World, now: float) -> dict[str, Any]:
         "provider": "anyreach",
         "token": "ak_acme.demo",
         "labels": {"team": "renewals"},
+        "attempts": {**_ATTEMPTS, "expected": {"qa.greeting": True, "qa.consent": True}},
         "campaigns": [{"id": june.external_id, "name": "june-policy-renewals"}, *campaigns],
     }
 
@@ -214,6 +218,7 @@ def _acme_in(world: World, now: float) -> dict[str, Any]:
         "provider": "osvi",
         "token": "demo0acme0in0key",
         "labels": {"team": "renewals"},
+        "attempts": _ATTEMPTS,
         "campaigns": [
             {
                 "id": campaign.id,
