@@ -92,7 +92,7 @@ class Exporter:
         self._shared = Shared(
             slots=Slots(plan.settings.poll.max_in_flight),
             display=self._board,
-            watch=HoursWatch(hours_wall),
+            watch=HoursWatch(hours_wall, instruments.label_overflow.inc),
             wall=wall,
             rng=rng or random.Random(),  # noqa: S311 -- jitter, no secret
             redactor=redactor,

@@ -1,32 +1,26 @@
 """
 When a campaign may dial: calling windows by timezone, and whether they are open at a moment.
 
-Windows are read off the wall clock.
-A minute is open when its local time, on its local weekday, lies inside a window:
-minutes that a daylight-saving change skips never happen, and minutes that it repeats count both times.
 The meaning of a schedule's fields is Anyreach's, https://docs.anyreach.ai/campaigns/configurations;
 hours that a user gives are a schedule with one timezone.
 """
 
 import math
 import re
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Self
 from weakref import WeakValueDictionary
 from zoneinfo import ZoneInfo
 
+from exporter.campaign.labels import MAX_VALUES, OVERFLOW
+from exporter.campaign.openings import DAY, Openings, Zone
+
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """Names of the days in the order of their numbers, Monday being 0."""
-
-_DAY = 24 * 60
-_WEEK = 7 * _DAY
-_EVERY_MINUTE = (1 << _WEEK) - 1
-# The Unix epoch was a Thursday.
-_EPOCH_WEEKDAY = 3
 
 # Seconds are tolerated as long as they are none: some serializers write every time with them.
 _CLOCK_TIME = re.compile(r"(\d{1,2}):(\d{2})(?::00)?", re.ASCII)
@@ -58,8 +52,8 @@ class Window:
     def __post_init__(self) -> None:
         if not self.days or not self.days <= frozenset(range(7)):
             raise ValueError(f"a window needs one or more days of 0 to 6, not {sorted(self.days)}")
-        if not 0 <= self.start < _DAY or not 0 <= self.end <= _DAY:
-            raise ValueError(f"a window lies within 0 to {_DAY} minutes, not {self.start} to {self.end}")
+        if not 0 <= self.start < DAY or not 0 <= self.end <= DAY:
+            raise ValueError(f"a window lies within 0 to {DAY} minutes, not {self.start} to {self.end}")
         if self.start == self.end:
             raise ValueError("a window's end must differ from its start")
 
@@ -120,6 +114,8 @@ class Schedule:
     """Default windows of first scheduled calls; None for `default_windows`, empty for none."""
     scheduled_overrides: Mapping[str, tuple[Window, ...]] | None = None
     """Overrides for first scheduled calls; None for `overrides`."""
+    closed_on: frozenset[date] = frozenset()
+    """Dates on which no window begins, in each timezone; the night of the day before still ends on such a date."""
 
     timezones: tuple[str, ...] = field(init=False, compare=False, repr=False)
     """The timezones named here that have windows, the default one first."""
@@ -130,7 +126,7 @@ class Schedule:
     0 means that the campaign never dials.
     With more, `timezones` may still be empty: the default windows are for timezones that are not named, too.
     """
-    _openings: "_Openings" = field(init=False, compare=False, repr=False)
+    _openings: "Openings" = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         lists = [self.default_windows, *self.overrides.values()]
@@ -140,11 +136,11 @@ class Schedule:
         first_overrides = self.overrides if self.scheduled_overrides is None else self.scheduled_overrides
         zones = {}
         for timezone in dict.fromkeys((self.default_timezone, *self.overrides, *first_overrides)):
-            clock = _clock(timezone)
-            usual = _open_minutes(self.overrides.get(timezone, self.default_windows))
-            first = _open_minutes(first_overrides.get(timezone, first_windows))
+            usual = self.overrides.get(timezone, self.default_windows)
+            first = first_overrides.get(timezone, first_windows)
+            zone = _zone(timezone, usual, first, self.closed_on)
             if usual or first:
-                zones[timezone] = _Zone(clock, usual & first if usual and first else usual or first)
+                zones[timezone] = zone
 
         def settle(name: str, value: object) -> None:
             object.__setattr__(self, name, value)
@@ -154,10 +150,11 @@ class Schedule:
             settle("scheduled_overrides", MappingProxyType(dict(self.scheduled_overrides)))
         settle("timezones", tuple(zones))
         settle("window_count", sum(map(len, lists)))
-        settle("_openings", _Openings(zones))
+        settle("_openings", Openings(zones))
 
     def __hash__(self) -> int:
-        return hash((self.default_timezone, self.default_windows, frozenset(self.overrides), self.scheduled_windows))
+        overrides = frozenset(self.overrides)
+        return hash((self.default_timezone, self.default_windows, overrides, self.scheduled_windows, self.closed_on))
 
     def open_at(self, timestamp: float) -> Mapping[str, bool]:
         """Tell for each of `timezones`, in their order, whether it is open at a moment (Unix time)."""
@@ -185,107 +182,32 @@ def _clock(timezone: str) -> ZoneInfo:
         raise ValueError(f"no timezone is called {timezone!r}") from exc
 
 
-def _open_minutes(windows: Iterable[Window]) -> int:
-    """Make the set of a week's open minutes: bit 0 is the first minute of Monday."""
-    minutes = 0
+def _open_minutes(windows: Iterable[Window]) -> tuple[int, int]:
+    """
+    Make two sets of a week's open minutes, for windows that began on the same day and on the day before.
+
+    Bit 0 is the first minute of Monday.
+    """
+    today = yesterday = 0
     for window in windows:
-        length = window.end - window.start + (_DAY if window.end < window.start else 0)
+        length = window.end - window.start + (DAY if window.end < window.start else 0)
+        in_day = min(length, DAY - window.start)
         for day in window.days:
-            minutes |= ((1 << length) - 1) << (day * _DAY + window.start)
-    # Sunday's night goes on in Monday's morning.
-    return minutes & _EVERY_MINUTE | minutes >> _WEEK
+            today |= ((1 << in_day) - 1) << (day * DAY + window.start)
+            # Sunday's night goes on in Monday's morning.
+            yesterday |= ((1 << length - in_day) - 1) << (day + 1) % 7 * DAY
+    return today, yesterday
 
 
-class _Zone:
-    """The openings of one timezone: a week on the wall clock, and the shifts of that clock."""
-
-    def __init__(self, clock: ZoneInfo, open_minutes: int) -> None:
-        self._clock = clock
-        self._open_minutes = open_minutes
-        before = open_minutes << 1 & _EVERY_MINUTE | open_minutes >> (_WEEK - 1)
-        self._changes = tuple(_members(open_minutes ^ before))
-
-    def period(self, second: int) -> tuple[bool, float]:
-        """Tell whether it is open at a second (Unix time), and the first second of the contrary; inf for never."""
-        is_open = self._is_open(second)
-        if not self._changes:
-            return is_open, math.inf
-        moment = second
-        while self._is_open(moment) == is_open:
-            moment = self._first_shift(moment, moment + self._until_change(moment))
-        return is_open, moment
-
-    def _is_open(self, second: int) -> bool:
-        return bool(self._open_minutes >> self._second_of_week(second) // 60 & 1)
-
-    def _until_change(self, second: int) -> int:
-        """Count the seconds to the next change, if the wall clock is not shifted before."""
-        now = self._second_of_week(second)
-        following = bisect_right(self._changes, now // 60)
-        change = self._changes[following] if following < len(self._changes) else self._changes[0] + _WEEK
-        return change * 60 - now
-
-    def _first_shift(self, start: int, end: int) -> int:
-        """Find the first second after `start` at which the wall clock is shifted, at most `end`."""
-        offset = self._offset(start)
-        while start < end:
-            # No timezone of the database has been shifted twice within a day since 2000.
-            step = min(start + _DAY * 60, end)
-            if self._offset(step) != offset:
-                seconds = range(start + 1, step)
-                return start + 1 + bisect_left(seconds, True, key=lambda second: self._offset(second) != offset)
-            start = step
-        return end
-
-    def _second_of_week(self, second: int) -> int:
-        return (second + self._offset(second) + _EPOCH_WEEKDAY * _DAY * 60) % (_WEEK * 60)
-
-    def _offset(self, second: int) -> int:
-        offset = datetime.fromtimestamp(second, self._clock).utcoffset()
-        assert offset is not None  # noqa: S101 -- an aware datetime has one; this tells mypy
-        return offset.days * 86400 + offset.seconds
-
-
-def _members(bits: int) -> Iterable[int]:
-    while bits:
-        lowest = bits & -bits
-        yield lowest.bit_length() - 1
-        bits ^= lowest
-
-
-@dataclass(frozen=True, slots=True)
-class _Period:
-    """A stretch of time in which nothing opens or closes."""
-
-    since: float
-    until: float
-    open: Mapping[str, bool]
-    all_open: bool
-
-
-class _Openings:
-    """The periods of some timezones; remembers the last one, since most questions are about now."""
-
-    def __init__(self, zones: Mapping[str, _Zone]) -> None:
-        self._zones = zones
-        self._last = _Period(math.inf, -math.inf, {}, False)
-
-    def at(self, timestamp: float) -> _Period:
-        if not self._last.since <= timestamp < self._last.until:
-            self._last = self._find(timestamp)
-        return self._last
-
-    def each(self, timestamp: float) -> Iterator[tuple[str, bool, float | None]]:
-        for timezone, zone in self._zones.items():
-            is_open, until = zone.period(math.floor(timestamp))
-            yield timezone, is_open, None if until == math.inf else until
-
-    def _find(self, timestamp: float) -> _Period:
-        second = math.floor(timestamp)
-        periods = {timezone: zone.period(second) for timezone, zone in self._zones.items()}
-        is_open = MappingProxyType({timezone: is_open for timezone, (is_open, _) in periods.items()})
-        until = min((until for _, until in periods.values()), default=math.inf)
-        return _Period(second, until, is_open, bool(is_open) and all(is_open.values()))
+# As many as a few hundred configurations with windows of their own in every timezone have.
+@lru_cache(8192)
+def _zone(timezone: str, usual: tuple[Window, ...], first: tuple[Window, ...], closed_on: frozenset[date]) -> "Zone":
+    """Give the openings of one timezone; schedules with the same windows share them."""
+    clock = _clock(timezone)
+    if not usual or not first or usual == first:
+        return Zone(clock, *_open_minutes(usual or first), closed_on)
+    (usual_today, usual_yesterday), (first_today, first_yesterday) = _open_minutes(usual), _open_minutes(first)
+    return Zone(clock, (usual_today | usual_yesterday) & (first_today | first_yesterday), 0, closed_on)
 
 
 class Hours:
@@ -302,15 +224,24 @@ class Hours:
         self.windows = None if schedule is None else schedule.window_count
         """Number of windows in all; None for round the clock, which has none to count."""
         self.open: Mapping[str, float] = {}
+        """1 or 0 by timezone; those past the first 50 together, as `other`: 1 when all of them are open."""
         self.all_open = True
         self.refresh(wall)
+
+    @property
+    def beyond_labels(self) -> int:
+        """Number of timezones that have no label of their own."""
+        return 0 if self.schedule is None else max(0, len(self.schedule.timezones) - MAX_VALUES)
 
     def refresh(self, wall: float) -> bool:
         """Look at the clock again; True when any timezone has opened or closed since."""
         if self.schedule is None:
             return False
         before = self.open
-        self.open = {zone: int(is_open) for zone, is_open in self.schedule.open_at(wall).items()}
+        zones = [(zone, int(is_open)) for zone, is_open in self.schedule.open_at(wall).items()]
+        self.open = dict(zones[:MAX_VALUES])
+        if rest := zones[MAX_VALUES:]:
+            self.open = {**self.open, OVERFLOW: min(is_open for _, is_open in rest)}
         self.all_open = self.schedule.all_open(wall)
         return self.open != before
 
@@ -324,11 +255,13 @@ class HoursWatch:
 
     Args:
         wall: Unix time by which windows open and close.
+        on_overflow: Called for each timezone that has no label of its own.
     """
 
-    def __init__(self, wall: Callable[[], float]) -> None:
+    def __init__(self, wall: Callable[[], float], on_overflow: Callable[[], None] = lambda: None) -> None:
         self.around_the_clock = Hours(None, 0.0)
         self._wall = wall
+        self._on_overflow = on_overflow
         self._known: WeakValueDictionary[Schedule, Hours] = WeakValueDictionary()
 
     def of(self, schedule: Schedule) -> Hours:
@@ -336,6 +269,8 @@ class HoursWatch:
         hours = self._known.get(schedule)
         if hours is None:
             hours = self._known[schedule] = Hours(schedule, self._wall())
+            for _ in range(hours.beyond_labels):
+                self._on_overflow()
         return hours
 
     def refresh(self) -> frozenset[Hours]:

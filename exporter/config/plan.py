@@ -106,7 +106,7 @@ def schedule_of(hours: CallingHours) -> Schedule:
     windows = tuple(
         Window(frozenset(DAYS.index(day) for day in window.days), window.start, window.end) for window in hours.windows
     )
-    return Schedule(hours.timezone, windows)
+    return Schedule(hours.timezone, windows, closed_on=frozenset(hours.closed_on))
 
 
 def config_hash(settings: Settings) -> int:

@@ -1,0 +1,145 @@
+"""
+Whether timezones are open at a moment, and until when: weeks of open minutes on wall clocks that are shifted.
+
+Windows are read off the wall clock. A minute is open when its local time, on its local weekday, lies inside a window:
+minutes that a daylight-saving change skips never happen, and minutes that it repeats count both times.
+"""
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from types import MappingProxyType
+from zoneinfo import ZoneInfo
+
+DAY = 24 * 60
+WEEK = 7 * DAY
+"""Minutes."""
+
+_EVERY_MINUTE = (1 << WEEK) - 1
+# The Unix epoch was a Thursday.
+_EPOCH_WEEKDAY = 3
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+
+
+class Zone:
+    """The openings of one timezone: a week on the wall clock, dates without windows, and the shifts of that clock."""
+
+    def __init__(self, clock: ZoneInfo, today: int, yesterday: int, closed_on: Iterable[date]) -> None:
+        self._clock = clock
+        self._today, self._yesterday = today, yesterday
+        self._closed = frozenset(day.toordinal() - _EPOCH_ORDINAL for day in closed_on)
+        self._last_closed = max(self._closed, default=-1)
+        open_minutes = today | yesterday
+        before = open_minutes << 1 & _EVERY_MINUTE | open_minutes >> (WEEK - 1)
+        changes = open_minutes ^ before
+        self._changes_weekly = bool(changes)
+        if self._closed:
+            # What a date closes or leaves open changes at midnight, and where one day's windows go on into the next's.
+            for part in (today, yesterday):
+                changes |= part ^ (part << 1 & _EVERY_MINUTE | part >> (WEEK - 1))
+            for day in range(7):
+                changes |= 1 << day * DAY
+        self._changes = tuple(_members(changes))
+        self._last = (math.inf, -math.inf, False)
+
+    def period(self, second: int) -> tuple[bool, float]:
+        """Tell whether it is open at a second (Unix time), and the first second of the contrary; inf for never."""
+        since, until, is_open = self._last
+        if not since <= second < until:
+            is_open, until = self._find(second)
+            self._last = second, until, is_open
+        return is_open, until
+
+    def _find(self, second: int) -> tuple[bool, float]:
+        is_open = self._is_open(second)
+        moment = second
+        while self._is_open(moment) == is_open:
+            if not self._changes_weekly and self._day(moment) > self._last_closed + 1:
+                return is_open, math.inf
+            moment = self._first_shift(moment, moment + self._until_change(moment))
+        return is_open, moment
+
+    def _is_open(self, second: int) -> bool:
+        minute = self._second_of_week(second) // 60
+        if not self._closed:
+            return bool((self._today | self._yesterday) >> minute & 1)
+        day = self._day(second)
+        return bool(
+            (self._today >> minute & 1 and day not in self._closed)
+            or (self._yesterday >> minute & 1 and day - 1 not in self._closed)
+        )
+
+    def _day(self, second: int) -> int:
+        """Number of the local date, from that of the Unix epoch."""
+        return (second + self._offset(second)) // (DAY * 60)
+
+    def _until_change(self, second: int) -> int:
+        """Count the seconds to the next change, if the wall clock is not shifted before."""
+        now = self._second_of_week(second)
+        following = bisect_right(self._changes, now // 60)
+        change = self._changes[following] if following < len(self._changes) else self._changes[0] + WEEK
+        return change * 60 - now
+
+    def _first_shift(self, start: int, end: int) -> int:
+        """Find the first second after `start` at which the wall clock is shifted, at most `end`."""
+        offset = self._offset(start)
+        while start < end:
+            # No timezone of the database has been shifted twice within a day since 2000.
+            step = min(start + DAY * 60, end)
+            if self._offset(step) != offset:
+                seconds = range(start + 1, step)
+                return start + 1 + bisect_left(seconds, True, key=lambda second: self._offset(second) != offset)
+            start = step
+        return end
+
+    def _second_of_week(self, second: int) -> int:
+        return (second + self._offset(second) + _EPOCH_WEEKDAY * DAY * 60) % (WEEK * 60)
+
+    def _offset(self, second: int) -> int:
+        offset = datetime.fromtimestamp(second, self._clock).utcoffset()
+        assert offset is not None  # noqa: S101 -- an aware datetime has one; this tells mypy
+        return offset.days * 86400 + offset.seconds
+
+
+def _members(bits: int) -> Iterable[int]:
+    while bits:
+        lowest = bits & -bits
+        yield lowest.bit_length() - 1
+        bits ^= lowest
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A stretch of time in which nothing opens or closes."""
+
+    since: float
+    until: float
+    open: Mapping[str, bool]
+    all_open: bool
+
+
+class Openings:
+    """The periods of some timezones; remembers the last one, since most questions are about now."""
+
+    def __init__(self, zones: Mapping[str, Zone]) -> None:
+        self._zones = zones
+        self._last = Period(math.inf, -math.inf, {}, False)
+
+    def at(self, timestamp: float) -> Period:
+        if not self._last.since <= timestamp < self._last.until:
+            self._last = self._find(timestamp)
+        return self._last
+
+    def each(self, timestamp: float) -> Iterator[tuple[str, bool, float | None]]:
+        for timezone, zone in self._zones.items():
+            is_open, until = zone.period(math.floor(timestamp))
+            yield timezone, is_open, None if until == math.inf else until
+
+    def _find(self, timestamp: float) -> Period:
+        second = math.floor(timestamp)
+        periods = {timezone: zone.period(second) for timezone, zone in self._zones.items()}
+        is_open = MappingProxyType({timezone: is_open for timezone, (is_open, _) in periods.items()})
+        until = min((until for _, until in periods.values()), default=math.inf)
+        return Period(second, until, is_open, bool(is_open) and all(is_open.values()))
