@@ -30,7 +30,7 @@ class Zone:
         self._clock = clock
         self._today, self._yesterday = today, yesterday
         self._closed = frozenset(day.toordinal() - _EPOCH_ORDINAL for day in closed_on)
-        self._last_closed = max(self._closed, default=-1)
+        self._last_closed = max(self._closed, default=-math.inf)
         open_minutes = today | yesterday
         before = open_minutes << 1 & _EVERY_MINUTE | open_minutes >> (WEEK - 1)
         changes = open_minutes ^ before

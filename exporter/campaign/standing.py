@@ -70,10 +70,11 @@ def _able_to_dial(campaign: "CampaignState", snapshot: Snapshot, now: float) -> 
     contacts = snapshot.contacts
     pending = contacts is not None and contacts.get("pending", 0) > 0
     is_saturated = pending and campaign.organization is not None and campaign.organization.busy
-    able_at, progress_at, patience = campaign.able_at, campaign.progress_at or 0.0, campaign.stall_after
+    able_at, progress_at, patience = campaign.able_at, campaign.progress_at, campaign.stall_after
     silent_from = inf
     if patience is not None:
-        silent_from = patience + (progress_at if able_at is None or able_at < progress_at else able_at)
+        since = now if able_at is None else able_at
+        silent_from = patience + (progress_at if progress_at is not None and progress_at > since else since)
     if now <= silent_from:
         return Standing.SATURATED if is_saturated else Standing.DIALING, silent_from
     if is_saturated:

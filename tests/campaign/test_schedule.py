@@ -6,14 +6,15 @@ over it as naive datetimes; it knows no weeks, no bits and no shifts of the cloc
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.campaign.schedule import Schedule, Window
+from exporter.campaign.schedule import Hours, HoursWatch, Schedule, Window
 
 WEEKDAYS = frozenset(range(5))
 OFFICE = Window(WEEKDAYS, 9 * 60, 17 * 60)
@@ -50,9 +51,9 @@ AWKWARD = (
 def oracle(timezone: ZoneInfo, windows: Sequence[Window], timestamp: float) -> bool:
     local = datetime.fromtimestamp(timestamp, timezone).replace(tzinfo=None)
     for window in windows:
-        for date in (local.date(), local.date() - timedelta(days=1)):
-            if date.weekday() in window.days:
-                midnight = datetime.combine(date, time())
+        for day in (local.date(), local.date() - timedelta(days=1)):
+            if day.weekday() in window.days:
+                midnight = datetime.combine(day, time())
                 end_date = midnight + timedelta(days=1) if window.end < window.start else midnight
                 if midnight + timedelta(minutes=window.start) <= local < end_date + timedelta(minutes=window.end):
                     return True
@@ -312,6 +313,73 @@ def test_first_scheduled_calls_take_the_ordinary_overrides_unless_they_have_thei
     assert elsewhere.timezones == ("America/New_York", "Asia/Kolkata")
     assert elsewhere.open_at(moment("Asia/Kolkata", "2026-06-08T16:30"))["Asia/Kolkata"]
     assert not elsewhere.open_at(moment("Asia/Kolkata", "2026-06-08T17:30"))["Asia/Kolkata"]
+
+
+class TestHolidays:
+    BUSINESS = (Window(frozenset(range(5)), 540, 1140),)
+    NIGHTS = (Window(frozenset(range(7)), 1320, 360),)
+
+    def open_hours(self, schedule: Schedule, day: date, hours: int = 24) -> list[int]:
+        start = datetime.combine(day, time(), ZoneInfo(schedule.default_timezone)).timestamp()
+        return [hour for hour in range(hours) if schedule.all_open(start + hour * 3600)]
+
+    def test_a_date_has_no_windows(self) -> None:
+        schedule = Schedule("Asia/Kolkata", self.BUSINESS, closed_on=frozenset({date(2026, 12, 25)}))
+
+        assert self.open_hours(schedule, date(2026, 12, 24)) == [*range(9, 19)]
+        assert self.open_hours(schedule, date(2026, 12, 25)) == []
+
+    def test_a_night_that_began_the_day_before_still_ends_and_none_begins(self) -> None:
+        schedule = Schedule("Europe/Berlin", self.NIGHTS, closed_on=frozenset({date(2026, 12, 25)}))
+
+        assert self.open_hours(schedule, date(2026, 12, 24), 72) == [
+            *range(6),
+            *range(22, 30),
+            *range(24 + 46, 24 + 48),
+        ]
+
+    def test_a_schedule_that_is_always_open_closes_for_the_date_alone(self) -> None:
+        always = Schedule("UTC", (Window(frozenset(range(7)), 0, 1440),), closed_on=frozenset({date(2026, 12, 25)}))
+        christmas = datetime(2026, 12, 25, tzinfo=UTC).timestamp()
+
+        assert always.next_change(christmas - 86400) == christmas
+        assert always.next_change(christmas) == christmas + 86400
+        assert always.next_change(christmas + 86400) is None
+
+    @pytest.mark.parametrize("windows", [BUSINESS, NIGHTS])
+    def test_the_next_change_is_where_a_walk_by_minutes_finds_it(self, windows: tuple[Window, ...]) -> None:
+        schedule = Schedule("UTC", windows, closed_on=frozenset({date(2026, 12, 25), date(2026, 12, 28)}))
+        start = datetime(2026, 12, 23, tzinfo=UTC).timestamp()
+        minutes = [start + 60 * minute for minute in range(8 * 1440)]
+        for before, after in pairwise(minutes):
+            changes = schedule.all_open(before) != schedule.all_open(after)
+            assert (schedule.next_change(before) == after) is changes
+
+
+class TestManyTimezones:
+    def schedule(self, number: int) -> Schedule:
+        names = sorted(available_timezones())[:number]
+        windows = (Window(frozenset(range(7)), 0, 1440),)
+        return Schedule(names[0], windows, overrides=dict.fromkeys(names[1:], windows))
+
+    def test_have_fifty_labels_and_one_for_the_rest(self) -> None:
+        overflows: list[None] = []
+        hours = HoursWatch(lambda: 0.0, lambda: overflows.append(None)).of(self.schedule(200))
+
+        assert len(hours.open) == 51
+        assert hours.open["other"] == 1
+        assert len(overflows) == 150
+
+    def test_fifty_have_no_other(self) -> None:
+        assert "other" not in Hours(self.schedule(50), 0.0).open
+
+    def test_one_that_is_closed_past_the_fiftieth_closes_the_campaign(self) -> None:
+        names = sorted(available_timezones())[:200]
+        open_, shut = (Window(frozenset(range(7)), 0, 1440),), (Window(frozenset(range(7)), 0, 1),)
+        overrides = dict.fromkeys(names[1:], open_) | {names[-1]: shut}
+        hours = Hours(Schedule(names[0], open_, overrides=overrides), 43200.0)
+
+        assert (hours.open["other"], hours.all_open) == (0, False)
 
 
 def test_equal_schedules_can_stand_for_each_other() -> None:

@@ -97,6 +97,53 @@ class TestObservedCounters:
         assert watched.state.rises.calls == {"picked": 1.0}
 
 
+class TestSlips:
+    @pytest.mark.parametrize(
+        ("answers", "rise"),
+        [
+            ([1000, 1002, 0, 1003, 1004], 4),
+            ([1000, 1002, 0, 1001, 1004], 5),
+            ([1000, 1002, 0, 0, 1003], 1005),
+            ([1000, 1002, 0, 2, 5], 7),
+            ([1000, 1002, 500, 0, 1003], 505),
+            ([1000, 850, 855], 5),
+        ],
+    )
+    def test_a_single_low_answer_and_its_correction_add_nothing(self, answers: list[int], rise: int) -> None:
+        attempts, contacts, calls = Watched(), Watched(), Watched(OSVI)
+        for at, number in enumerate(answers):
+            attempts.says(at, attempts=number)
+            contacts.says(at, contacts=bucketed(completed=number, exhausted=number))
+            calls.says(at, calls={"picked": number})
+
+        assert attempts.state.rises.attempts == rise
+        assert contacts.state.rises.contacts == {"completed": rise, "exhausted": rise}
+        assert calls.state.rises.calls == {"picked": rise}
+
+    def test_a_correction_is_no_progress(self) -> None:
+        watched = Watched()
+        for at, number in enumerate([1000, 0, 1000]):
+            watched.says(at, attempts=number, calls_made=number)
+
+        assert watched.state.last_progress == WALL
+
+
+class TestClockSetBack:
+    def test_the_next_poll_cuts_every_time_stamp_at_now(self) -> None:
+        watched = Watched()
+        watched.state.hours = ROUND_THE_CLOCK
+        watched.state.succeeded(Snapshot(**ACTIVE), 1000.0, WALL + 86400)  # type: ignore[arg-type]
+        june = watched.says(15, **ACTIVE)
+
+        assert (june.last_progress, june.expected_since, june.last_success_wall) == (WALL + 15,) * 3
+
+    def test_a_campaign_that_fails_is_cut_too(self) -> None:
+        watched = Watched()
+        watched.says(86400, **ACTIVE).cut_time_stamps(WALL)
+
+        assert (watched.state.last_progress, watched.state.last_success_wall) == (WALL, WALL)
+
+
 class TestIntegrals:
     def test_the_numbers_of_the_earlier_poll_hold_until_the_next(self) -> None:
         watched = Watched()
@@ -370,6 +417,67 @@ class TestAccount:
 
         assert account.observed_seconds == 20
         assert account.saturated_seconds == 20
+
+    @pytest.mark.parametrize("odd", [1e17, 1e308, 2.0**53])
+    def test_an_odd_number_changes_nothing_for_its_siblings(self, odd: float) -> None:
+        account, june, july, august = self.account(), Watched(), Watched(), Watched()
+        sane = {"active_calls": 3.0, "contacts": bucketed(pending=5.0, in_progress=3.0), "status": "active"}
+        self.answer(account, june, 0, concurrency_limit=10.0, **sane)
+        for at, watched in ((1, july), (2, august)):
+            numbers = bucketed(pending=odd, in_progress=odd)
+            self.answer(
+                account, watched, at, active_calls=odd, contacts=numbers, concurrency_limit=odd, status="active"
+            )
+
+        assert account.active_calls(1002) == 3
+        assert account.contacts_waiting(1002) == 5
+        assert account.concurrency_limit(1002) == 10
+        [*account.look(1002)]
+        self.answer(account, june, 12, **sane)
+        assert account.saturated_seconds == 0
+
+    def test_contacts_that_wait_are_those_of_active_campaigns_with_fresh_values(self) -> None:
+        account, june, july, august = self.account(), Watched(), Watched(), Watched()
+        for watched, status in ((june, "active"), (july, "paused"), (august, "active")):
+            self.answer(account, watched, 0, status=status, active_calls=0.0, contacts=bucketed(pending=5.0))
+        august.state.withdraw()
+        account.succeeded(june.state, 1001)
+
+        assert account.contacts_waiting(1001) == 5
+
+    def test_use_of_the_cap_is_the_average_of_the_last_ten_minutes(self) -> None:
+        account, june = self.account(), Watched()
+        for at in range(0, 1501, 15):
+            calls = 10.0 if at < 900 else 0.0
+            self.answer(account, june, at, active_calls=calls, concurrency_limit=10.0)
+            use = account.utilization(1000.0 + at)
+            if at < 300:
+                assert use is None
+            elif at <= 900:
+                assert use == 1
+            elif at == 1200:
+                assert use == pytest.approx(0.5, abs=0.05)
+
+        assert use == pytest.approx(0, abs=0.01)
+
+    def test_use_of_the_cap_begins_again_after_a_gap(self) -> None:
+        account, june = self.account(), Watched()
+        for at in (*range(0, 601, 15), *range(700, 986, 15)):
+            self.answer(account, june, at, active_calls=10.0, concurrency_limit=10.0)
+
+        assert account.utilization(1985.0) is None
+        for at in (1000, 1015):
+            self.answer(account, june, at, active_calls=10.0, concurrency_limit=10.0)
+        assert account.utilization(2015.0) == 1
+
+    def test_use_of_the_cap_is_no_less_than_the_sum_of_the_averages_in_progress(self) -> None:
+        account, june, july = self.account(), Watched(), Watched()
+        for at in range(0, 601, 15):
+            for watched in (june, july):
+                numbers = bucketed(in_progress=4.0)
+                self.answer(account, watched, at, active_calls=4.0, contacts=numbers, concurrency_limit=10.0)
+
+        assert account.utilization(1600.0) == pytest.approx(0.8)
 
     def test_a_provider_without_such_numbers_has_none(self) -> None:
         account = AccountState("osvi", "acme-in")

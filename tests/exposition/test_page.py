@@ -1,4 +1,6 @@
 import asyncio
+import contextlib
+import gc
 import gzip
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -300,6 +302,158 @@ class TestPage:
         assert "# TYPE campaign_observed_attempts counter\ncampaign_observed_attempts_total{" in text
 
 
+def account_called(name: str) -> Account:
+    account = account_of(ScriptedProvider(), Display(), Slots(1))
+    account.state.name = name
+    return account
+
+
+class Fleet:
+    """A board with many campaigns, and a page of it that is under way."""
+
+    def __init__(self, number: int) -> None:
+        self.board = Board()
+        self.states = [campaign(Snapshot(attempts=1.0), name=f"campaign-{place}") for place in range(number)]
+        for state in self.states:
+            self.board.add(state)
+        self.accounts: list[Account] = []
+        self.page = Exposition(self.board, lambda: self.accounts, CollectorRegistry(), lambda: 1000.0)
+
+    def reload(self, label: str) -> None:
+        """Take all campaigns away and add them again with another label, in one turn of the loop."""
+        for state in self.states:
+            self.board.remove(state)
+        # The other way round, so that each of them takes another one's place.
+        self.states = [
+            campaign(Snapshot(attempts=1.0), name=state.campaign.name, labels={"load": label})
+            for state in reversed(self.states)
+        ]
+        for state in self.states:
+            self.board.add(state)
+        self.board.reloaded()
+
+    async def scrape(self) -> list[str]:
+        pieces = await self.page.page(Format.TEXT, False, EVERYTHING)
+        return [line for line in own(b"".join(pieces).decode()).splitlines() if not line.startswith("#")]
+
+
+class TestOneMoment:
+    @pytest.mark.parametrize("turns", [1, 2, 3, 5, 8])
+    async def test_campaigns_that_are_removed_and_added_again_are_on_it_once(self, turns: int) -> None:
+        fleet = Fleet(4000)
+        scrape = asyncio.ensure_future(fleet.scrape())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        fleet.reload("second")
+
+        lines = await scrape
+
+        assert len({line.rpartition(" ")[0] for line in lines}) == len(lines)
+        assert {'load="second"' in line for line in lines} in ({True}, {False})
+        assert sum(line.startswith("campaign_info{") for line in lines) == 4000
+
+    async def test_a_page_ends_though_campaigns_come_and_go_in_every_turn(self) -> None:
+        fleet = Fleet(1000)
+        scrape = asyncio.ensure_future(fleet.scrape())
+        loads = 0
+        while not scrape.done():
+            fleet.reload(f"load-{loads}")
+            loads += 1
+            await asyncio.sleep(0)
+
+        lines = await scrape
+
+        assert loads > 5
+        assert len({line.rpartition(" ")[0] for line in lines}) == len(lines)
+        assert len({line.partition('load="')[2].partition('"')[0] for line in lines}) == 1
+
+    async def test_an_account_that_goes_or_comes_is_there_with_its_campaigns_or_not_at_all(self) -> None:
+        fleet = Fleet(4000)
+        fleet.accounts = [account_called("first")]
+        scrape = asyncio.ensure_future(fleet.scrape())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        fleet.accounts = [account_called("second")]
+        fleet.reload("second")
+
+        await scrape
+        page = b"".join(await fleet.page.page(Format.TEXT, False, EVERYTHING)).decode()
+
+        assert 'account="first"' not in page
+        assert 'campaign_exporter_polls_total{account="second",provider="anyreach",result="success"} 0' in page
+
+    async def test_a_page_that_nobody_takes_in_is_in_no_reference_cycle(self) -> None:
+        fleet = Fleet(100)
+        gc.collect()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            with contextlib.suppress(ConnectionResetError):
+                pieces = await fleet.page.page(Format.TEXT, False, EVERYTHING)
+                raise ConnectionResetError(f"after {len(pieces)} pieces")
+            gone = asyncio.ensure_future(fleet.page.page(Format.TEXT, False, EVERYTHING))
+            await asyncio.sleep(0)
+            gone.cancel()
+            await fleet.page.page(Format.TEXT, True, EVERYTHING)
+            del pieces, gone
+            gc.collect()
+            held = [
+                found for found in gc.garbage if isinstance(found, list) and any(isinstance(x, bytes) for x in found)
+            ]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+
+        assert held == []
+
+
+class TestGone:
+    async def test_an_update_of_a_campaign_that_is_gone_changes_no_line(self) -> None:
+        june, july = campaign(Snapshot(attempts=1.0), name="june"), campaign(Snapshot(attempts=2.0), name="july")
+        page = exposition(june, july)
+        page._board.remove(june)
+        before = own(await text_of(page))
+
+        june.succeeded(Snapshot(attempts=77.0), 1010.0, WALL + 10)
+        for change in (page._board.update, page._board.relabel, page._board.remove):
+            change(june)
+
+        assert own(await text_of(page)) == before
+        page._board.add(campaign(name="august"))
+        assert (await text_of(page)).count("\ncampaign_info{") == 2
+
+
+class TestAccountLabels:
+    async def test_every_series_of_an_account_carries_them(self) -> None:
+        page = full_page(labels=(("team", "renewals"),))
+
+        lines = [line for line in (await text_of(page)).splitlines() if 'account="acme"' in line]
+
+        assert {"campaign_account_active_calls", "campaign_exporter_polls_total"} <= {
+            line.partition("{")[0] for line in lines if 'campaign="' not in line
+        }
+        assert [line for line in lines if 'team="renewals"' not in line and 'campaign="june"' not in line] == []
+
+    async def test_names_of_a_histogram_leave_the_samples_that_are_asked_for(self) -> None:
+        text = await text_of(full_page(), frozenset({"campaign_exporter_poll_lag_seconds_count"}))
+
+        assert [line.partition("{")[0] for line in text.splitlines()] == [
+            "# HELP campaign_exporter_poll_lag_seconds How late polls start, by the moment at which they were due.",
+            "# TYPE campaign_exporter_poll_lag_seconds histogram",
+            "campaign_exporter_poll_lag_seconds_count",
+        ]
+
+
+class TestOddNumbers:
+    async def test_what_adds_up_to_infinity_is_no_sample_and_costs_its_own_series_only(self) -> None:
+        june = campaign(Snapshot(contacts={f"bucket-{n}": 1.7e308 for n in range(60)}, attempts=5.0))
+
+        lines = own(await text_of(exposition(june))).splitlines()
+
+        assert not [line for line in lines if line.endswith(" inf")]
+        assert len([line for line in lines if line.startswith("campaign_contacts{")]) == 46
+        assert 'campaign_attempts{account="acme",campaign="june",provider="anyreach"} 5.0' in lines
+
+
 # The page against prometheus-client's own writers and parsers
 
 numbers = st.one_of(st.floats(0, allow_nan=False, allow_infinity=False), st.integers(0, 10**7).map(float))
@@ -403,11 +557,12 @@ def test_the_page_is_sample_for_sample_what_the_client_library_writes(
     assert sorted_samples(parse(ours)) == sorted_samples(parse(theirs))
 
 
-def full_page() -> Exposition:
+def full_page(labels: tuple[tuple[str, str], ...] = ()) -> Exposition:
     """A page with every instrument on it."""
     registry = CollectorRegistry()
     Instruments(registry, "1.0", "abc")
     account = account_of(ScriptedProvider(), Display(), Slots(1))
+    account.state.labels = labels
     account.discovery.success, account.discovery.last_success = True, WALL
     account.calling_windows.reader.readable = True
     june = campaign(Snapshot(status="active", attempts=5.0, active_calls=1.0, concurrency_limit=2.0))
