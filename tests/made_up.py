@@ -100,6 +100,8 @@ class MadeUpAccount:
         self.state = AccountState(lifecycle.name, name)
         self.state.horizon = self.state.stale_after = 1e9
         self.breaker_open = False
+        self.conversation_url = ""
+        self.reads_attempts = False
         self.campaigns: list[CampaignState] = []
 
     def add(self, name: str, *, hours: Hours | None = ROUND_THE_CLOCK, **campaign: Any) -> CampaignState:
@@ -126,7 +128,14 @@ class MadeUpAccount:
     def view(self) -> WatchedAccount:
         for campaign in self.state.look(self.clock.monotonic()):
             campaign.settle(self.clock.monotonic())
-        return WatchedAccount(self.state, self.breaker_open, lambda reason: f"Cure `{reason}`.", self.campaigns)
+        return WatchedAccount(
+            self.state,
+            self.breaker_open,
+            lambda reason: f"Cure `{reason}`.",
+            self.campaigns,
+            self.conversation_url,
+            self.reads_attempts,
+        )
 
 
 class MadeUp:

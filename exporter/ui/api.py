@@ -8,13 +8,15 @@ Problems are reported as RFC 9457 says.
 import base64
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.json_schema import models_json_schema
 from pydantic_core import PydanticCustomError
 
+from exporter.campaign.attempts import NEWEST
 from exporter.campaign.standing import Standing
+from exporter.ui.attempts import SHOWN, AttemptFilters, AttemptRow
 from exporter.ui.details import CampaignDetails
 from exporter.ui.fleet import MAX_NAME, MAX_TEXT, MAX_WORDS, Filters
 from exporter.ui.rows import CampaignRow
@@ -22,6 +24,7 @@ from exporter.ui.states import WORDS
 
 CAMPAIGNS = "/api/v1/campaigns"
 CAMPAIGN = "/api/v1/campaigns/{provider}/{account}/{campaign}"
+ATTEMPTS = f"{CAMPAIGN}/attempts"
 DESCRIPTION = "/api/v1/openapi.json"
 PROBLEM_TYPE = "application/problem+json"
 
@@ -34,6 +37,8 @@ _CURSOR = "^([A-Za-z0-9_-]{4})*([A-Za-z0-9_-]{2}|[A-Za-z0-9_-]{3}|[A-Za-z0-9_-]{
 _WORDS = rf"^\s*(\S+\s+){{0,{MAX_WORDS - 1}}}\S*\s*$"
 _SCHEMAS = "#/components/schemas/{model}"
 _PIECE_ROWS = 50
+
+Query = TypeVar("Query", bound=BaseModel)
 
 _ROW = TypeAdapter(CampaignRow)
 _DETAILS = TypeAdapter(CampaignDetails)
@@ -102,6 +107,29 @@ class Campaigns(_Described):
     """How many campaigns match on all pages together."""
 
 
+class AttemptsQuery(_Described):
+    """Which of a campaign's newest attempts a request asks for."""
+
+    status: Name | None = None
+    """Only attempts with this status."""
+    criterion: Name | None = None
+    """Only attempts with a verdict on this criterion."""
+    outcome: Literal["true", "false", "abstain", "na", "other"] | None = None
+    """Only attempts with this verdict: on the criterion, or on any."""
+    limit: Annotated[int, Field(ge=1, le=NEWEST), BeforeValidator(_digits)] = SHOWN
+    """Most attempts in the answer."""
+
+    @property
+    def filters(self) -> AttemptFilters:
+        return AttemptFilters(self.status, self.criterion, self.outcome)
+
+
+class Attempts(_Described):
+    """The newest attempts of a campaign that match, the newest first; at most 200 are kept of each."""
+
+    attempts: Annotated[Sequence[AttemptRow], Field(max_length=NEWEST)]
+
+
 class _OneCampaign(BaseModel):
     # Only for the description, which is made from models.
     campaign: CampaignDetails
@@ -125,6 +153,7 @@ class Problem(_Described):
 
 
 NO_CAMPAIGN = Problem(title="Not Found", status=404, detail="There is no such campaign.")
+NO_ATTEMPTS = Problem(title="Not Found", status=404, detail="Single attempts of this account are not read.")
 
 
 class BadQueryError(ValueError):
@@ -143,6 +172,26 @@ class BadQueryError(ValueError):
 
 def parse(parameters: Iterable[tuple[str, str]]) -> CampaignQuery:
     """
+    Read the parameters of a request for campaigns.
+
+    Raises:
+        BadQueryError: Any is unknown, comes twice or has no such value; all that are wrong are named.
+    """
+    return _parse(CampaignQuery, parameters)
+
+
+def parse_attempts(parameters: Iterable[tuple[str, str]]) -> AttemptsQuery:
+    """
+    Read the parameters of a request for attempts.
+
+    Raises:
+        BadQueryError: As `parse`.
+    """
+    return _parse(AttemptsQuery, parameters)
+
+
+def _parse(model: type[Query], parameters: Iterable[tuple[str, str]]) -> Query:
+    """
     Read the parameters of a request.
 
     Raises:
@@ -155,7 +204,7 @@ def parse(parameters: Iterable[tuple[str, str]]) -> CampaignQuery:
             problems[name] = "Given more than once"
         given[name] = value
     try:
-        query = CampaignQuery.model_validate(given)
+        query = model.model_validate(given)
     except ValidationError as exc:
         for error in exc.errors(include_url=False, include_context=False, include_input=False):
             problems.setdefault(str(error["loc"][0]), error["msg"])
@@ -186,18 +235,21 @@ def answer_one(details: CampaignDetails) -> bytes:
     return _DETAILS.dump_json(details) + b"\n"
 
 
+def answer_attempts(rows: Sequence[AttemptRow]) -> bytes:
+    """Write an `Attempts`."""
+    return Attempts(attempts=rows).model_dump_json().encode() + b"\n"
+
+
 def describe(version: str) -> bytes:
     """Write the OpenAPI description of the interface."""
-    query = CampaignQuery.model_json_schema(ref_template=_SCHEMAS)
     _, models = models_json_schema(
-        [(Campaigns, "serialization"), (_OneCampaign, "serialization"), (Problem, "serialization")],
+        [(model, "serialization") for model in (Campaigns, _OneCampaign, Attempts, Problem)],
         ref_template=_SCHEMAS,
     )
     schemas = {name: schema for name, schema in models["$defs"].items() if name != _OneCampaign.__name__}
     schemas["Standing"]["description"] = "Where a campaign stands.\n" + "".join(
         f"\n- `{state}`: {words.meaning}" for state, words in WORDS.items()
     )
-    parameters = [_parameter(name, schema) for name, schema in query["properties"].items()]
     document = {
         "openapi": "3.1.0",
         "info": {
@@ -210,13 +262,23 @@ def describe(version: str) -> bytes:
         # Relative to this document, so that it is right behind a reverse proxy under any path.
         "servers": [{"url": "../..", "description": "This exporter."}],
         "paths": {
-            CAMPAIGNS: _get("listCampaigns", "List campaigns", "Campaigns", parameters, _BAD_REQUEST),
+            CAMPAIGNS: _get("listCampaigns", "List campaigns", "Campaigns", _parameters(CampaignQuery), _BAD_REQUEST),
             CAMPAIGN: _get("getCampaign", "One campaign", "CampaignDetails", _PATH, _NOT_FOUND),
+            ATTEMPTS: _get(
+                *("listAttempts", "Newest attempts of a campaign", "Attempts"),
+                [*_PATH, *_parameters(AttemptsQuery)],
+                {**_BAD_REQUEST, "404": _problem_response("No such campaign, or its attempts are not read.")},
+            ),
             DESCRIPTION: _get("describe", "Describe this API", None, [], {}),
         },
         "components": {"schemas": schemas},
     }
     return json.dumps(document, indent=1).encode() + b"\n"
+
+
+def _parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
+    schema = query.model_json_schema(ref_template=_SCHEMAS)
+    return [_parameter(name, given) for name, given in schema["properties"].items()]
 
 
 def _parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from exporter.campaign.standing import Standing
 from exporter.campaign.state import CampaignState
 from exporter.turns import Turns
+from exporter.ui.attempts import AttemptFilters, AttemptRow, newest_attempts
 from exporter.ui.details import CampaignDetails, details_of, timezones_of
 from exporter.ui.rows import (
     AccountRow,
@@ -114,6 +115,13 @@ class Fleet:
         hours = campaign.hours if campaign.fresh else None
         timezones = None if hours is None else await in_turns(timezones_of(hours, self._hours_wall))
         return details_of(self.row(place), campaign, timezones)
+
+    def attempts(self, place: int, filters: AttemptFilters, limit: int) -> list[AttemptRow] | None:
+        """Give a campaign's newest attempts; None where single attempts are not read."""
+        account = self._accounts[place]
+        if not account.reads_attempts:
+            return None
+        return newest_attempts(self._campaigns[place], account.conversation_url, filters, limit)
 
     async def select(self, filters: Filters) -> list[int]:
         """Pick the campaigns that all filters let through."""

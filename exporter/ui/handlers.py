@@ -17,7 +17,7 @@ from isal import igzip
 
 from exporter.exposition.negotiation import accepts_gzip
 from exporter.ui import api, page
-from exporter.ui.details import CampaignDetails
+from exporter.ui.attempts import SHOWN, AttemptFilters
 from exporter.ui.fleet import MAX_NAME, Fleet, Overview, in_turns
 from exporter.ui.runbooks import PLACEHOLDERS, placeholders, render
 
@@ -65,6 +65,7 @@ def routes(
     made: dict[str, Handler] = {
         api.CAMPAIGNS: _campaigns(overview),
         api.CAMPAIGN: _one_campaign(overview),
+        api.ATTEMPTS: _attempts(overview),
         api.DESCRIPTION: _fixed(api.describe(version), "application/json", _REVALIDATED),
         "/campaigns/{provider}/{account}/{campaign}": _details(overview, pages),
         "/runbooks/{alert}": _runbook(runbooks, pages),
@@ -130,33 +131,49 @@ def _campaigns(overview: Overview) -> Handler:
 
 def _one_campaign(overview: Overview) -> Handler:
     async def handler(request: web.Request) -> web.Response:
-        details = await _find(request, overview)
-        if details is None:
+        fleet = await overview.fleet()
+        if (place := _place(request, fleet)) is None:
             return _problem(api.NO_CAMPAIGN)
-        return _tagged(request, api.answer_one(details), "application/json", _REVALIDATED)
+        body = api.answer_one(await fleet.details(place))
+        return _tagged(request, body, "application/json", _REVALIDATED)
+
+    return handler
+
+
+def _attempts(overview: Overview) -> Handler:
+    async def handler(request: web.Request) -> web.Response:
+        try:
+            query = api.parse_attempts(request.query.items())
+        except api.BadQueryError as exc:
+            return _problem(exc.problem)
+        fleet = await overview.fleet()
+        if (place := _place(request, fleet)) is None:
+            return _problem(api.NO_CAMPAIGN)
+        if (rows := fleet.attempts(place, query.filters, query.limit)) is None:
+            return _problem(api.NO_ATTEMPTS)
+        return _tagged(request, api.answer_attempts(rows), "application/json", _REVALIDATED)
 
     return handler
 
 
 def _details(overview: Overview, pages: page.Pages) -> Handler:
     async def handler(request: web.Request) -> web.Response:
-        details = await _find(request, overview)
-        if details is None:
+        fleet = await overview.fleet()
+        if (place := _place(request, fleet)) is None:
             body = "".join(pages.render("missing.html", root="../../../"))
             return web.Response(status=404, text=body, content_type="text/html", headers=_PAGE_HEADERS)
-        tag = pages.etag([details])
+        details, attempts = await fleet.details(place), fleet.attempts(place, AttemptFilters(), SHOWN)
+        tag = pages.etag([details], attempts)
         if _is_known(request, tag):
             return _not_modified(tag, _PAGE_HEADERS)
-        pieces = pages.render("campaign.html", root="../../../", row=details, now=overview.wall())
+        pieces = pages.render("campaign.html", root="../../../", row=details, attempts=attempts, now=overview.wall())
         return _answer(request, "".join(await in_turns(pieces)).encode(), "text/html", tag, _PAGE_HEADERS)
 
     return handler
 
 
-async def _find(request: web.Request, overview: Overview) -> CampaignDetails | None:
-    fleet = await overview.fleet()
-    place = fleet.find(*(request.match_info[name] for name in ("provider", "account", "campaign")))
-    return None if place is None else await fleet.details(place)
+def _place(request: web.Request, fleet: Fleet) -> int | None:
+    return fleet.find(*(request.match_info[name] for name in ("provider", "account", "campaign")))
 
 
 def _problem(problem: api.Problem) -> web.Response:

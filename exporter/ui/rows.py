@@ -131,6 +131,9 @@ class WatchedAccount:
     advise: Callable[[str], str]
     """Gives the advice for the reason of a failed poll."""
     campaigns: Sequence[CampaignState]
+    conversation_url: str = ""
+    """The address of a conversation, with a placeholder for its id; empty where none is configured."""
+    reads_attempts: bool = False
 
 
 def row_of(campaign: CampaignState, state: Standing, account: WatchedAccount, line: AccountRow) -> CampaignRow:
@@ -147,9 +150,9 @@ def row_of(campaign: CampaignState, state: Standing, account: WatchedAccount, li
         provider=account.state.provider,
         account=campaign.campaign.account,
         campaign=campaign.campaign.name,
-        campaign_id=_valid(campaign.campaign.id),
+        campaign_id=valid(campaign.campaign.id),
         campaign_name=campaign.display_name or None,
-        labels={name: _valid(value) for name, value in campaign.campaign.labels},
+        labels={name: valid(value) for name, value in campaign.campaign.labels},
         state=state,
         status=campaign.snapshot.status if campaign.fresh or campaign.is_final else None,
         advice=_advice(campaign, state, account),
@@ -228,7 +231,7 @@ def _concerned(account: WatchedAccount) -> CampaignState | None:
 
 
 def _message(campaign: CampaignState) -> str | None:
-    return _valid(campaign.message[:MAX_MESSAGE]) or None
+    return valid(campaign.message[:MAX_MESSAGE]) or None
 
 
 def _alert(state: Standing, error: str | None, breaker_open: bool) -> str | None:
@@ -267,6 +270,6 @@ def _truths(numbers: Mapping[str, float] | None) -> Mapping[str, bool] | None:
     return None if numbers is None else {key: number == 1 for key, number in numbers.items()}
 
 
-def _valid(text: str) -> str:
+def valid(text: str) -> str:
     """Replace what no encoding can write."""
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
