@@ -197,7 +197,7 @@ class Exporter:
         """Show whether the web configuration could be read just now."""
         self.instruments.web_config_successful.set(usable)
         if usable:
-            self.instruments.web_config_timestamp.set(self._wall())
+            self.instruments.web_config_timestamp.set_function(self._time_stamp())
 
     def _load(self, load: Callable[[], Settings]) -> tuple[Plan, Mapping[str, bytes]]:
         """The plan, and what stands for the certificates of each account."""
@@ -250,7 +250,7 @@ class Exporter:
         for warning in self._plan.warnings:
             log.warning(warning)
         self.instruments.reload_successful.set(1)
-        self.instruments.reload_timestamp.set(self._wall())
+        self.instruments.reload_timestamp.set_function(self._time_stamp())
         self.instruments.config_hash.set(self._plan.config_hash)
         self.instruments.shard_index.set(settings.shard.index)
         self.instruments.shards.set(settings.shard.count)
@@ -327,6 +327,11 @@ class Exporter:
         elif not was_set_back:
             return
         self._board.update(campaign)
+
+    def _time_stamp(self) -> Callable[[], float]:
+        """This moment as Unix time, cut at now where the wall clock is set back later."""
+        at = self._wall()
+        return lambda: min(at, self._wall())
 
     def _offset(self) -> float:
         """What the wall clock is ahead of the monotonic one."""

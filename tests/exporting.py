@@ -92,14 +92,19 @@ class Running:
 
 @asynccontextmanager
 async def exporting(
-    configuration: Mapping[str, Any], *, hours_wall: Callable[[], float] | None = None, seed: int = 1
+    configuration: Mapping[str, Any],
+    *,
+    hours_wall: Callable[[], float] | None = None,
+    wall: Callable[[], float] | None = None,
+    seed: int = 1,
 ) -> AsyncIterator[Running]:
     """Poll by a configuration until the block is left, on the clock of the running loop."""
     loop = asyncio.get_running_loop()
 
-    def wall() -> float:
+    def loops_wall() -> float:
         return EPOCH + loop.time()
 
+    wall = wall or loops_wall
     registry = CollectorRegistry()
     redactor = Redactor()
     exporter = Exporter(

@@ -19,6 +19,7 @@ from exporter.config.section import ConfigurationError
 from exporter.config.sharding import shard_of
 from exporter.daemon import _reload_on_change
 from tests.exporting import (
+    EPOCH,
     Upstream,
     anyreach_account,
     anyreach_stats,
@@ -626,3 +627,43 @@ async def test_a_configuration_that_cannot_start_starts_nothing(tmp_path: Path) 
             async with exporting(bad):
                 pass
         assert served.requests == []
+
+
+class TestClocks:
+    async def test_a_stall_shows_at_the_scrape_after_it_without_any_poll(self) -> None:
+        async with upstream() as served:
+            account = osvi_account(served.url, 7, calling_windows="always", stall_after="15m")
+            async with exporting({"poll": {"active_interval": "1d"}, "accounts": [account]}) as running:
+                await asyncio.sleep(899)
+                assert (await running.page()).values_of("state", campaign="7") >= {"dialing"}
+                await asyncio.sleep(3)
+                page = await running.page()
+
+        assert page.one("campaign_state", campaign="7", state="stalled") == 1
+        assert len(page.all("campaign_state", campaign="7")) == 1
+
+    async def test_a_wall_clock_that_is_set_back_leaves_no_time_stamp_in_the_future(self) -> None:
+        loop = asyncio.get_running_loop()
+        ahead = 86400.0
+
+        def wall() -> float:
+            return EPOCH + loop.time() + ahead
+
+        async with upstream() as served:
+            account = anyreach_account(served.url, "june")
+            configuration = {"poll": {"active_interval": "1d"}, "accounts": [account]}
+            async with exporting(configuration, wall=wall) as running:
+                await asyncio.sleep(10)
+                before = await running.page()
+                ahead = 0.0
+                await asyncio.sleep(2)
+                page = await running.page()
+                now = EPOCH + loop.time()
+
+        names = {name for name in before.names() if name.endswith("timestamp_seconds")} - {
+            # 0 without a web configuration.
+            "campaign_exporter_web_config_last_reload_success_timestamp_seconds"
+        }
+        assert len(names) >= 4
+        assert [name for name in names if before.all(name)[0] <= now] == []
+        assert [name for name in names if page.all(name)[0] > now] == []

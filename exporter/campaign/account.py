@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import inf
 
+from exporter.campaign.snapshot import ODD
 from exporter.campaign.standing import BUSY, MAY_DIAL
-from exporter.campaign.state import ODD, CampaignState
+from exporter.campaign.state import CampaignState
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,12 @@
 """Label values that stay few, short and valid, whatever a provider invents."""
 
 from collections.abc import Callable, Iterable, Mapping
+from math import inf
+from typing import TypeVar
 
 from exporter.campaign.snapshot import CALL_OUTCOMES, CALLS_IN_PROGRESS, CONTACT_BUCKETS, Snapshot
+
+T = TypeVar("T")
 
 MAX_LENGTH = 128
 MAX_VALUES = 50
@@ -46,12 +50,16 @@ class LabelBudget:
         return value
 
     def fold(self, numbers: Mapping[str, float]) -> dict[str, float]:
-        """Add up the numbers by admitted value: the documented ones first, then as first seen, `other` last."""
+        """
+        Add up the numbers by admitted value: the documented ones first, then as first seen, `other` last.
+
+        What adds up to infinity is left out.
+        """
         folded: dict[str, float] = {}
         for value, number in numbers.items():
             admitted = self.admit(value)
             folded[admitted] = folded.get(admitted, 0) + number
-        return dict(sorted(folded.items(), key=lambda item: self.rank(item[0])))
+        return dict(sorted(_finite(folded), key=lambda item: self.rank(item[0])))
 
     def fold_agents(self, numbers: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:
         """Add up numbers by (admitted agent, state), in the order of `fold`."""
@@ -61,11 +69,15 @@ class LabelBudget:
         for (agent, state), number in numbers.items():
             key = (admitted[agent], state)
             folded[key] = folded.get(key, 0) + number
-        return dict(sorted(folded.items(), key=lambda item: self.rank(item[0][0])))
+        return dict(sorted(_finite(folded), key=lambda item: self.rank(item[0][0])))
 
     def rank(self, admitted: str) -> int:
         """The place of an admitted value in a stable order."""
         return self._rank.get(admitted, MAX_VALUES)
+
+
+def _finite(numbers: Mapping[T, float]) -> list[tuple[T, float]]:
+    return [(key, number) for key, number in numbers.items() if number < inf]
 
 
 def bound(

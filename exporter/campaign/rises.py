@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from exporter.campaign.snapshot import CALLS_IN_PROGRESS, Snapshot
+from exporter.campaign.snapshot import CALLS_IN_PROGRESS, ODD, Snapshot
 
 _COUNTED_BUCKETS = ("completed", "exhausted")
 _NO_NUMBERS: Mapping[str, float] = {}
@@ -70,6 +70,8 @@ class Rises:
         fall: then the rise is taken from the answer before it. A smaller rise follows deleted contacts, and counts.
         """
         falls = self._before_fall
+        if number >= ODD:
+            return 0
         if falls is None:
             if number >= before:
                 return number - before

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+ODD = 2**53
+"""From here on a float is no exact count: such a number is shown as sent, and counts for nothing else."""
+
 
 class Snapshot(NamedTuple):
     """

@@ -16,14 +16,11 @@ from exporter.campaign.averages import Averages
 from exporter.campaign.labels import LabelBudget, bound, clean
 from exporter.campaign.rises import Rises
 from exporter.campaign.schedule import Hours, Schedule
-from exporter.campaign.snapshot import Snapshot
+from exporter.campaign.snapshot import ODD, Snapshot
 from exporter.campaign.standing import MAY_DIAL, Standing, stand
 
 NOTHING = Snapshot()
 """What is shown of a campaign without fresh values: no sample at all."""
-
-ODD = 2.0**53
-"""From here on a float is no exact count: it is shown as sent and counts for nothing else."""
 
 
 class Lifecycle(Protocol):
@@ -317,7 +314,7 @@ class CampaignState:
         if self.counted_calls is not None:
             self.averages.add(now, elapsed, self.counted_calls, self.counted_in_progress)
         active, limit = self.snapshot.active_calls, self.snapshot.concurrency_limit
-        if active is None:
+        if active is None or active >= ODD:
             return
         self.active_call_seconds = (self.active_call_seconds or 0.0) + elapsed * active
         if limit is not None and active >= limit > 0:

@@ -5,8 +5,7 @@ Each family has a column with one piece of text for each campaign; a poll replac
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import compress, repeat
-from operator import ne
+from itertools import repeat
 
 from exporter.campaign.state import CampaignState
 from exporter.exposition.attempt_families import ATTEMPT_FAMILIES
@@ -23,7 +22,6 @@ _EXEMPLAR_WRITERS = {
     if family.type == "histogram"
 }
 _READERS = tuple(family.read for family in CAMPAIGN_FAMILIES)
-_PLACES = tuple(range(len(CAMPAIGN_FAMILIES)))
 
 
 class Board:
@@ -61,10 +59,18 @@ class Board:
         slot = state.slot
         if slot < 0:
             return
-        before, labels = self._readings[slot], self._labels[slot]
-        self._readings[slot] = readings = [read(state) for read in _READERS]
-        for place in compress(_PLACES, map(ne, readings, before)):
-            _put(self._columns[place], slot, _WRITERS[place](labels, readings[place]))
+        readings, labels = self._readings[slot], self._labels[slot]
+        for place, read in enumerate(_READERS):
+            reading, before = read(state), readings[place]
+            if reading is before or reading == before:
+                continue
+            readings[place] = reading
+            line, column = _WRITERS[place](labels, reading), self._columns[place]
+            # As `_put`, without a call for each line of each poll.
+            if slot < len(column):
+                column[slot] = line
+            elif line:
+                _put(column, slot, line)
 
     def update_attempts(self, state: CampaignState) -> None:
         """Write the lines about single attempts, which change much more rarely than those of a poll."""

@@ -69,6 +69,11 @@ def histogram(name: str, help: str, read: Callable[[Subject], Distribution]) -> 
     return Family(name, "histogram", help, (), read)
 
 
+def _cut(at: float | None, wall: Callable[[], float]) -> float | None:
+    """Leave no time stamp in the future: the wall clock may have been set back."""
+    return None if at is None else min(at, wall())
+
+
 def _truth(value: bool | None) -> int | None:
     return None if value is None else int(value)
 
@@ -364,11 +369,12 @@ POLLING_FAMILIES: tuple[Family[AccountNow], ...] = (
     gauge(
         "campaign_exporter_discovery_last_success_timestamp_seconds",
         "Unix time of the last complete listing of campaigns.",
-        lambda a: a.account.discovery.last_success,
+        lambda a: _cut(a.account.discovery.last_success, a.account.shared.wall),
     ),
     gauge(
         "campaign_exporter_windows_readable",
-        "1 when calling windows can be read from the provider, 0 when the token may not; no series where nobody asks.",
+        "1 when calling windows can be read from the provider, 0 when the token may not; no series where they are not "
+        "read.",
         lambda a: _truth(a.account.calling_windows.readable),
     ),
     histogram(

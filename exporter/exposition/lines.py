@@ -6,15 +6,15 @@ from math import inf
 from typing import Any, cast
 
 from exporter.campaign.attempts import SECONDS, Durations, Exemplar
-from exporter.exposition.families import Family, Reading
+from exporter.exposition.families import Family
 from exporter.polling.counters import Distribution
 
 # As many as a few thousand campaigns invent; most are a dozen words of the providers.
 _ESCAPES_KEPT = 4096
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
-Writer = Callable[[str, Reading], bytes]
-"""Writes the lines of one family for one subject, from the subject's label block and reading."""
+Writer = Callable[[str, Any], bytes]
+"""Writes the lines of one family for one subject, from the subject's label block and `Reading`."""
 
 
 @lru_cache(_ESCAPES_KEPT)
@@ -45,7 +45,7 @@ def writer(family: Family[Any]) -> Writer:
     Make the writer of a family.
 
     Numbers are written as Python writes them, which Prometheus reads alike, or to 14 digits where they come from the
-    exporter's clock. What is not finite is no sample.
+    exporter's clock. Every number that is known is finite.
     """
     if family.type == "histogram":
         return durations_writer(family) if family.labels else _histogram(family.name)
@@ -57,44 +57,42 @@ def writer(family: Family[Any]) -> Writer:
 
 
 def _number(name: str, *, by_clock: bool) -> Writer:
-    def write(labels: str, value: Reading) -> bytes:
-        return b"" if value is None or value == inf else f"{name}{{{labels}}} {value!r}\n".encode()
+    def write(labels: str, value: Any) -> bytes:
+        return b"" if value is None else f"{name}{{{labels}}} {value!r}\n".encode()
 
-    def write_by_clock(labels: str, value: Reading) -> bytes:
+    def write_by_clock(labels: str, value: Any) -> bytes:
         return b"" if value is None else f"{name}{{{labels}}} {value:.14g}\n".encode()
 
     return write_by_clock if by_clock else write
 
 
 def _by_one_label(name: str, key: str) -> Writer:
-    def write(labels: str, value: Reading) -> bytes:
-        numbers = {value: 1} if isinstance(value, str) else cast(Mapping[str, float], value or {})
+    def write(labels: str, value: Any) -> bytes:
+        if value is None:
+            return b""
+        numbers: Mapping[str, float] = {value: 1} if isinstance(value, str) else value
         start = f'{name}{{{labels},{key}="'
-        return "".join(
-            [f'{start}{escape(at)}"}} {number!r}\n' for at, number in numbers.items() if number != inf]
-        ).encode()
+        return "".join([f'{start}{escape(at)}"}} {number!r}\n' for at, number in numbers.items()]).encode()
 
     return write
 
 
 def _by_several_labels(name: str, keys: tuple[str, ...]) -> Writer:
-    def write(labels: str, value: Reading) -> bytes:
-        numbers = {value: 1} if isinstance(value, tuple) else cast(Mapping[tuple[str, ...], float], value or {})
+    def write(labels: str, value: Any) -> bytes:
+        if value is None:
+            return b""
+        numbers: Mapping[tuple[str, ...], float] = {value: 1} if isinstance(value, tuple) else value
         start = f"{name}{{{labels},"
         return "".join(
-            [
-                f"{start}{label_block(zip(keys, at, strict=True))}}} {number!r}\n"
-                for at, number in numbers.items()
-                if number != inf
-            ]
+            [f"{start}{label_block(zip(keys, at, strict=True))}}} {number!r}\n" for at, number in numbers.items()]
         ).encode()
 
     return write
 
 
 def _histogram(name: str) -> Writer:
-    def write(labels: str, value: Reading) -> bytes:
-        distribution = cast(Distribution, value)
+    def write(labels: str, value: Any) -> bytes:
+        distribution: Distribution = value
         lines, count = [], 0
         for bound, count in distribution.cumulative():
             le = "+Inf" if bound == inf else repr(bound)
@@ -110,7 +108,7 @@ def durations_writer(family: Family[Any], *, exemplars: bool = False) -> Writer:
     name, key = family.name, family.labels[0]
     bounds = (*(str(float(bound)) for bound in SECONDS), "+Inf")
 
-    def write(labels: str, value: Reading) -> bytes:
+    def write(labels: str, value: Any) -> bytes:
         by_value = cast(Mapping[str, Durations], value or {})
         lines: list[str] = []
         for at, durations in by_value.items():

@@ -117,7 +117,7 @@ async def dialing() -> AsyncIterator[Hour]:
 
 
 @pytest.mark.virtual_time
-async def test_the_observed_rise_is_exact_when_nobody_is_called_between_the_polls_around_a_deletion() -> None:
+async def test_the_observed_rise_is_exact_when_no_call_is_made_around_a_deletion() -> None:
     async with dialing() as hour:
         before = hour.state.rises.attempts
         for _ in range(6):
@@ -136,7 +136,7 @@ async def test_the_observed_rise_is_exact_when_nobody_is_called_between_the_poll
 
 
 @pytest.mark.virtual_time
-async def test_the_observed_rise_is_short_of_the_truth_by_no_more_than_the_intervals_with_a_deletion() -> None:
+async def test_the_observed_rise_lacks_no_more_than_intervals_with_a_deletion() -> None:
     async with dialing() as hour:
         before = hour.state.rises.attempts
         for _ in range(12):

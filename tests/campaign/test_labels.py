@@ -62,7 +62,7 @@ class TestLabelBudget:
 
         assert budget.fold({long + "a": 1.0, long + "b": 2.0, "picked": 3.0}) == {"picked": 3.0, long: 3.0}
 
-    def test_the_order_is_the_documented_one_then_that_of_first_sight_then_other(self) -> None:
+    def test_the_order_is_the_documented_one_then_first_sight_then_other(self) -> None:
         budget = self.budget("picked", "failed")
         budget.fold({"zebra": 1.0, "failed": 1.0, "ant": 1.0})
 

@@ -113,7 +113,7 @@ def windows() -> st.SearchStrategy[tuple[Window, ...]]:
 
 @settings(derandomize=True, deadline=None, database=None, max_examples=150)
 @given(windows(), st.sampled_from(WEEKS), st.integers(0, WEEK * 60))
-def test_nothing_opens_or_closes_before_the_next_change_whatever_the_windows(
+def test_nothing_opens_or_closes_before_the_next_change(
     windows: tuple[Window, ...], place: tuple[str, datetime], second: int
 ) -> None:
     timezone, week = place
@@ -251,7 +251,7 @@ def test_all_are_open_only_while_every_timezone_is() -> None:
     assert not schedule.all_open(moment("America/New_York", "2026-06-08T17:00"))
 
 
-def test_a_default_timezone_closed_by_an_override_still_lends_its_windows_to_timezones_that_are_not_named() -> None:
+def test_a_closed_default_timezone_lends_its_windows_to_unnamed_timezones() -> None:
     schedule = Schedule("America/New_York", (OFFICE,), {"America/New_York": ()})
 
     assert schedule.timezones == ()
@@ -287,7 +287,7 @@ def opening_hours(schedule: Schedule) -> list[int]:
         ((OFFICE,), (Window(frozenset({6}), 60, 120),), [], 2),
     ],
 )
-def test_a_timezone_is_open_only_while_every_kind_of_call_that_has_windows_may_be_made(
+def test_a_timezone_is_open_only_while_every_kind_of_call_may_be_made(
     default: tuple[Window, ...], scheduled: tuple[Window, ...] | None, hours: Sequence[int], count: int
 ) -> None:
     schedule = Schedule("America/New_York", default, scheduled_windows=scheduled)
@@ -296,7 +296,7 @@ def test_a_timezone_is_open_only_while_every_kind_of_call_that_has_windows_may_b
     assert schedule.window_count == count
 
 
-def test_first_scheduled_calls_take_the_ordinary_overrides_unless_they_have_their_own() -> None:
+def test_first_scheduled_calls_take_the_ordinary_overrides_by_default() -> None:
     overrides = {"America/New_York": (OFFICE,)}
 
     fallen_back = Schedule("America/New_York", (), overrides, scheduled_windows=(EVENING,))

@@ -152,7 +152,7 @@ class TestWithoutValues:
 
         assert june.state.standing is Standing.STALE
 
-    def test_a_closed_campaign_that_fails_is_failing_once_its_values_are_withdrawn(self) -> None:
+    def test_a_closed_campaign_is_failing_once_its_values_are_withdrawn(self) -> None:
         june = Clocked()
         june.says(**DIALING | {"status": "closed"})
         june.state.failed("not_found", "")
@@ -274,7 +274,7 @@ class TestSaturated:
             Standing.DIALING
         )
 
-    def test_is_the_organizations_though_each_campaign_is_seen_at_another_moment(self) -> None:
+    def test_is_the_organizations_whenever_each_campaign_is_seen(self) -> None:
         account = AccountState("anyreach", "acme")
         account.horizon, account.stale_after = 30.0, 60.0
         campaigns = [Watched(stall_after=STALL_AFTER) for _ in range(5)]

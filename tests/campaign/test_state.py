@@ -22,7 +22,7 @@ ACTIVE = {"status": "active", "work_remaining": True}
 
 
 class Watched:
-    """A campaign with a clock: each poll is told in seconds since the first."""
+    """A campaign with a clock: each poll comes so many seconds after the first."""
 
     def __init__(self, lifecycle: SimpleNamespace = ANYREACH, *, stale_after: float = 60.0, **campaign: object) -> None:
         self.overflows = 0
@@ -254,11 +254,11 @@ class TestExpectation:
     def test_is_unknown_while_the_hours_are(self) -> None:
         assert self.watched(None, **ACTIVE).expected is None
 
-    def test_is_none_while_a_window_is_closed_and_for_a_campaign_without_windows(self) -> None:
+    def test_is_none_while_a_window_is_closed_or_without_windows(self) -> None:
         assert self.watched(Hours(CLOSED_ALL_DAY, WALL), **ACTIVE).expected == 0.0
         assert self.watched(Hours(Schedule("UTC", ()), WALL), **ACTIVE).expected == 0.0
 
-    def test_begins_anew_after_each_break(self) -> None:
+    def test_begins_again_after_each_break(self) -> None:
         watched = Watched()
         watched.state.hours = ROUND_THE_CLOCK
         watched.says(0, **ACTIVE)
@@ -267,7 +267,7 @@ class TestExpectation:
 
         assert watched.says(45, **ACTIVE).expected_since == WALL + 30
 
-    def test_begins_anew_after_values_that_were_withdrawn(self) -> None:
+    def test_begins_again_after_values_were_withdrawn(self) -> None:
         watched = Watched()
         watched.state.hours = ROUND_THE_CLOCK
         watched.says(0, **ACTIVE).withdraw()
@@ -319,7 +319,7 @@ class TestLabels:
         assert len(shown) == 2 * 51
         assert shown["other", "open"] == shown["other", "completed"] == 10
 
-    def test_the_final_status_is_shown_after_the_values_are_withdrawn_and_no_other(self) -> None:
+    def test_only_the_final_status_is_shown_after_values_are_withdrawn(self) -> None:
         closed, paused = Watched().says(0, status="closed"), Watched().says(0, status="paused")
         for june in (closed, paused):
             june.withdraw()
@@ -407,7 +407,7 @@ class TestAccount:
         assert account.concurrency_limit(1065) == 20
         assert account.concurrency_limit(1066) is None
 
-    def test_saturation_is_the_organizations_though_no_campaign_reaches_the_cap(self) -> None:
+    def test_saturation_is_the_organizations_though_no_campaign_is_at_the_cap(self) -> None:
         account, june, july = self.account(), Watched(), Watched()
         for at in (0, 10, 20):
             for watched in (june, july):
@@ -436,7 +436,7 @@ class TestAccount:
         self.answer(account, june, 12, **sane)
         assert account.saturated_seconds == 0
 
-    def test_contacts_that_wait_are_those_of_active_campaigns_with_fresh_values(self) -> None:
+    def test_waiting_contacts_are_those_of_active_campaigns_with_fresh_values(self) -> None:
         account, june, july, august = self.account(), Watched(), Watched(), Watched()
         for watched, status in ((june, "active"), (july, "paused"), (august, "active")):
             self.answer(account, watched, 0, status=status, active_calls=0.0, contacts=bucketed(pending=5.0))
@@ -470,7 +470,7 @@ class TestAccount:
             self.answer(account, june, at, active_calls=10.0, concurrency_limit=10.0)
         assert account.utilization(2015.0) == 1
 
-    def test_use_of_the_cap_is_no_less_than_the_sum_of_the_averages_in_progress(self) -> None:
+    def test_use_of_the_cap_is_at_least_the_sum_of_averages_in_progress(self) -> None:
         account, june, july = self.account(), Watched(), Watched()
         for at in range(0, 601, 15):
             for watched in (june, july):

@@ -178,7 +178,7 @@ campaign_info{{{common},campaign_id="6c6f",campaign_name="June Renewals"}} 1
     ]
 
 
-async def test_a_campaign_without_fresh_values_shows_its_health_its_counters_and_no_values() -> None:
+async def test_a_campaign_without_fresh_values_shows_health_and_counters_only() -> None:
     june = campaign(Snapshot(status="active", attempts=5.0, work_remaining=True))
     page = exposition(june)
     june.failed("timeout", "")
@@ -367,7 +367,7 @@ class TestOneMoment:
         assert len({line.rpartition(" ")[0] for line in lines}) == len(lines)
         assert len({line.partition('load="')[2].partition('"')[0] for line in lines}) == 1
 
-    async def test_an_account_that_goes_or_comes_is_there_with_its_campaigns_or_not_at_all(self) -> None:
+    async def test_an_account_comes_and_goes_together_with_its_campaigns(self) -> None:
         fleet = Fleet(4000)
         fleet.accounts = [account_called("first")]
         scrape = asyncio.ensure_future(fleet.scrape())
@@ -444,7 +444,7 @@ class TestAccountLabels:
 
 
 class TestOddNumbers:
-    async def test_what_adds_up_to_infinity_is_no_sample_and_costs_its_own_series_only(self) -> None:
+    async def test_what_adds_up_to_infinity_costs_its_own_series_only(self) -> None:
         june = campaign(Snapshot(contacts={f"bucket-{n}": 1.7e308 for n in range(60)}, attempts=5.0))
 
         lines = own(await text_of(exposition(june))).splitlines()
