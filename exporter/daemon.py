@@ -314,6 +314,8 @@ class Exporter:
                         if not target.gone:
                             self._look_at(target.state, other_hours, was_set_back)
                         await turns.give_way()
+                for _ in account.state.add_up(self._now()):
+                    await turns.give_way()
                 for campaign in account.state.look(self._now()):
                     if campaign.settle(self._now()):
                         self._board.update(campaign)

@@ -1,6 +1,6 @@
 """What the campaigns of one account say of their organization together."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from math import inf
 
@@ -8,22 +8,56 @@ from exporter.campaign.snapshot import ODD
 from exporter.campaign.standing import BUSY, MAY_DIAL
 from exporter.campaign.state import CampaignState
 
+# A slice holds the event loop for a fraction of a millisecond.
+_SLICE = 1000
+# Sums are older only where nobody adds up every second.
+_RECENT = 5.0
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Sums:
-    """What the campaigns of an account say of it at one moment; None for what is not known."""
+    """What the campaigns of an account say of it together; None for what is not known."""
 
-    active_calls: float | None = None
-    """
-    Calls in flight of the organization, estimated from below.
-
-    It holds whether `active_calls` is a campaign's own number or the organization's: at least as many as any one
-    campaign says, and at least as many as its contacts in progress add up to.
-    """
+    calls: float | None = None
+    """The most active calls that any campaign says."""
+    in_progress: float = 0
     average_calls: float | None = None
-    """The same estimate from the averages of the last ten minutes."""
-    contacts_waiting: float | None = None
+    """The highest average of one campaign over the last ten minutes."""
+    average_in_progress: float = 0
+    waiting: float | None = None
     """Pending contacts of active campaigns whose values are fresh."""
+
+    def add(self, campaigns: Iterable[CampaignState], oldest: float) -> None:
+        """Add campaigns; calls are those of answers that are not older than a moment."""
+        for campaign in campaigns:
+            if campaign.waiting is not None:
+                self.waiting = campaign.waiting + (self.waiting or 0)
+            calls = campaign.counted_calls
+            if calls is None or campaign.last_success is None or campaign.last_success < oldest:
+                continue
+            self.in_progress += campaign.counted_in_progress
+            if self.calls is None or calls > self.calls:
+                self.calls = calls
+            averages = campaign.averages
+            if averages.calls is not None and averages.in_progress is not None:
+                self.average_in_progress += averages.in_progress
+                if self.average_calls is None or averages.calls > self.average_calls:
+                    self.average_calls = averages.calls
+
+    @property
+    def active_calls(self) -> float | None:
+        """
+        Calls in flight of the organization, estimated from below.
+
+        It holds whether `active_calls` is a campaign's own number or the organization's: at least as many as any one
+        campaign says, and at least as many as its contacts in progress add up to.
+        """
+        return None if self.calls is None else max(self.calls, self.in_progress)
+
+    @property
+    def average_active_calls(self) -> float | None:
+        """The same estimate from the averages of the last ten minutes."""
+        return None if self.average_calls is None else max(self.average_calls, self.average_in_progress)
 
 
 @dataclass(slots=True, eq=False)
@@ -31,8 +65,8 @@ class AccountState:
     """
     One account: what its campaigns say of the organization together, for providers that tell of calls in flight.
 
-    Sums are worked out from the campaigns, about once a second and when they are read. Integrals follow the rule of
-    `CampaignState`, over the successful polls of any of its campaigns.
+    Sums are worked out from the campaigns, about once a second. Integrals follow the rule of `CampaignState`, over the
+    successful polls of any of its campaigns.
     """
 
     provider: str
@@ -66,7 +100,6 @@ class AccountState:
             if self._saturated and self.saturated_seconds is not None:
                 self.saturated_seconds += elapsed
         self._last_success = now
-        self._summed_at = -inf
         limit = campaign.snapshot.concurrency_limit
         if limit is not None and limit < ODD:
             self._limit = limit
@@ -77,22 +110,29 @@ class AccountState:
         """Leave out a campaign that has gone."""
         self._campaigns.pop(campaign, None)
         campaign.organization = None
-        self._summed_at = -inf
 
-    def look(self, now: float) -> Iterator[CampaignState]:
+    def add_up(self, now: float) -> Iterator[None]:
         """
-        Work out the sums, and give the campaigns whose standing may have changed with time alone, as of this moment.
+        Work out the sums as of a moment, a slice of the campaigns at each step.
 
-        To be called about once a second; each of these campaigns has to `settle`.
+        To be gone through about once a second, for `look` after it.
         """
+        sums, campaigns = Sums(), tuple(self._campaigns)
+        if self._last_success > -inf:
+            for start in range(0, len(campaigns), _SLICE):
+                sums.add(campaigns[start : start + _SLICE], now - self.horizon)
+                yield
+        self._sums, self._summed_at = sums, now
+
+    def look(self, now: float) -> list[CampaignState]:
+        """Give the campaigns whose standing may have changed with time alone; each of them has to `settle`."""
         before = self.busy
         calls, limit, use = self.active_calls(now), self.concurrency_limit(now), self.utilization(now)
         self._saturated = limit is not None and calls is not None and calls >= limit > 0
         self.busy = use is not None and use > BUSY
         if self.busy != before:
-            yield from [campaign for campaign in self._campaigns if campaign.standing in MAY_DIAL]
-        else:
-            yield from [campaign for campaign in self._campaigns if campaign.next_change < now]
+            return [campaign for campaign in self._campaigns if campaign.standing in MAY_DIAL]
+        return [campaign for campaign in self._campaigns if campaign.next_change < now]
 
     def active_calls(self, now: float) -> float | None:
         """Calls in flight of the organization, at least; None without an answer that is recent enough."""
@@ -100,7 +140,7 @@ class AccountState:
 
     def contacts_waiting(self, now: float) -> float | None:
         """Pending contacts of its active campaigns whose values are fresh; None where no campaign tells."""
-        return self._sums_at(now).contacts_waiting
+        return self._sums_at(now).waiting
 
     def concurrency_limit(self, now: float) -> float | None:
         """The organization's cap by the newest answer; None when even that one is too old."""
@@ -108,7 +148,7 @@ class AccountState:
 
     def utilization(self, now: float) -> float | None:
         """Average use of the cap over the last ten minutes; None before five of them are covered."""
-        limit, calls = self.concurrency_limit(now), self._sums_at(now).average_calls
+        limit, calls = self.concurrency_limit(now), self._sums_at(now).average_active_calls
         return calls / limit if limit and calls is not None else None
 
     def _adopt(self, campaign: CampaignState, now: float) -> None:
@@ -118,29 +158,9 @@ class AccountState:
             campaign.settle(now)
 
     def _sums_at(self, now: float) -> Sums:
-        if self._summed_at != now:
-            self._sums, self._summed_at = self._add_up(now), now
-        return self._sums
-
-    def _add_up(self, now: float) -> Sums:
-        if self._last_success == -inf:
-            return Sums()
-        oldest = now - self.horizon
-        # One pass for each number, since this is the only work that grows with the campaigns between their polls.
-        waiting = [c.waiting for c in self._campaigns if c.waiting is not None]
-        recent = [c for c in self._campaigns if c.counted_calls is not None and (c.last_success or 0) >= oldest]
-        return Sums(
-            active_calls=_from_below(
-                [c.counted_calls for c in recent if c.counted_calls is not None],
-                [c.counted_in_progress for c in recent],
-            ),
-            average_calls=_from_below(
-                [c.averages.calls for c in recent if c.averages.calls is not None],
-                [c.averages.in_progress for c in recent if c.averages.in_progress is not None],
-            ),
-            contacts_waiting=sum(waiting) if waiting else None,
-        )
-
-
-def _from_below(calls: list[float], in_progress: list[float]) -> float | None:
-    return max(max(calls), sum(in_progress)) if calls else None
+        if now - self._summed_at <= _RECENT:
+            return self._sums
+        sums = Sums()
+        if self._last_success > -inf:
+            sums.add(self._campaigns, now - self.horizon)
+        return sums

@@ -8,7 +8,7 @@ from exporter.campaign.account import AccountState
 from exporter.campaign.schedule import Hours, Schedule, Window
 from exporter.campaign.standing import Standing
 from exporter.campaign.state import CampaignState
-from tests.campaign.test_state import ANYREACH, OSVI, ROUND_THE_CLOCK, WALL, Watched, bucketed
+from tests.campaign.test_state import ANYREACH, OSVI, ROUND_THE_CLOCK, WALL, Watched, bucketed, look
 
 ALL_WEEK = frozenset(range(7))
 SHUT = Hours(Schedule("UTC", (Window(ALL_WEEK, 0, 1),)), WALL)
@@ -65,7 +65,7 @@ class Clocked:
         return self.look()
 
     def look(self) -> Standing:
-        for campaign in self.account.look(1000.0 + self.now):
+        for campaign in look(self.account, 1000.0 + self.now):
             campaign.settle(1000.0 + self.now)
         return self.state.standing
 
@@ -283,7 +283,7 @@ class TestSaturated:
             watched = campaigns[second // 3 % 5]
             watched.says(second, **numbers)
             account.succeeded(watched.state, 1000.0 + second)
-            for state in account.look(1000.0 + second):
+            for state in look(account, 1000.0 + second):
                 state.settle(1000.0 + second)
 
         assert account.utilization(1400.0) == pytest.approx(1.0)

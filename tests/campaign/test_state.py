@@ -45,6 +45,13 @@ def bucketed(**contacts: float) -> dict[str, float]:
     return {"pending": 0.0, "in_progress": 0.0, "completed": 0.0, "exhausted": 0.0} | contacts
 
 
+def look(account: AccountState, now: float) -> list[CampaignState]:
+    """Look at an account, as it happens once a second."""
+    for _ in account.add_up(now):
+        pass
+    return account.look(now)
+
+
 class TestObservedCounters:
     def test_begin_at_zero_with_the_first_success(self) -> None:
         june = Watched().says(0, attempts=1730.0, contacts=bucketed(completed=902.0, exhausted=20.0))
@@ -399,6 +406,19 @@ class TestAccount:
             expected = max(max(active for active, _ in recent), sum(busy for _, busy in recent)) if recent else None
             assert account.active_calls(1000 + now) == expected
 
+    def test_sums_are_added_up_in_slices_while_campaigns_come_and_go(self) -> None:
+        account, campaigns = self.account(), [Watched() for _ in range(2500)]
+        for watched in campaigns:
+            self.answer(account, watched, 0, contacts=bucketed(in_progress=1.0), active_calls=1.0)
+        steps = 0
+        for _ in account.add_up(1001.0):
+            steps += 1
+            account.forget(campaigns[-steps].state)
+            self.answer(account, Watched(), 0, contacts=bucketed(in_progress=1.0), active_calls=1.0)
+
+        assert steps == 3
+        assert account.active_calls(1001.0) == 2500
+
     def test_the_cap_is_that_of_the_newest_answer_until_it_is_too_old(self) -> None:
         account, june, july = self.account(), Watched(), Watched()
         self.answer(account, june, 0, active_calls=0.0, concurrency_limit=10.0)
@@ -413,7 +433,7 @@ class TestAccount:
             for watched in (june, july):
                 numbers = bucketed(in_progress=5.0)
                 self.answer(account, watched, at, active_calls=5.0, contacts=numbers, concurrency_limit=10.0)
-            [*account.look(1000.0 + at)]
+            look(account, 1000.0 + at)
 
         assert account.observed_seconds == 20
         assert account.saturated_seconds == 20
@@ -432,7 +452,7 @@ class TestAccount:
         assert account.active_calls(1002) == 3
         assert account.contacts_waiting(1002) == 5
         assert account.concurrency_limit(1002) == 10
-        [*account.look(1002)]
+        look(account, 1002.0)
         self.answer(account, june, 12, **sane)
         assert account.saturated_seconds == 0
 
