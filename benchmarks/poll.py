@@ -18,11 +18,12 @@ from benchmarks.isolation import isolated
 from benchmarks.results import Row, row
 from benchmarks.subject import Subject, subject
 from benchmarks.upstream import upstream
+from exporter.accounts import Exporter
 from exporter.config.flags import FlagParser, add_flags
 from exporter.config.model import Settings
 from exporter.config.plan import plan_of
 from exporter.config.sources import load
-from exporter.daemon import Exporter, spare_the_collector
+from exporter.daemon import spare_the_collector
 from exporter.exposition.own import Instruments
 from exporter.providers.redaction import Redactor
 

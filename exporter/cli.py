@@ -15,13 +15,14 @@ from typing import NamedTuple, TypeVar
 from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from exporter import __revision__, __version__, logs
+from exporter.accounts import Exporter
 from exporter.config.files import read_regular
 from exporter.config.flags import FlagParser, add_flags
 from exporter.config.model import Settings
 from exporter.config.plan import Plan, plan_of
 from exporter.config.section import ConfigurationError
 from exporter.config.sources import config_file, load
-from exporter.daemon import Exporter, serve
+from exporter.daemon import serve
 from exporter.exposition.own import Instruments
 from exporter.providers.anyreach import Anyreach
 from exporter.providers.redaction import Redactor

@@ -13,10 +13,10 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
+from exporter.accounts import Exporter
 from exporter.config.model import Settings
 from exporter.config.plan import plan_of
 from exporter.config.sources import load
-from exporter.daemon import Exporter
 from exporter.exposition.negotiation import Format
 from exporter.exposition.own import Instruments
 from exporter.providers.redaction import Redactor

@@ -55,3 +55,9 @@ def test_only_the_command_line_imports_the_simulator() -> None:
 
 def test_at_most_eight_modules_stand_at_the_top() -> None:
     assert len(list(PACKAGE.glob("*.py"))) <= 8
+
+
+def test_no_module_is_longer_than_400_lines() -> None:
+    lengths = {file: len(file.read_text(encoding="utf-8").splitlines()) for file in PACKAGE.rglob("*.py")}
+
+    assert {str(file.relative_to(PACKAGE)): length for file, length in lengths.items() if length > 400} == {}

@@ -8,7 +8,6 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
@@ -16,12 +15,13 @@ from exporter.campaign.account import AccountState
 from exporter.campaign.schedule import Hours
 from exporter.campaign.snapshot import Snapshot
 from exporter.campaign.state import Campaign, CampaignState
-from exporter.polling.agenda import MOMENT, Agenda, Expiring
+from exporter.polling.agenda import MOMENT, Agenda
 from exporter.polling.breaker import STATS
 from exporter.polling.counters import SUCCESS, PollCounters
 from exporter.polling.pace import RECENT_INTERVALS, Pace, stretch_of
 from exporter.polling.poll_log import PollLog
 from exporter.polling.requests import Requests
+from exporter.polling.target import Target
 from exporter.polling.throttle import Throttle
 from exporter.providers import Provider
 from exporter.providers.errors import InternalError, PollError
@@ -39,43 +39,6 @@ _HEALING_SECONDS = 5.0
 # Intervals are a twentieth longer on average, by their jitter: so much of the rate is left even where it is used up.
 _ALWAYS_LEFT = JITTER / 2
 _CREDENTIAL_REASONS = frozenset({"unauthorized", "forbidden", "credentials"})
-
-
-@dataclass(slots=True, eq=False)
-class Target(Expiring):
-    """
-    A campaign that is polled: the job of its polls.
-
-    Attributes:
-        base: Seconds between polls by its status, before stretching.
-        started: When the last poll began (monotonic).
-        failures: Failed polls since the last success.
-        identified: Whether an answer has named the campaign.
-    """
-
-    queues = True
-
-    poller: "Poller"
-    state: CampaignState
-    base: float
-    started: float = field(default=-inf, init=False)
-    failures: int = field(default=0, init=False)
-    gone: bool = field(default=False, init=False)
-    identified: bool = field(default=False, init=False)
-
-    def delay(self, now: float) -> float:
-        return self.poller.delay(now)
-
-    def start(self, now: float) -> Coroutine[Any, Any, float]:
-        return self.poller.start(self, now)
-
-    @property
-    def stale_at(self) -> float:
-        return self.state.stale_at
-
-    def expire(self) -> None:
-        self.state.withdraw()
-        self.poller.changed(self.state)
 
 
 class Poller:

@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry
 
+from exporter.accounts import Exporter
 from exporter.config.plan import plan_of
-from exporter.daemon import Exporter, serve
+from exporter.daemon import serve
 from exporter.exposition.own import Instruments
 from exporter.providers.redaction import Redactor
 from exporter.simulator import (
