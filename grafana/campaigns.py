@@ -12,23 +12,6 @@ from grafana.shell import assembled
 UID = "campaign-exporter-campaigns"
 
 _ACTIVE = once(of_campaign("campaign_status", 'status="active"'))
-_EXPECTED = once(of_campaign("campaign_dialing_expected"))
-_AT_CAP = f"{queries.ACCOUNT_CALLS} >= ({queries.ACCOUNT_LIMIT} > 0)"
-
-# Campaigns that behave count as 0, so that "none stalls" and "none is known" look different.
-_STALLED = (
-    f"sum(({queries.SILENCE} > {thresholds.REACHED:g} unless on (provider, account) ({_AT_CAP})"
-    f" unless on (provider, account) {queries.SATURATED_SHARE} > {thresholds.EXCUSED_SHARE:g}) * 0 + 1"
-    f" or {_EXPECTED} * 0)"
-)
-_WORKED_ON = (
-    f"({once(of_campaign('campaign_contacts_loaded'))} > 0"
-    f" or sum without (agent, state) ({once(of_campaign('campaign_queues'))}) > 0)"
-)
-_DRAINED = (
-    f"sum(({once(of_campaign('campaign_work_remaining'))} == bool 0) * ignoring (status) {_ACTIVE} and {_WORKED_ON}"
-    f" or {once(of_campaign('campaign_up'))} * 0)"
-)
 
 _DETAIL_URL = (
     "/d/campaign-exporter-campaign?${__url_time_range}&${datasource:queryparam}&${job:queryparam}&${instance:queryparam}"
@@ -52,7 +35,7 @@ def build() -> Dashboard:
             "Calls against the cap",
             "How close each organization is to its limit of calls at once.",
             "Anyreach only. Calls are an estimate from below, since calls outside the watched campaigns are not seen."
-            " At the cap is the share of the last half hour; the alert on saturation has the same threshold."
+            " Average use is that of the last ten minutes; the alert on saturation has the same threshold."
             " Empty when no Anyreach account is chosen.",
             "No Anyreach account",
         ),
@@ -60,11 +43,7 @@ def build() -> Dashboard:
             Query(f"max by (provider, account) ({queries.ACCOUNT_CALLS})", name="Calls"),
             Query(f"max by (provider, account) ({queries.ACCOUNT_LIMIT})", name="Cap"),
             Query(f"max by (provider, account) ({queries.UTILIZATION})", name="Used"),
-            Query(
-                f"max by (provider, account) ({queries.SATURATED_SHARE})",
-                name="Saturated",
-                min_step=thresholds.SATURATED_MIN_STEP,
-            ),
+            Query(f"max by (provider, account) ({queries.AVERAGE_USE})", name="Average"),
         ],
         [
             Column("Provider", "provider", {}),
@@ -83,8 +62,8 @@ def build() -> Dashboard:
                 },
             ),
             Column(
-                "At the cap",
-                "Saturated",
+                "Average use",
+                "Average",
                 {
                     "unit": "percentunit",
                     "custom.cellOptions": {"type": "color-text"},
@@ -93,7 +72,7 @@ def build() -> Dashboard:
                         "mode": "absolute",
                         "steps": [
                             {"color": palette.GOOD, "value": None},
-                            {"color": palette.WARNING, "value": thresholds.SATURATED_SHARE},
+                            {"color": palette.WARNING, "value": thresholds.USED_SHARE},
                         ],
                     },
                 },
@@ -229,9 +208,9 @@ def build() -> Dashboard:
                     "Active, with work left, inside their hours, silent for longer than their own limit and with room"
                     " in their organization: what the alert on stalls says, without its delay."
                     " Campaigns whose hours are unknown are left out.",
-                    "Hours unknown",
+                    "No campaign",
                 ),
-                Query(_STALLED, min_step=thresholds.SATURATED_MIN_STEP),
+                Query(queries.in_state("stalled")),
                 colour=by_threshold(),
                 steps=steps((1, palette.BAD)),
             ),
@@ -242,7 +221,7 @@ def build() -> Dashboard:
                     "They wait for new contacts or for being closed.",
                     "No campaign",
                 ),
-                Query(_DRAINED),
+                Query(queries.in_state("drained")),
                 colour=by_threshold(),
                 steps=steps((1, palette.WAITING)),
             ),
@@ -324,16 +303,16 @@ def build() -> Dashboard:
             ),
             chart(
                 About(
-                    "Saturated share by account",
-                    "Which share of the time each organization was at its cap.",
-                    "Anyreach only, half an hour and more at a time. The line is where the alert on saturation starts."
+                    "Average use by account",
+                    "How much of its cap each organization used over ten minutes.",
+                    "Anyreach only. The line is where the alert on saturation starts."
                     " Empty when no Anyreach account is chosen.",
                     "No Anyreach account",
                 ),
-                Query(queries.SATURATED_SHARE, "{{account}}", min_step=thresholds.SATURATED_MIN_STEP),
+                Query(queries.AVERAGE_USE, "{{account}}"),
                 unit="percentunit",
                 colour=shades(palette.IN_FLIGHT),
-                steps=steps((thresholds.SATURATED_SHARE, palette.WARNING)),
+                steps=steps((thresholds.USED_SHARE, palette.WARNING)),
                 maximum=1,
             ),
         ],

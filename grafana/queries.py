@@ -128,8 +128,12 @@ SILENCE = (
 ACCOUNT_CALLS = once(of_account("campaign_account_active_calls"))
 ACCOUNT_LIMIT = once(of_account("campaign_account_concurrency_limit"))
 UTILIZATION = f"{ACCOUNT_CALLS} / ({ACCOUNT_LIMIT} > 0)"
-SATURATED_SHARE = once(
-    f"{rate(of_account('campaign_account_saturated_seconds_total'))}"
-    f" / ({rate(of_account('campaign_account_observed_seconds_total'))} > 0)"
-)
-"""Share of the observed time that an organization was at its cap; divided on each replica, since clocks differ."""
+AVERAGE_USE = once(of_account("campaign_account_utilization_ratio"))
+"""Average use of an organization's cap over the last ten minutes."""
+
+
+def in_state(state: str) -> str:
+    """Number of campaigns in a state; 0 when all are in others, and no sample without any campaign."""
+    matcher = f'state="{state}"'
+    states = once(of_campaign("campaign_state"))
+    return f"count({once(of_campaign('campaign_state', matcher))}) or count({states}) * 0"

@@ -7,12 +7,8 @@ Ages and silences are shown as a share of the limit in force for that campaign, 
 REACHED = 1.0
 """Where a share of a limit has used it up: CampaignStalled, CampaignDataStale."""
 
-SATURATED_SHARE = 0.9
-"""CampaignConcurrencySaturated: share of the time that an organization was at its cap."""
-EXCUSED_SHARE = 0.5
-"""CampaignStalled: above this share of the time at its cap, an organization's silent campaigns are excused."""
-SATURATED_MIN_STEP = "450s"
-"""A quarter of the 30 minutes over which that share is taken: `$__rate_interval` is four times the minimal step."""
+USED_SHARE = 0.9
+"""CampaignConcurrencySaturated: average use of an organization's cap."""
 
 DATA_AGE_MARGIN_SECONDS = 120
 """CampaignDataStale: what the age of the data may be above `campaign_stale_after_seconds`."""

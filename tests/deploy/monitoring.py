@@ -1,7 +1,7 @@
-"""The shipped rules and routes in a real Prometheus and a real Alertmanager, and somebody who is told."""
+"""The shipped rules and routes in a real Prometheus and a real Alertmanager, and the person who gets their messages."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,17 +12,14 @@ import aiohttp
 import yaml
 from aiohttp import web
 
-from tests.deploy.scaled import scaled
+from deploy.prometheus.scale import COPIES, write
 from tests.process import alertmanager, prometheus, query, text, until
-
-DEPLOY = Path(__file__).parents[2] / "deploy"
 
 SPEED = 60.0
 """How many of a rule's seconds pass in a real one; scrapes are half as fast, at an interval that the rules allow."""
 PATIENCE = 180.0
 """Seconds in which what has to happen must have happened, on a machine that is busy with other things."""
 
-_RULES = "rules/campaign-exporter.rules.yml"
 _SECRET = "webhook-secret"
 
 
@@ -42,7 +39,7 @@ class Message:
     alerts: list[dict[str, Any]]
 
     @property
-    def told(self) -> tuple[str, str, list[str]]:
+    def brief(self) -> tuple[str, str, list[str]]:
         """Receiver, status, and the names of the alerts."""
         return self.receiver, self.status, [alert["labels"]["alertname"] for alert in self.alerts]
 
@@ -55,21 +52,22 @@ class Inbox:
         self._arrived = asyncio.Condition()
 
     @property
-    def told(self) -> list[tuple[str, str, list[str]]]:
+    def briefs(self) -> list[tuple[str, str, list[str]]]:
         """All messages, in the order of their text."""
-        return sorted(message.told for message in self.messages)
+        return sorted(message.brief for message in self.messages)
 
-    async def message(self, receiver: str, status: str, alert: str) -> Message:
-        """Wait for the first message of this kind about such an alert."""
+    async def alert(self, receiver: str, status: str, name: str, **labels: str) -> dict[str, Any]:
+        """Wait for a message of this kind about one such alert; returns the alert."""
 
-        def found() -> list[Message]:
-            return [one for one in self.messages if one.told == (receiver, status, [alert])]
+        def found() -> list[dict[str, Any]]:
+            messages = [one for one in self.messages if one.brief == (receiver, status, [name])]
+            return [one.alerts[0] for one in messages if labels.items() <= one.alerts[0]["labels"].items()]
 
         try:
             async with asyncio.timeout(PATIENCE), self._arrived:
                 return (await self._arrived.wait_for(found))[0]
         except TimeoutError:
-            raise AssertionError(f"no {status} {alert} came to {receiver}, only {self.told}") from None
+            raise AssertionError(f"no {status} {name} came to {receiver}, only {self.briefs}") from None
 
     async def take(self, request: web.Request) -> web.Response:
         if request.headers.get("Authorization") != f"Bearer {_SECRET}":
@@ -89,7 +87,7 @@ class Monitoring:
     Attributes:
         prometheus: Its address.
         alertmanager: Its address.
-        inbox: Who is told.
+        inbox: Gets the messages.
     """
 
     prometheus: str
@@ -99,11 +97,6 @@ class Monitoring:
     async def sees(self, promql: str) -> None:
         """Wait until a query has a result."""
         await until(lambda: query(self.prometheus, promql), patience=PATIENCE)
-
-    async def muted(self) -> list[tuple[str, str]]:
-        """Name and campaign of each alert that Alertmanager keeps to itself because of another one."""
-        alerts = await _json(f"{self.alertmanager}/api/v2/alerts?active=false&silenced=false&inhibited=true")
-        return sorted((one["labels"]["alertname"], one["labels"].get("campaign", "")) for one in alerts)
 
     async def firing(self) -> list[dict[str, Any]]:
         """The alerts that fire by Prometheus's word, with labels and annotations."""
@@ -136,34 +129,50 @@ class Monitoring:
 
 
 @asynccontextmanager
-async def monitored(directory: Path, *exporters: str, speed: float = SPEED) -> AsyncIterator[Monitoring]:
+async def monitored(
+    directory: Path, *exporters: str, speed: float = SPEED, **installations: Sequence[str]
+) -> AsyncIterator[Monitoring]:
     """
     Watch exporters, given by their addresses, with what is shipped: only durations and addresses are changed.
 
     Whatever the block expects, every rule must have been evaluated without a fault when it is left.
+
+    Args:
+        exporters: Those of a single installation.
+        installations: Those of several, by the label `cluster` that tells them apart.
     """
     inbox = Inbox()
-    async with _served(inbox) as receivers, alertmanager(directory, _routes(directory, receivers, speed)) as alerts:
-        (directory / _RULES).parent.mkdir()
-        (directory / _RULES).write_text(scaled((DEPLOY / "prometheus" / _RULES).read_text(), speed))
-        configuration = scaled((DEPLOY / "prometheus/prometheus.yml").read_text(), speed / 2)
-        for shipped, addresses in {
-            "localhost:10077": exporters,
-            "localhost:9093": [alerts],
-            "localhost:9090": [alerts],  # Prometheus's own port is not known yet, and no alert rests on its metrics
+    write(directory, speed)
+    async with _served(inbox) as receivers, alertmanager(directory, _routes(directory, receivers)) as alerts:
+        configuration = (directory / "prometheus.yml").read_text()
+        for shipped, place in {
+            "[localhost:10077]": _targets(exporters, installations),
+            "[localhost:9093]": _addresses([alerts]),
+            "[localhost:9090]": _addresses(
+                [alerts]
+            ),  # Prometheus's own port is not known, and no alert needs its metrics
         }.items():
             assert configuration.count(shipped) == 1
-            configuration = configuration.replace(shipped, ", ".join(one.removeprefix("http://") for one in addresses))
-        async with prometheus(directory, configuration) as server:
+            configuration = configuration.replace(shipped, place)
+        async with prometheus(directory, configuration, "--rules.alert.resend-delay=1s") as server:
             monitoring = Monitoring(server, alerts, inbox)
             yield monitoring
             assert await monitoring.faulty_rules() == {}
 
 
-def _routes(directory: Path, receivers: str, speed: float) -> str:
+def _targets(exporters: Sequence[str], installations: Mapping[str, Sequence[str]]) -> str:
+    apart = [f"{_addresses(these)}\n        labels: {{cluster: {name}}}" for name, these in installations.items()]
+    return "\n      - targets: ".join(apart or [_addresses(exporters)])
+
+
+def _addresses(urls: Sequence[str]) -> str:
+    return f"[{', '.join(url.removeprefix('http://') for url in urls)}]"
+
+
+def _routes(directory: Path, receivers: str) -> str:
     (directory / "secrets").mkdir()
     (directory / "secrets/webhook-token").write_text(_SECRET)
-    configuration = scaled((DEPLOY / "alertmanager/alertmanager.yml").read_text(), speed)
+    configuration = (directory / "alertmanager.yml").read_text()
     assert configuration.count("http://localhost:9095/") == 3
     configuration = configuration.replace("/etc/alertmanager/secrets", str(directory / "secrets"))
     return configuration.replace("http://localhost:9095", receivers)
@@ -184,7 +193,7 @@ async def _served(inbox: Inbox) -> AsyncIterator[str]:
 
 def recorded_series() -> list[str]:
     """The names under which the shipped rules record."""
-    groups = yaml.safe_load((DEPLOY / "prometheus" / _RULES).read_text())["groups"]
+    groups = yaml.safe_load(COPIES["rules/campaign-exporter.rules.yml"].read_text())["groups"]
     return [rule["record"] for group in groups for rule in group["rules"] if "record" in rule]
 
 

@@ -14,6 +14,7 @@ import yaml
 from aiohttp import web
 
 import exporter
+from deploy.prometheus.scale import scaled
 from tests.deploy.charts import (
     Manifest,
     Render,
@@ -24,7 +25,6 @@ from tests.deploy.charts import (
     validate,
     workloads,
 )
-from tests.deploy.scaled import scaled
 from tests.process import prometheus, query, text, until
 
 HOSTILE = ["123", "0777", "1e3", "1_000", "12:30", "2026-12-25", "true", "no", "null", "~", ".inf", "0x1f"]

@@ -19,7 +19,7 @@ import trustme
 import yaml
 from aiohttp import web
 
-from tests.deploy.scaled import scaled
+from deploy.prometheus.scale import scaled
 from tests.process import PATIENCE, alertmanager
 
 CONFIG = Path(__file__).parents[2] / "deploy/alertmanager/alertmanager.yml"

@@ -29,6 +29,7 @@ SEVERITIES = {
     "CampaignFailureRateHigh": "warning",
     "CampaignExhaustionHigh": "warning",
     "CampaignExporterConfigReloadFailed": "warning",
+    "CampaignExporterWebConfigReloadFailed": "warning",
     "CampaignExporterPollsLate": "warning",
     "CampaignExporterThrottled": "warning",
     "CampaignExporterDiscoveryFailing": "warning",
@@ -36,6 +37,12 @@ SEVERITIES = {
     "CampaignExporterConfigDiffers": "warning",
     "CampaignDrained": "info",
 }
+
+
+OF_A_SCRAPE = (
+    "job, installation, cluster, environment, region, namespace, service, prometheus, pod, instance, provider, account"
+)
+"""What the scrape may put on an account's series: the labels that inhibitions compare, and its replica."""
 
 
 def load(file: Path = RULES) -> dict[str, Any]:
@@ -55,6 +62,10 @@ def all_rules() -> list[dict[str, Any]]:
 
 def alerts() -> dict[str, dict[str, Any]]:
     return {rule["alert"]: rule for rule in all_rules() if "alert" in rule}
+
+
+def all_cases() -> list[dict[str, Any]]:
+    return [case for content in CASES.values() for case in content["tests"]]
 
 
 def recorded() -> set[str]:
@@ -131,7 +142,8 @@ def test_every_alert_says_what_happened_and_where_to_read_on() -> None:
         assert "{{" not in annotations["summary"]
         assert annotations["summary"].endswith(".")
         assert "{{" in annotations["description"]
-        assert annotations["runbook_url"].endswith("{{ end }}" + name)
+        account, campaign = "?account={{ $labels.account | urlquery }}", "&campaign={{ $labels.campaign | urlquery }}"
+        assert annotations["runbook_url"].split("{{ end }}" + name)[1] in {"", account, account + campaign}
         assert re.search(r"\}campaign-exporter-(campaigns|campaign|exporter)(\?|$)", annotations["dashboard_url"])
         assert {"for", "keep_firing_for"} <= set(rule)
 
@@ -172,7 +184,9 @@ def test_rules_and_runbooks_ask_only_for_what_is_exported_by_the_job() -> None:
 
 
 def test_rules_and_runbooks_name_only_labels_that_exist() -> None:
-    known = {"job", "instance", "pod", "shard", "le", "alertname"}.union(*exported().values())
+    alerts_own = {"alertname", "alertstate", "alertgroup", "severity"}
+    targets_own = {label.strip() for label in OF_A_SCRAPE.split(",")} - {"provider", "account"}
+    known = {"shard", "le"}.union(alerts_own, targets_own, *exported().values())
     expressions = [rule["expr"] for rule in all_rules()]
     pasted = [query for page in RUNBOOKS.iterdir() for query in queries_of(page)]
 
@@ -190,8 +204,36 @@ def test_every_query_of_the_runbooks_can_be_pasted(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+def test_series_are_matched_by_every_label_that_a_target_may_have() -> None:
+    matched = [on for rule in all_rules() for on in re.findall(r"\bon\s*\(([^)]*)\)", rule["expr"])]
+
+    assert matched == [OF_A_SCRAPE]
+
+
+def test_no_label_of_an_alert_is_a_reason_or_a_state() -> None:
+    fired = [
+        query["exp_samples"]
+        for case in all_cases()
+        for query in case.get("promql_expr_test", [])
+        if query["expr"].startswith("ALERTS") and "exp_samples" in query
+    ]
+
+    labels = {label for samples in fired for sample in samples for label in re.findall(r'(\w+)="', sample["labels"])}
+    assert labels & {"instance", "pod", "reason", "state", "status"} == set()
+
+
 def test_recorded_series_are_named_level_metric_operations() -> None:
     assert all(re.fullmatch(r"(campaign|account|campaign_exporter):\w+:\w+", name) for name in recorded())
+
+
+def test_a_rule_stands_below_the_recorded_series_that_it_reads() -> None:
+    # Prometheus and promtool evaluate groups in no order, and the rules of a group from the first to the last.
+    for group in load()["groups"]:
+        above: set[str] = set()
+        for rule in group["rules"]:
+            name = rule.get("record") or rule["alert"]
+            assert {read for read, _ in selectors(rule["expr"])} & recorded() <= {*above, name}
+            above.add(name)
 
 
 def test_no_group_is_larger_than_hosted_rulers_take() -> None:
@@ -237,139 +279,187 @@ RATES = {
 # Alerts that compare instances, or that are about their absence.
 ONE_FOR_ALL = {"CampaignExporterConfigDiffers"}
 
-ACTIVE = ' and campaign:active:fresh{job="campaign-exporter"}'
-NAMED = ' * ignoring (campaign_name) group_left (campaign_name) campaign:info:named{job="campaign-exporter"}'
+STATE = 'campaign:state:current{job="campaign-exporter", '
+UNSEEN = ' or ignoring (alertname) campaign:alerts:unseen{job="campaign-exporter", alertname='
+TIMED_OUT = 'max without (instance, pod) (last_over_time(campaign_poll_error{reason="timeout"}[3m]))'
+PAUSED = f' unless ignoring (state) {STATE}state=~"closed|paused"}}'
+ANNOUNCED = " unless ignoring (reason, alertname"
+EXPECTED = 'max without (instance, pod) (last_over_time(campaign_dialing_expected{job="campaign-exporter"}[3m]))'
+BREAKER = f' and on ({OF_A_SCRAPE}) max_over_time(campaign_exporter_breaker_open{{job="campaign-exporter"}}[6m]) == 1'
 NAMES_SEEN = (
     "sum without (instance, pod, campaign_id) "
     '(count_over_time(campaign_info{job="campaign-exporter", campaign_name!=""}[10m]))'
 )
 
-
-def newest(metric: str) -> str:
-    return f'max without (instance, pod) (last_over_time({metric}{{job="campaign-exporter"}}[3m]))'
-
-
-CAP = newest("campaign_account_concurrency_limit")
-STALE_AFTER = newest("campaign_stale_after_seconds")
-SATURATED = ' unless on (provider, account) account:saturated:ratio_rate30m{job="campaign-exporter"} > 0.5'
-NOT_STALE = ' unless campaign:data_stale:bool{job="campaign-exporter"} == 1'
-
 # By the case that must notice it: the rule, and one fault in it: what stands there and what is put in its place.
 FAULTS: dict[str, list[tuple[str, str, str]]] = {
-    "silence is no stall at night, with unknown hours, after a resume, without work, at the cap, or unseen": [
-        ("CampaignStalled", NOT_STALE, ""),
-        ("CampaignStalled", SATURATED, ""),
-        (
-            "CampaignStalled",
-            '(last_over_time(campaign_dialing_expected_since_timestamp_seconds{job="campaign-exporter"}[3m])) >',
-            '(last_over_time(campaign_dialing_expected_since_timestamp_seconds{job="campaign-exporter"}[3m])) > 0 *',
-        ),
-        ("CampaignStalled", "[3m]", "[10m]"),
-    ],
-    "a touch of the cap now and then, and a cap of 0, do not hide a stall": [
-        (
-            "CampaignStalled",
-            "min_over_time(campaign_account_active_calls",
-            "max_over_time(campaign_account_active_calls",
-        ),
-        ("CampaignStalled", f"({CAP} > 0)", "-1"),
-        ("CampaignStalled", f"({CAP} > 0)", f"({CAP} >= 0)"),
-    ],
-    "one replica that went blind or started late neither pages nor hides a page": [
-        (
-            "CampaignStalled",
-            "max without (instance, pod) (last_over_time(campaign_dialing_expected_since",
-            "min without (instance, pod) (last_over_time(campaign_dialing_expected_since",
-        ),
-        (
-            "CampaignStalled",
-            "max without (instance, pod) (last_over_time(campaign_last_progress",
-            "min without (instance, pod) (last_over_time(campaign_last_progress",
-        ),
-    ],
-    "a stalled campaign pages once, whatever its replicas, its name and single scrapes do": [
-        ("CampaignStalled", NAMED, ""),
-        ("campaign:info:named", f"topk without (campaign_name) (1, {NAMES_SEEN})", NAMES_SEEN),
+    "a stalled campaign pages once, through lost scrapes, replicas and names": [
+        ("campaign:info:named", f"topk without (campaign_name) (1, {NAMES_SEEN})", "vector(0) < 0"),
         ("campaign:info:named", ', campaign_name!=""', ""),
-        ("campaign:info:named", "campaign_up{", "campaign_info{"),
+        (
+            "campaign:info:named",
+            ' or ignoring (campaign_name) max without (state) (campaign:state:current{job="campaign-exporter"})',
+            "",
+        ),
+    ],
+    "no other state is a stall": [("CampaignStalled", 'state="stalled"', 'state=~"stalled|quiet"')],
+    "a stall that keeps ending and one that the exporter did not outlive do not page": [
+        ("campaign:state:current", ' unless ignoring (state) campaign_state{job="campaign-exporter"}', ""),
+        ("campaign:state:current", "[3m]", "[10m]"),
+    ],
+    "two installations with equal account names have stalls of their own": [
+        ("campaign:state:current", "(instance, pod)", "(instance, pod, cluster)"),
+        (
+            "CampaignStalled",
+            "and ignoring (campaign_name, state)",
+            "unless on (provider, account) campaign:data_stale:bool and on (provider, account, cluster)",
+        ),
+    ],
+    "a replica that starts late or goes blind does not end a page": [
+        ("campaign:state:current", "max without (instance, pod)", "topk without (instance, pod, state) (1, "),
+    ],
+    "a page stands while its campaign cannot be read, and is not made then": [
+        ("CampaignStalled", f'{UNSEEN}"CampaignStalled"}}', ""),
+        ("campaign:alerts:unseen", ', alertstate="firing"', ""),
+        (
+            "campaign:alerts:unseen",
+            f' unless ignoring (alertname, campaign_name, state) {STATE}state!~"not_polled|failing|stale"}}',
+            "",
+        ),
+        (
+            "campaign:alerts:unseen",
+            f' and ignoring (alertname, campaign_name, state) {STATE}state=~"not_polled|failing|stale"}}',
+            "",
+        ),
+    ],
+    "a name that changes or gets known makes no other alert": [
+        ("campaign:info:named", 'campaign!=""', 'campaign="none"'),
+        ("campaign:info:named", 'campaign!=""', 'campaign_name!=""'),
     ],
     "a busy account is no saturated one": [
         ("CampaignConcurrencySaturated", "> 0.9", "> 0.8"),
         ("CampaignConcurrencySaturated", "[3m])) > 0", "[3m])) >= 0"),
-        ("CampaignConcurrencySaturated", ACTIVE, ""),
-        ("campaign:active:fresh", NOT_STALE, ""),
-        ("campaign:active:fresh", " == 1 unless", " >= 0 unless"),
+        ("CampaignConcurrencySaturated", " offset 25m", " offset 5m"),
+        ("CampaignConcurrencySaturated", ' and account:utilization:ratio{job="campaign-exporter"} and max', " or max"),
     ],
-    "five waiting campaigns at one cap make one warning": [
-        ("account:saturated:ratio_rate30m", " > 0.8", ""),
+    "a full organization is one warning, whatever restarts and scrapes are lost": [
+        (
+            "CampaignConcurrencySaturated",
+            "avg_over_time(account:utilization:ratio",
+            "min_over_time(campaign_account_utilization_ratio",
+        ),
+        ("account:utilization:ratio", "max without (instance, pod)", "max without (instance, pod, cluster)"),
     ],
     "a campaign that is read slowly, by one replica, or in vain is not stale": [
-        ("CampaignDataStale", " == 1 and", " >= 0 and"),
-        ("campaign:data_stale:bool", f"{STALE_AFTER} +", f"0 * {STALE_AFTER} +"),
+        (
+            "CampaignDataStale",
+            '(last_over_time(campaign_up{job="campaign-exporter"}[3m])) == 1',
+            '(last_over_time(campaign_up{job="campaign-exporter"}[3m])) >= 0',
+        ),
+        (
+            "campaign:data_stale:bool",
+            '(last_over_time(campaign_stale_after_seconds{job="campaign-exporter"}[3m])) +',
+            '(last_over_time(campaign_stale_after_seconds{job="campaign-exporter"}[3m])) * 0 +',
+        ),
     ],
-    "polls that no longer come are told once the values are gone": [
+    "polls that no longer come are reported once the values are gone": [
         ("campaign:data_stale:bool", " + 2 * 60", ""),
     ],
-    "a short failure, a slow campaign's failure, a blind replica and a 404 are not failing polls": [
+    "a short failure, a slow campaign, a blind replica and a 404 are no failing polls": [
         (
             "CampaignPollsFailing",
-            ' unless ignoring (reason) campaign:data_stale:bool{job="campaign-exporter"} == 0',
+            ' unless ignoring (campaign_name) campaign:data_stale:bool{job="campaign-exporter"} == 0',
             "",
         ),
-        ("CampaignPollsFailing", ', reason="not_found"', ', reason="none"'),
+        ("CampaignPollsFailing", "not_found|", ""),
         (
             "CampaignPollsFailing",
-            "== 0 unless ignoring (reason) campaign:data",
-            ">= 0 unless ignoring (reason) campaign:data",
+            "== 0 unless ignoring (campaign_name) campaign:data",
+            ">= 0 unless ignoring (campaign_name) campaign:data",
         ),
     ],
-    "failing polls are told once, with a reason, even when reasons take turns and scrapes are lost": [
-        ("CampaignPollsFailing", "topk without (reason) (1,", "topk without (reason) (9,"),
-        ("CampaignPollsFailing", "[15m]", "[3m]"),
+    "failing polls are one alert, whatever the reasons, and through lost scrapes": [
+        (
+            "CampaignPollsFailing",
+            "and ignoring (campaign_name) max",
+            f"and ignoring (campaign_name, reason) {TIMED_OUT} and ignoring (campaign_name) max",
+        ),
     ],
-    "a campaign that the provider does not know is told, unless it was closed": [
+    "what follows from a refused token is not reported": [
+        ("CampaignPollsFailing", "|unauthorized", ""),
+        ("CampaignPollsFailing", BREAKER, ""),
+        (
+            "CampaignPollsFailing",
+            f"and on ({OF_A_SCRAPE})",
+            "and ignoring (campaign, reason)",
+        ),
+        ("CampaignPollsFailing", 'reason="forbidden"', 'reason="none"'),
+    ],
+    "failing polls that were reported are so until they succeed": [
+        ("CampaignPollsFailing", 'alertname="CampaignPollsFailing"', 'alertname="none"'),
+    ],
+    "two installations with equal account names fail on their own": [
+        (
+            "CampaignPollsFailing",
+            f"and on ({OF_A_SCRAPE})",
+            "and on (provider, account)",
+        ),
+    ],
+    "a campaign that the provider does not know is reported, unless it was closed": [
         ("CampaignNotFound", 'status="closed"', 'status="none"'),
         ("CampaignNotFound", ', reason="not_found"', ""),
         ("CampaignNotFound", "== 0 unless", ">= 0 unless"),
     ],
-    "an active campaign with work and without windows is told": [
-        ("CampaignNeverDials", "[3m])) == 0", "[3m])) >= 0"),
-        ("CampaignNeverDials", "[3m])) == 1", "[3m])) >= 0"),
-        ("campaign:active:fresh", " == 1 unless", " >= 0 unless"),
-        ("campaign:active:fresh", NOT_STALE, ""),
+    "404 and other errors in turns are an unknown campaign, until it is found": [
+        ("CampaignNotFound", "[6m]", "[3m]"),
     ],
-    "an open queue without a call for four hours of calling time is told": [
-        ("CampaignQueueStuck", "4 * 3600", "2 * 3600"),
-        ("CampaignQueueStuck", "> 0 and", ">= 0 and"),
-        ("CampaignQueueStuck", ACTIVE, ""),
+    "no other state never dials": [("CampaignNeverDials", 'state="never_dials"', 'state=~"never_dials|empty"')],
+    "a campaign that will never dial stays reported while its token is refused": [
+        ("CampaignNeverDials", f'{UNSEEN}"CampaignNeverDials"}}', ""),
+    ],
+    "an open queue without a call for four hours of calling time is reported": [
+        ("CampaignQueueStuck", '{job="campaign-exporter"} > 4 * 3600', '{job="campaign-exporter"} >= 0'),
+        ("CampaignQueueStuck", "[3m])) > 4 * 3600", "[3m])) > 1 * 3600"),
         ("CampaignQueueStuck", "<= 2 * max", "<= 0 * max"),
+        ("CampaignQueueStuck", f' unless ignoring (state) {STATE}state="stalled"}}', ""),
+        ("campaign:open_queue_silence:seconds", " > 0 unless", " >= 0 unless"),
+        ("campaign:open_queue_silence:seconds", "|paused", ""),
+        ("campaign:open_queue_silence:seconds", "|failing", ""),
     ],
-    "where the hours are unknown, three silent days while switched on are waited for": [
+    "a stuck queue stays reported while nobody can read it": [
+        ("CampaignQueueStuck", f'{UNSEEN}"CampaignQueueStuck"}}', ""),
+    ],
+    "where the hours are unknown, three silent days while switched on must pass": [
         ("CampaignQueueStuck", "> 72 * 3600 and", "> 24 * 3600 and"),
         ("CampaignQueueStuck", "> 72 * 3600 unless", "> 0 unless"),
-        ("CampaignQueueStuck", f" unless {newest('campaign_dialing_expected')}", ""),
-        ("campaign:active_since_timestamp:seconds", "[15m]", "[4m]"),
+        (
+            "CampaignQueueStuck",
+            f" unless {EXPECTED}",
+            "",
+        ),
+        ("campaign:open_queue_since_timestamp:seconds", "[15m]", "[4m]"),
     ],
-    "a share of failed calls above a fifth is told, where there are calls enough": [
+    "a share of failed calls above a fifth is reported, if there are enough calls": [
         ("CampaignFailureRateHigh", "> 0.2", "> 0.1"),
         ("CampaignFailureRateHigh", ">= 30", ">= 3"),
-        ("CampaignFailureRateHigh", ACTIVE, ""),
+        ("CampaignFailureRateHigh", PAUSED, ""),
         ("campaign:failed_calls:ratio_increase1h", 'status="failed"', 'status=~"failed|not_picked"'),
     ],
-    "contacts that mostly run out of attempts are told, where there are enough and not only the last ones are left": [
+    "failed calls stay reported while the campaign cannot be read": [
+        ("CampaignFailureRateHigh", "closed|paused", "closed|paused|failing"),
+    ],
+    "contacts that mostly run out of attempts are reported, but not the last ones": [
         ("CampaignExhaustionHigh", "> 0.5", "> 0.4"),
         ("CampaignExhaustionHigh", ">= 50", ">= 5"),
-        ("CampaignExhaustionHigh", ACTIVE, ""),
+        ("CampaignExhaustionHigh", PAUSED, ""),
         ("CampaignExhaustionHigh", "<= 1 / 3 *", "<= 0 *"),
     ],
-    "a campaign that is worked through and still active is told, of either provider": [
-        ("CampaignDrained", "[3m])) == 0", "[3m])) >= 0"),
-        ("CampaignDrained", "[3m])) > 0", "[3m])) >= 0"),
-        ("CampaignDrained", "[3m]))) > 0", "[3m]))) >= 0"),
-        ("campaign:active:fresh", " == 1 unless", " >= 0 unless"),
+    "no other state is drained": [("CampaignDrained", 'state="drained"', 'state=~"drained|empty"')],
+    "a drained campaign stays reported while nobody can read it": [
+        ("CampaignDrained", f'{UNSEEN}"CampaignDrained"}}', ""),
     ],
-    "no target at all pages": [
-        ("CampaignExporterDown", ' or absent_over_time(up{job="campaign-exporter"}[3m])', ""),
+    "a Prometheus that knows no target pages as well": [
+        ("CampaignExporterDown", ' or absent_over_time(up{job="campaign-exporter"}[1d])', ""),
     ],
     "one replica of a pair, a lost scrape and a restart do not page": [
         (
@@ -377,43 +467,68 @@ FAULTS: dict[str, list[tuple[str, str, str]]] = {
             "max without (instance, pod) (max_over_time(up",
             "min without (instance, pod) (max_over_time(up",
         ),
-    ],
-    "a single exporter that does not answer pages once": [
         ("CampaignExporterDown", "max_over_time(up", "min_over_time(up"),
     ],
+    "an installation whose targets are gone pages while another is there": [
+        (
+            "CampaignExporterDown",
+            'group without (instance, pod) (last_over_time(up{job="campaign-exporter"}[1d]))',
+            'group without (instance, pod) (last_over_time(up{job="campaign-exporter"}[3m]))',
+        ),
+        ("CampaignExporterDown", "unless max without (instance, pod)", "unless on (job) max without (instance, pod)"),
+    ],
     "a shard without an instance pages with its number, for as long as it is gone": [
-        ("CampaignExporterDown", "[1d]) <", "[1h]) <"),
+        ("campaign_exporter:shards:seen1d", "[1d])", "[1h])"),
     ],
     "a shard that moved to another pod, or that is no longer counted, does not page": [
-        ("CampaignExporterDown", "group_left () min", "group_left () 9 * min"),
-        ("CampaignExporterDown", "group_left () min", "group_left () max"),
-    ],
-    "a refused configuration is told, also when one replica of two refuses it": [
-        ("CampaignExporterConfigReloadFailed", "max without", "min without"),
-    ],
-    "late polls are told": [
-        ("CampaignExporterPollsLate", "0.95", "0.99"),
-    ],
-    "a stretched account is told once, others are not": [
-        ("CampaignExporterThrottled", "> 1", ">= 1"),
-    ],
-    "a listing that keeps failing is told, a replica's or a passing failure is not": [
-        ("CampaignExporterDiscoveryFailing", "max without", "min without"),
+        ("campaign_exporter:shards:seen1d", "group_left () min", "group_left () 9 * min"),
+        ("campaign_exporter:shards:seen1d", "group_left () min", "group_left () max"),
     ],
     "pairs, lost scrapes, a rollout and a single process are whole": [
         ("CampaignExporterShardMissing", " < max", " <= max"),
     ],
+    "a refused configuration is reported once, with the instances that refused it": [
+        ("CampaignExporterConfigReloadFailed", "min without", "max without"),
+    ],
+    "a refused web configuration is reported once, with the instances that refused it": [
+        ("CampaignExporterWebConfigReloadFailed", "min without", "max without"),
+    ],
+    "late polls are reported": [
+        ("CampaignExporterPollsLate", "0.95", "0.99"),
+    ],
+    "a stretched account is reported once, others are not": [
+        ("CampaignExporterThrottled", "> 1", ">= 1"),
+    ],
+    "a listing that keeps failing is reported, a replica's or a passing failure is not": [
+        (
+            "CampaignExporterDiscoveryFailing",
+            "max without (instance, pod) (last_over_time",
+            "min without (instance, pod) (last_over_time",
+        ),
+    ],
+    "a refused token explains a failing listing, but does not end a report of it": [
+        ("CampaignExporterDiscoveryFailing", "campaign_exporter_breaker_open{", "none{"),
+        ("CampaignExporterDiscoveryFailing", 'alertname="CampaignExporterDiscoveryFailing"', 'alertname="none"'),
+    ],
     "a rollout and two installations are no difference": [
         ("CampaignExporterConfigDiffers", "(instance, pod)", "(instance, pod, namespace)"),
     ],
-    "the expected finish is known only while a campaign dials and its remaining work is known": [
-        ("campaign:expected_finish_timestamp:seconds", " == 0", " == 2"),
-        ("campaign:expected_finish_timestamp:seconds", ACTIVE, ""),
-        ("campaign:expected_finish_timestamp:seconds", "[3m])) > 0)", "[3m])) >= 0)"),
+    "the expected finish follows the net fall of the contacts left over an hour": [
+        (
+            "campaign:expected_finish_timestamp:seconds",
+            " unless ignoring (state) max without (instance, pod) (last_over_time(campaign_state{",
+            " unless ignoring (state) max without (instance, pod) (last_over_time(campaign_info{",
+        ),
+        (
+            "campaign:expected_finish_timestamp:seconds",
+            "last_over_time(campaign:contacts_left:sum",
+            "max_over_time(campaign:contacts_left:sum",
+        ),
+        ("campaign:expected_finish_timestamp:seconds", " > 0) unless", ") unless"),
     ],
     "a pair of replicas counts once, and a restart is no fall": [
         ("campaign:dials:rate5m", "max without", "sum without"),
-        ("account:concurrency_utilization:ratio", " > 0", ""),
+        ("account:utilization:ratio", "max without", "sum without"),
     ],
 }
 

@@ -308,8 +308,7 @@ def seconds(step: str) -> int:
 @pytest.mark.parametrize(
     ("name", "pattern", "number"),
     [
-        ("CampaignConcurrencySaturated", r"ratio_rate30m\{[^}]*\} > ([\d.]+)", thresholds.SATURATED_SHARE),
-        ("CampaignStalled", r"ratio_rate30m\{[^}]*\} > ([\d.]+)", thresholds.EXCUSED_SHARE),
+        ("CampaignConcurrencySaturated", r"\[30m\]\) > ([\d.]+)", thresholds.USED_SHARE),
         ("campaign:data_stale:bool", r"\+ 2 \* (\d+)$", thresholds.DATA_AGE_MARGIN_SECONDS / 2),
         ("CampaignFailureRateHigh", r"ratio_increase1h\{[^}]*\} > ([\d.]+)", thresholds.FAILED_SHARE),
         ("CampaignExhaustionHigh", r"ratio_increase3h\{[^}]*\} > ([\d.]+)", thresholds.EXHAUSTED_SHARE),
@@ -325,7 +324,6 @@ def test_a_threshold_is_that_of_its_alert(name: str, pattern: str, number: float
 @pytest.mark.parametrize(
     ("record", "step"),
     [
-        ("account:saturated:ratio_rate30m", thresholds.SATURATED_MIN_STEP),
         ("campaign:calls:increase1h", thresholds.FAILED_MIN_STEP),
         ("campaign:finished_contacts:increase3h", thresholds.EXHAUSTED_MIN_STEP),
     ],
