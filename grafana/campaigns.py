@@ -1,319 +1,283 @@
 """The wall: all campaigns at a glance, and what needs a person."""
 
-from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.builders import stat, table
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from grafana import palette, queries, thresholds
-from grafana.panels import About, Column, Query, by_threshold, chart, dressed, figure, fixed, grid, shades
+from grafana import palette, queries, states, thresholds
+from grafana.alerts import firing_alerts
+from grafana.panels import About, Column, Query, by_name, by_threshold, chart, counted, figure, fixed, grid, words_cell
 from grafana.panels import thresholds as steps
-from grafana.queries import of_campaign, once, per_campaign
-from grafana.shell import assembled
+from grafana.queries import of_campaign, of_exporter, once, per_campaign
+from grafana.shell import Row, assembled
 
 UID = "campaign-exporter-campaigns"
 
-_ACTIVE = once(of_campaign("campaign_status", 'status="active"'))
-
+_ACCOUNT = "cluster, provider, account"
 _DETAIL_URL = (
     "/d/campaign-exporter-campaign?${__url_time_range}&${datasource:queryparam}&${job:queryparam}&${instance:queryparam}"
-    "&var-provider=${__data.fields.provider:percentencode}&var-account=${__data.fields.account:percentencode}"
-    "&var-campaign=${__data.fields.campaign:percentencode}"
+    "&${cluster:queryparam}&var-provider=${__data.fields.Provider:percentencode}"
+    "&var-account=${__data.fields.Account:percentencode}&var-campaign=${__data.fields.Id:percentencode}"
 )
-_BAR = {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}
-
-
-def _age_steps() -> dict[str, object]:
-    return {
-        "mode": "absolute",
-        "steps": [{"color": palette.GOOD, "value": None}, {"color": palette.WARNING, "value": thresholds.REACHED}],
-    }
+_BAR = {
+    "unit": "percentunit",
+    "decimals": 0,
+    "min": 0,
+    "max": 1,
+    "custom.cellOptions": {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"},
+}
+_LOST_STEPS = {
+    "mode": "absolute",
+    "steps": [
+        {"color": palette.AT_REST, "value": None},
+        {"color": palette.WARNING, "value": thresholds.FAILED_SHARE},
+        {"color": palette.BAD, "value": thresholds.EXHAUSTED_SHARE},
+    ],
+}
 
 
 def build() -> Dashboard:
     """The dashboard as Grafana reads it."""
-    calls_now = grid(
-        About(
-            "Calls against the cap",
-            "How close each organization is to its limit of calls at once.",
-            "Anyreach only. Calls are an estimate from below, since calls outside the watched campaigns are not seen."
-            " Average use is that of the last ten minutes; the alert on saturation has the same threshold."
-            " Empty when no Anyreach account is chosen.",
-            "No Anyreach account",
-        ),
-        [
-            Query(f"max by (provider, account) ({queries.ACCOUNT_CALLS})", name="Calls"),
-            Query(f"max by (provider, account) ({queries.ACCOUNT_LIMIT})", name="Cap"),
-            Query(f"max by (provider, account) ({queries.UTILIZATION})", name="Used"),
-            Query(f"max by (provider, account) ({queries.AVERAGE_USE})", name="Average"),
-        ],
-        [
-            Column("Provider", "provider", {}),
-            Column("Account", "account", {}),
-            Column("Calls now", "Calls", {"unit": "none"}),
-            Column("Cap", "Cap", {"unit": "none"}),
-            Column(
-                "Used",
-                "Used",
-                {
-                    "unit": "percentunit",
-                    "min": 0,
-                    "max": 1,
-                    "custom.cellOptions": _BAR,
-                    "color": {"mode": "fixed", "fixedColor": palette.IN_FLIGHT},
-                },
-            ),
-            Column(
-                "Average use",
-                "Average",
-                {
-                    "unit": "percentunit",
-                    "custom.cellOptions": {"type": "color-text"},
-                    "color": {"mode": "thresholds"},
-                    "thresholds": {
-                        "mode": "absolute",
-                        "steps": [
-                            {"color": palette.GOOD, "value": None},
-                            {"color": palette.WARNING, "value": thresholds.USED_SHARE},
-                        ],
-                    },
-                },
-            ),
-        ],
-        sort_by="Account",
-        width=14,
-        height=7,
-    )
-    alerts = (
-        dressed(
-            dashboard.Panel(),
-            About(
-                "Firing alerts",
-                "Which alerts on campaigns and on the exporter fire now.",
-                "Alerts of the data source's rules whose names begin with Campaign, whatever is chosen above."
-                " Empty while all is well.",
-                "No alert fires",
-            ),
-            unit="none",
-            width=10,
-            height=7,
-        )
-        .type("alertlist")
-        .options(
-            {
-                "alertInstanceLabelFilter": "",
-                "alertName": "Campaign",
-                "dashboardAlerts": False,
-                "groupBy": [],
-                "groupMode": "default",
-                "maxItems": 50,
-                "showInactiveAlerts": False,
-                "showInstances": True,
-                "sortOrder": 3,
-                "stateFilter": {
-                    "error": True,
-                    "firing": True,
-                    "noData": False,
-                    "normal": False,
-                    "pending": False,
-                    "recovering": False,
-                },
-                "viewMode": "list",
-            }
-        )
-    )
-    campaigns = grid(
-        About(
-            "All campaigns",
-            "Every campaign with its state, its progress and its pace; a click on its name leads to the details.",
-            "Progress is the share of contacts in a final bucket (Anyreach) or of completed queues (OSVI)."
-            " Expected finish assumes the pace of the last half hour, without a break; OSVI does not say what is left."
-            " Age is the time since the last successful poll over the age that the alert on stale data allows."
-            " A campaign without a number shows none.",
-            "-",
-        ),
-        [
-            Query(queries.newest_label(once(of_campaign("campaign_info")), "campaign_name"), name="Name"),
-            Query(queries.newest_label(f"{once(of_campaign('campaign_status'))} == 1", "status"), name="Status"),
-            Query(queries.newest_label(f"{once(of_campaign('campaign_poll_error'))} == 1", "reason"), name="Problem"),
-            Query(per_campaign(queries.PROGRESS), name="Progress"),
-            Query(per_campaign(f"{queries.ATTEMPTS_RATE} * 60"), name="Pace", min_step="75s"),
-            Query(per_campaign(once(of_campaign("campaign_active_calls"))), name="Active"),
-            Query(per_campaign(queries.CALLS_MADE), name="Made"),
-            Query(
-                per_campaign(f"{queries.EXPECTED_FINISH} * 1000"),
-                name="Finish",
-                min_step=queries.FORECAST_MIN_STEP,
-            ),
-            Query(per_campaign(queries.DATA_AGE), name="Age"),
-        ],
-        [
-            Column(
-                "Campaign",
-                "campaign",
-                {"links": [{"title": "Details of this campaign", "url": _DETAIL_URL, "targetBlank": False}]},
-            ),
-            Column("Name", "campaign_name", {}),
-            Column("Account", "account", {}),
-            Column("Provider", "provider", {}),
-            Column("Status", "status", {}),
-            Column(
-                "Progress",
-                "Progress",
-                {
-                    "unit": "percentunit",
-                    "min": 0,
-                    "max": 1,
-                    "custom.cellOptions": _BAR,
-                    "custom.width": 180,
-                    "color": {"mode": "fixed", "fixedColor": palette.GOOD},
-                },
-            ),
-            Column("Attempts per minute", "Pace", {"unit": "none", "decimals": 1}),
-            Column("Calls now", "Active", {"unit": "none"}),
-            Column("Calls made", "Made", {"unit": "short"}),
-            Column("Expected finish", "Finish", {"unit": "dateTimeFromNow"}),
-            Column(
-                "Age of data",
-                "Age",
-                {
-                    "unit": "percentunit",
-                    "decimals": 0,
-                    "custom.cellOptions": {"type": "color-text"},
-                    "color": {"mode": "thresholds"},
-                    "thresholds": _age_steps(),
-                },
-            ),
-            Column("Problem", "reason", {}),
-        ],
-        sort_by="Campaign",
-        height=14,
-    )
     return assembled(
         UID,
         "All calling campaigns at a glance, and what needs a person.",
-        [
-            figure(
-                About(
-                    "Active campaigns",
-                    "How many campaigns may dial now.",
-                    "Campaigns whose status at the provider is active. Those whose data are withdrawn are not counted.",
-                    "No campaign",
-                ),
-                Query(f"sum({_ACTIVE})"),
-                colour=fixed(palette.PACE),
-            ),
-            figure(
-                About(
-                    "Stalled campaigns",
-                    "How many campaigns should dial and don't.",
-                    "Active, with work left, inside their hours, silent for longer than their own limit and with room"
-                    " in their organization: what the alert on stalls says, without its delay."
-                    " Campaigns whose hours are unknown are left out.",
-                    "No campaign",
-                ),
-                Query(queries.in_state("stalled")),
-                colour=by_threshold(),
-                steps=steps((1, palette.BAD)),
-            ),
-            figure(
-                About(
-                    "Drained campaigns",
-                    "How many campaigns are worked through and still active.",
-                    "They wait for new contacts or for being closed.",
-                    "No campaign",
-                ),
-                Query(queries.in_state("drained")),
-                colour=by_threshold(),
-                steps=steps((1, palette.WAITING)),
-            ),
-            figure(
-                About(
-                    "Failing campaigns",
-                    "How many campaigns could not be polled the last time.",
-                    "Their values stay for a while and are then withdrawn; the table below says the reason.",
-                    "No campaign",
-                ),
-                Query(f"sum(1 - {once(of_campaign('campaign_up'))})"),
-                colour=by_threshold(),
-                steps=steps((1, palette.WARNING)),
-            ),
-            figure(
-                About(
-                    "Oldest data",
-                    "How old the oldest data are that are still polled well.",
-                    "Time since the last successful poll over the age that the alert on stale data allows, largest of"
-                    " all campaigns that do not fail; at 100 % polls no longer come.",
-                    "No data yet",
-                ),
-                Query(f"max({queries.DATA_AGE} and {once(of_campaign('campaign_up'))} == 1)"),
-                unit="percentunit",
-                decimals=0,
-                colour=by_threshold(),
-                steps=steps((thresholds.REACHED, palette.WARNING)),
-            ),
-            figure(
-                About(
-                    "Dialing now",
-                    "How many attempts all chosen campaigns begin in a minute.",
-                    "Attempts (Anyreach) and calls (OSVI) together.",
-                    "No campaign",
-                ),
-                Query(f"sum({queries.ATTEMPTS_RATE}) * 60", min_step="75s"),
-                unit="cpm",
-                decimals=1,
-                colour=fixed(palette.PACE),
-            ),
-            calls_now,
-            alerts,
-            campaigns,
-            chart(
-                About(
-                    "Dialing rate by campaign",
-                    "How fast each campaign dials.",
-                    "Attempts (Anyreach) or calls (OSVI) begun in a minute; at each moment the 25 fastest.",
-                    "No campaign",
-                ),
-                Query(f"topk(25, {queries.ATTEMPTS_RATE} * 60)", "{{account}} / {{campaign}}"),
-                unit="cpm",
-                colour=shades(palette.PACE),
-            ),
-            chart(
-                About(
-                    "Answer rate",
-                    "Which share of its calls each OSVI campaign gets answered.",
-                    "Picked calls over all calls that ended, 20 minutes and more at a time; picked means answered, not"
-                    " successful. Anyreach does not say. Empty when no OSVI campaign calls.",
-                    "No OSVI call",
-                ),
-                Query(queries.ANSWERED_SHARE, "{{account}} / {{campaign}}", min_step="5m"),
-                unit="percentunit",
-                colour=shades(palette.GOOD),
-                maximum=1,
-            ),
-            chart(
-                About(
-                    "Utilization by account",
-                    "Which share of its calls at once each organization uses.",
-                    "Anyreach only; an estimate from below. Above 100 % where the cap was lowered while calls ran."
-                    " Empty when no Anyreach account is chosen.",
-                    "No Anyreach account",
-                ),
-                Query(queries.UTILIZATION, "{{account}}"),
-                unit="percentunit",
-                colour=shades(palette.IN_FLIGHT),
-            ),
-            chart(
-                About(
-                    "Average use by account",
-                    "How much of its cap each organization used over ten minutes.",
-                    "Anyreach only. The line is where the alert on saturation starts."
-                    " Empty when no Anyreach account is chosen.",
-                    "No Anyreach account",
-                ),
-                Query(queries.AVERAGE_USE, "{{account}}"),
-                unit="percentunit",
-                colour=shades(palette.IN_FLIGHT),
-                steps=steps((thresholds.USED_SHARE, palette.WARNING)),
-                maximum=1,
-            ),
-        ],
+        _tiles(),
+        _alerts_and_accounts(),
+        [_all_campaigns()],
+        _pace_and_use(),
+        _outcomes(),
+        single=False,
     )
+
+
+def _tiles() -> Row:
+    return [
+        _exporter_up(),
+        _count(
+            "Failing", "How many campaigns could not be polled the last time.", palette.BAD,
+            f"count({once(of_campaign('campaign_up'))} == 0) or count({once(of_campaign('campaign_up'))}) * 0",
+        ),
+        _count("Stalled", "How many campaigns should dial and do not.", palette.BAD, states.number_in("stalled")),
+        _count(
+            "Never dials", "How many active campaigns have no calling window.", palette.WARNING,
+            states.number_in("never_dials"),
+        ),
+        _count(
+            "Saturated", "How many organizations use up their cap while contacts wait.", palette.WARNING,
+            f"count({queries.UTILIZATION} > {thresholds.SATURATED_SHARE:g} and {queries.CONTACTS_WAITING} > 0)"
+            f" or count({once(of_campaign('campaign_state'))}) * 0",
+        ),
+        _count(
+            "Drained", "How many active campaigns are worked through.", palette.WAITING, states.number_in("drained")
+        ),
+        figure(
+            About("Dialing", "How many campaigns dial now.", "Campaigns in the state dialing.", "No data"),
+            Query(states.number_in("dialing")),
+            colour=fixed(palette.PACE),
+            width=3,
+            height=3,
+        ),
+        figure(
+            About("Attempts", "How many calls begin in a minute.", "Anyreach's attempts and OSVI's calls.", "No data"),
+            Query(f"sum({queries.ATTEMPTS_RATE}) * 60", min_step="75s"),
+            unit="suffix: /min",
+            decimals=1,
+            colour=fixed(palette.PACE),
+            width=3,
+            height=3,
+        ),
+    ]  # fmt: skip
+
+
+def _exporter_up() -> stat.Panel:
+    return figure(
+        About(
+            "Exporter",
+            "Whether the exporter answers Prometheus.",
+            "Down when one of the chosen targets has no instance that answers: then nothing else here is current.",
+            "No data",
+        ),
+        Query(f"min(max without (instance, pod) ({of_exporter('up')}))"),
+        colour=fixed(palette.AT_REST),
+        words={"1": ("up", palette.GOOD), "0": ("down", palette.BAD)},
+        width=3,
+        height=3,
+        filled=True,
+    )
+
+
+def _count(title: str, purpose: str, colour: str, expr: str) -> stat.Panel:
+    return figure(
+        About(title, purpose, "Green is none, grey is no data; the table below says which ones.", "No data"),
+        Query(expr),
+        colour=by_threshold(),
+        steps=counted(colour),
+        width=3,
+        height=3,
+        filled=True,
+    )
+
+
+def _alerts_and_accounts() -> Row:
+    return [firing_alerts(width=14, height=8), _accounts()]
+
+
+def _accounts() -> table.Panel:
+    use = _BAR | {
+        "color": {"mode": "thresholds"},
+        "thresholds": {
+            "mode": "absolute",
+            "steps": [
+                {"color": palette.IN_FLIGHT, "value": None},
+                {"color": palette.WARNING, "value": thresholds.SATURATED_SHARE},
+            ],
+        },
+    }
+    return grid(
+        About(
+            "Calls against the cap",
+            "How close each organization is to its limit of calls at once.",
+            "Anyreach only. Used is the average of ten minutes, an estimate from below: calls outside the watched"
+            " campaigns are not seen. Waiting are pending contacts of active campaigns.",
+            "No account with a cap",
+        ),
+        [
+            Query(f"max by ({_ACCOUNT}) ({queries.ACCOUNT_CALLS})", name="Calls"),
+            Query(f"max by ({_ACCOUNT}) ({queries.ACCOUNT_LIMIT})", name="Cap"),
+            Query(f"max by ({_ACCOUNT}) ({queries.UTILIZATION})", name="Used"),
+            Query(f"max by ({_ACCOUNT}) ({queries.CONTACTS_WAITING})", name="Waiting"),
+        ],
+        [
+            Column("Account", "account", {"custom.minWidth": 130}),
+            Column("Used", "Used", use | {"custom.width": 150}),
+            Column("Calls", "Calls", {"unit": "none", "custom.width": 65}),
+            Column("Cap", "Cap", {"unit": "none", "custom.width": 60}),
+            Column("Waiting", "Waiting", {"unit": "short", "custom.width": 80}),
+        ],
+        sort_by="Used",
+        descending=True,
+        width=10,
+        height=8,
+        hide=("provider",),
+    )
+
+
+def _all_campaigns() -> table.Panel:
+    return grid(
+        About(
+            "All campaigns",
+            "Every campaign by its state, the most urgent first; a click on its name leads to the details.",
+            "Silent is the time without progress while dialing is expected. Finish goes by the net fall of the contacts"
+            " over the last hour. Lost is the share of failed calls (OSVI) or exhausted contacts (Anyreach).",
+            "No campaign",
+        ),
+        _campaign_queries(),
+        _campaign_columns(),
+        sort_by="State",
+        descending=True,
+        height=25,
+    )
+
+
+def _campaign_queries() -> list[Query]:
+    return [
+        Query(states.WEIGHT, name="State"),
+        Query(queries.newest_label(once(of_campaign("campaign_info")), "campaign_name"), name="Name"),
+        Query(queries.REASON, name="Why"),
+        Query(per_campaign(queries.SILENCE), name="Silence"),
+        Query(per_campaign(queries.PROGRESS), name="Progress"),
+        Query(per_campaign(f"{queries.EXPECTED_FINISH} * 1000"), name="Finish"),
+        Query(per_campaign(f"{queries.ATTEMPTS_RATE} * 60"), name="Pace", min_step="75s"),
+        Query(per_campaign(queries.LOST_SHARE), name="Lost", min_step=thresholds.FAILED_MIN_STEP),
+        Query(per_campaign(queries.DATA_AGE), name="Age"),
+    ]
+
+
+def _campaign_columns() -> list[Column]:
+    link = {"title": "Details of this campaign", "url": _DETAIL_URL, "targetBlank": False}
+    lost = {"color": {"mode": "thresholds"}, "thresholds": _LOST_STEPS, "custom.cellOptions": {"type": "color-text"}}
+    return [
+        Column("State", "State", words_cell(states.WORDS, 120)),
+        Column("Campaign", "campaign_name", {"links": [link], "custom.width": 185}),
+        Column("Account", "account", {"custom.width": 145}),
+        Column("Why", "reason", {"custom.width": 105}),
+        Column("Silent", "Silence", {"unit": "s", "decimals": 0, "custom.width": 75}),
+        Column(
+            "Progress",
+            "Progress",
+            _BAR | {"color": {"mode": "fixed", "fixedColor": palette.PACE}, "custom.width": 130},
+        ),
+        Column("Finish", "Finish", {"unit": "dateTimeFromNow", "custom.width": 100}),
+        Column("Per min", "Pace", {"unit": "none", "decimals": 1, "custom.width": 75}),
+        Column("Lost", "Lost", {"unit": "percentunit", "decimals": 0, "custom.width": 65} | lost),
+        Column("Data age", "Age", {"unit": "s", "decimals": 0, "custom.width": 85}),
+        Column("Provider", "provider", {"custom.width": 85}),
+        Column("Id", "campaign", {"links": [link], "custom.minWidth": 110}),
+    ]
+
+
+def _pace_and_use() -> Row:
+    return [
+        chart(
+            About(
+                "Dialing rate by account",
+                "How fast each account dials.",
+                "Attempts (Anyreach) or calls (OSVI) begun in a minute. Single campaigns are in the table.",
+                "No campaign",
+            ),
+            Query(f"sum by ({_ACCOUNT}) ({queries.ATTEMPTS_RATE}) * 60", "{{account}}", min_step="150s"),
+            unit="suffix: /min",
+            colour=by_name(),
+        ),
+        chart(
+            About(
+                "Use of the cap by account",
+                "Which share of its calls at once each organization uses.",
+                "Anyreach only; average of ten minutes. The line is where the alert on saturation starts.",
+                "No account with a cap",
+            ),
+            Query(queries.UTILIZATION, "{{account}}", min_step="150s"),
+            unit="percentunit",
+            colour=by_name(),
+            steps=steps((thresholds.SATURATED_SHARE, palette.WARNING)),
+        ),
+    ]
+
+
+def _outcomes() -> Row:
+    return [
+        chart(
+            About(
+                "Answer rate",
+                "Which share of its calls each OSVI campaign gets answered.",
+                "Picked calls over all calls that ended within an hour; picked means answered, not successful."
+                " Anyreach does not say.",
+                "No OSVI call",
+            ),
+            Query(queries.ANSWERED_SHARE, "{{campaign}}", min_step=thresholds.FAILED_MIN_STEP),
+            unit="percentunit",
+            colour=by_name(),
+            maximum=1,
+        ),
+        chart(
+            About(
+                "Answer rate by hour of day",
+                "Whether people answer as they did at this hour yesterday and a week ago.",
+                "OSVI only, all chosen campaigns together: the last 24 hours, an hour at a time, with the same hours"
+                " of the day and the week before laid over them.",
+                "No OSVI call",
+            ),
+            *(
+                Query(queries.answered(offset), legend, name, min_step=thresholds.FAILED_MIN_STEP)
+                for offset, legend, name in (
+                    ("", "today", "Today"),
+                    (" offset 1d", "a day before", "Day"),
+                    (" offset 1w", "a week before", "Week"),
+                )
+            ),
+            unit="percentunit",
+            colour=fixed(palette.AT_REST),
+            colours={"today": palette.PACE, "a day before": palette.WARNING, "a week before": palette.AT_REST},
+            maximum=1,
+            span="24h",
+        ),
+    ]

@@ -17,6 +17,9 @@ from grafana import palette
 
 DATASOURCE = dashboard_models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
+CHART_POINTS = 400
+"""More make a band of a line."""
+
 AnyPanel = TypeVar("AnyPanel", dashboard.Panel, stat.Panel, statetimeline.Panel, table.Panel, timeseries.Panel)
 
 
@@ -48,12 +51,14 @@ class Query:
         legend: Legend; labels in double braces.
         name: Reference within the panel; names the column in a table.
         min_step: Smallest step, as `15m`; `$__rate_interval` is at least four times as long.
+        exemplars: Whether single observations are drawn as points.
     """
 
     expr: str
     legend: str = ""
     name: str = "A"
     min_step: str = ""
+    exemplars: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ class Column:
     properties: Mapping[str, object]
 
 
-def thresholds(*steps: tuple[float, str], base: str = palette.GOOD) -> dashboard.ThresholdsConfig:
+def thresholds(*steps: tuple[float, str], base: str = palette.AT_REST) -> dashboard.ThresholdsConfig:
     """Colours by value: `base` below the first step, then each step's colour from its value on."""
     return (
         dashboard.ThresholdsConfig()
@@ -98,23 +103,45 @@ def mapped(words: Mapping[str, tuple[str, str]]) -> list[dashboard_models.ValueM
     ]
 
 
+def counted(colour: str) -> dashboard.ThresholdsConfig:
+    """Of what should be 0: grey without data, green at 0, and a colour from 1 on."""
+    return thresholds((0, palette.GOOD), (1, colour))
+
+
 def fixed(colour: str) -> dashboard.FieldColor:
     return dashboard.FieldColor().mode(dashboard_models.FieldColorModeId.FIXED).fixed_color(colour)
 
 
-def shades(colour: str) -> dashboard.FieldColor:
-    """Many series of one meaning: told apart by lightness, which every eye sees."""
-    return dashboard.FieldColor().mode(dashboard_models.FieldColorModeId.SHADES).fixed_color(colour)
+def by_name() -> dashboard.FieldColor:
+    """Many series of one meaning: each has the colour of its name on every panel."""
+    return dashboard.FieldColor().mode(dashboard_models.FieldColorModeId.PALETTE_CLASSIC_BY_NAME)
 
 
 def by_threshold() -> dashboard.FieldColor:
     return dashboard.FieldColor().mode(dashboard_models.FieldColorModeId.THRESHOLDS)
 
 
+def words_cell(words: Mapping[str, tuple[str, str]], width: int, *, ground: bool = True) -> dict[str, object]:
+    """Properties of a column whose values are shown as words, on a ground of their colour or in plain text."""
+    options = {
+        value: {"text": word, "color": colour, "index": index}
+        for index, (value, (word, colour)) in enumerate(words.items())
+    }
+    cell = {"type": "color-background", "mode": "basic"} if ground else {"type": "auto"}
+    return {
+        "mappings": [{"type": "value", "options": options}],
+        "custom.cellOptions": cell,
+        "custom.width": width,
+        "custom.align": "left",
+    }
+
+
 def _target(query: Query) -> prometheus.Dataquery:
     target = prometheus.Dataquery().datasource(DATASOURCE).expr(query.expr).ref_id(query.name)
     if query.min_step:
         target = target.interval(query.min_step)
+    if query.exemplars:
+        target = target.exemplar(True)
     return target
 
 
@@ -150,13 +177,15 @@ def figure(
     height: int = 4,
     decimals: int | None = None,
     names_only: bool = False,
+    filled: bool = False,
 ) -> stat.Panel:
-    """One number, or one for each series; `names_only` shows a label in its place."""
+    """One number, or one for each series; `names_only` shows a label, `filled` colours the ground."""
     panel = dressed(stat.Panel(), about, unit=unit, width=width, height=height)
     text = common_models.BigValueTextMode.NAME if names_only else common_models.BigValueTextMode.AUTO
+    mode = common_models.BigValueColorMode.BACKGROUND_SOLID if filled else common_models.BigValueColorMode.VALUE
     panel = (
         panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
-        .color_mode(common_models.BigValueColorMode.VALUE)
+        .color_mode(mode)
         .graph_mode(common_models.BigValueGraphMode.NONE)
         .justify_mode(common_models.BigValueJustifyMode.AUTO)
         .orientation(common_models.VizOrientation.AUTO)
@@ -184,14 +213,15 @@ def chart(
     width: int = 12,
     height: int = 8,
     maximum: float | None = None,
+    span: str = "",
 ) -> timeseries.Panel:
-    """Lines over time from zero up; `colours` gives series their colours by name, `steps` draws thresholds as lines."""
+    """Lines over time from zero up; `colours` gives series their colours by name, `steps` draws thresholds."""
     legend = (
         common.VizLegendOptions()
-        .display_mode(common_models.LegendDisplayMode.TABLE)
-        .placement(common_models.LegendPlacement.RIGHT)
+        .display_mode(common_models.LegendDisplayMode.LIST)
+        .placement(common_models.LegendPlacement.BOTTOM)
         .show_legend(True)
-        .calcs(["lastNotNull", "max"])
+        .calcs(["lastNotNull"])
         .sort_by("Last *")
         .sort_desc(True)
     )
@@ -202,6 +232,8 @@ def chart(
         dressed(timeseries.Panel(), about, unit=unit, width=width, height=height)
         .min(0)
         .color_scheme(colour)
+        .axis_soft_max(1 if maximum is None else maximum)
+        .max_data_points(CHART_POINTS)
         .line_width(2)
         .fill_opacity(40 if stacked else 0)
         .show_points(common_models.VisibilityMode.AUTO)
@@ -213,6 +245,8 @@ def chart(
         panel = panel.stacking(common.StackingConfig().mode(common_models.StackingMode.NORMAL).group("A"))
     if maximum is not None:
         panel = panel.max(maximum)
+    if span:
+        panel = panel.time_from(span)
     if steps is not None:
         panel = panel.thresholds(steps).thresholds_style(
             common.GraphThresholdsStyleConfig().mode(common_models.GraphThresholdsStyleMode.DASHED)
@@ -258,8 +292,10 @@ def grid(
     columns: Sequence[Column],
     *,
     sort_by: str,
+    descending: bool = False,
     width: int = 24,
     height: int = 12,
+    hide: Sequence[str] = (),
 ) -> table.Panel:
     """
     One row for each combination of labels: the queries' answers merged by the labels that they share.
@@ -272,7 +308,7 @@ def grid(
         source = f"Value #{column.source}" if column.source in {query.name for query in queries} else column.source
         order[source] = index
         names[source] = column.title
-    hidden: dict[str, object] = {name: True for name in ("Time", "provider") if name not in order}
+    hidden: dict[str, object] = {name: True for name in ("Time", "cluster", *hide) if name not in order}
     hidden |= {f"Value #{query.name}": True for query in queries if f"Value #{query.name}" not in order}
     panel = dressed(table.Panel(), about, unit="none", width=width, height=height).show_header(True)
     panel = (
@@ -280,7 +316,7 @@ def grid(
         .thresholds(thresholds(base=palette.AT_REST))
         .filterable(True)
         .cell_height(common_models.TableCellHeight.SM)
-        .sort_by([common.TableSortByFieldState().display_name(sort_by).desc(False)])
+        .sort_by([common.TableSortByFieldState().display_name(sort_by).desc(descending)])
         .targets([_target(query).format(PromQueryFormat.TABLE).instant() for query in queries])
         .with_transformation(dashboard_models.DataTransformerConfig(id_val="merge", options={}))
         .with_transformation(
@@ -291,12 +327,10 @@ def grid(
         )
     )
     for column in columns:
-        if column.properties:
-            panel = panel.override_by_name(
-                column.title,
-                [
-                    dashboard_models.DynamicConfigValue(id_val=key, value=value)
-                    for key, value in column.properties.items()
-                ],
-            )
+        # What stands for the whole table while it is empty would otherwise stand in each empty cell.
+        properties = {"noValue": "-", **column.properties}
+        panel = panel.override_by_name(
+            column.title,
+            [dashboard_models.DynamicConfigValue(id_val=key, value=value) for key, value in properties.items()],
+        )
     return panel

@@ -5,10 +5,10 @@ Every selector names `job` and `instance`, and replicas are counted once by `max
 raw series or their rate. Recorded series have neither label, so none is used.
 """
 
-from grafana.thresholds import DATA_AGE_MARGIN_SECONDS
-
-EXPORTER = 'job=~"$job", instance=~"$instance"'
+EXPORTER = 'job=~"$job", instance=~"$instance", cluster=~"$cluster"'
 ACCOUNT = EXPORTER + ', provider=~"$provider", account=~"$account"'
+KEY = ("cluster", "provider", "account", "campaign")
+"""What makes a row of its own in a table; only targets that name their cluster have the first."""
 CAMPAIGN = ACCOUNT + ', campaign=~"$campaign"'
 
 
@@ -39,12 +39,12 @@ def rate(selector: str) -> str:
 
 def per_campaign(vector: str, *labels: str) -> str:
     """Drop the labels that a table would show as columns of their own: job, users' labels, target labels."""
-    return f"max by ({', '.join(('provider', 'account', 'campaign', *labels))}) ({vector})"
+    return f"max by ({', '.join((*KEY, *labels))}) ({vector})"
 
 
 def newest_label(vector: str, label: str) -> str:
     """One row for each campaign, also while two replicas disagree on a label for the length of a poll."""
-    return per_campaign(f"topk by (provider, account, campaign) (1, {vector})", label)
+    return per_campaign(f"topk by ({', '.join(KEY)}) (1, {vector})", label)
 
 
 def quantile(share: float, buckets: str, *labels: str) -> str:
@@ -56,7 +56,6 @@ _DONE = 'bucket=~"completed|exhausted"'
 _LEFT = 'bucket=~"pending|in_progress"'
 _PICKED = 'status="picked"'
 _FAILED = 'status="failed"'
-_IS_ACTIVE = 'status="active"'
 _EXHAUSTED = 'bucket="exhausted"'
 _COMPLETED_QUEUES = of_campaign("campaign_queues", 'state="completed"')
 
@@ -77,23 +76,22 @@ PROGRESS = (
 )
 """Share of the work that is done: contacts in a final bucket (Anyreach), completed queues (OSVI)."""
 
-# Contacts over observed seconds, not a plain rate: gaps in the polls, and a range longer than the history, then
-# change neither the pace nor the forecast.
-FINISHING_PACE = (
-    f"(sum without (bucket) ({once(rate(of_campaign('campaign_observed_contacts_total', _DONE)))})"
-    f" / ({once(rate(of_campaign('campaign_observed_seconds_total')))} > 0))"
-)
-SECONDS_LEFT = (
-    f"((sum without (bucket) ({once(of_campaign('campaign_contacts', _LEFT))}) > 0) / ({FINISHING_PACE} > 0))"
-)
-"""Seconds until no contact is left at the pace of the range; no sample where none is left or none finishes."""
-_ACTIVE = f"sum without (status) ({once(of_campaign('campaign_status', _IS_ACTIVE))})"
+_CONTACTS_LEFT = of_campaign("campaign_contacts", _LEFT)
+CONTACTS_LEFT = f"sum without (bucket) ({once(_CONTACTS_LEFT)})"
+"""Contacts that wait or are being called (Anyreach)."""
+_AN_HOUR_AGO = f"sum without (bucket) ({once(_CONTACTS_LEFT + ' offset 1h')})"
+_DIALS = 'state=~"dialing|saturated|stalled"'
 EXPECTED_FINISH = (
-    f"(time() + {SECONDS_LEFT} and {_ACTIVE} == 1 unless {once(of_campaign('campaign_dialing_expected'))} == 0)"
+    f"(time() + 3600 * {CONTACTS_LEFT} / ({_AN_HOUR_AGO} - {CONTACTS_LEFT} > 0)"
+    f" and ignoring (state) {once(of_campaign('campaign_state', _DIALS))})"
 )
-"""Unix time of that moment; no sample for a campaign that is off or outside its hours, where the pace misleads."""
-FORECAST_MIN_STEP = "450s"
-"""A quarter of the 30 minutes that a forecast looks back over: `$__rate_interval` is four times the minimal step."""
+"""Unix time when no contact is left, at the net fall of the last hour; none where they do not fall or it is off."""
+CONTACTS_OR_QUEUED_LEFT = (
+    f"({CONTACTS_LEFT} or sum without (agent, state) ("
+    + once(of_campaign("campaign_queued_contacts", 'state="open"'))
+    + "))"
+)
+"""Contacts left (Anyreach), or contacts in open queues (OSVI)."""
 
 ANSWERED_SHARE = (
     f"{once(rate(of_campaign('campaign_observed_calls_total', _PICKED)))}"
@@ -111,29 +109,32 @@ EXHAUSTED_SHARE = (
 )
 """Share of Anyreach's finished contacts that used up their attempts."""
 
-DATA_AGE = (
-    f"(time() - {once(of_campaign('campaign_last_success_timestamp_seconds'))})"
-    f" / ({once(of_campaign('campaign_stale_after_seconds'))} + {DATA_AGE_MARGIN_SECONDS})"
-)
-"""Age of a campaign's data over the age at which the alert on stale data starts."""
+LOST_SHARE = f"(({FAILED_SHARE}) or ({EXHAUSTED_SHARE}))"
+"""Calls that failed (OSVI), contacts that ran out of attempts (Anyreach)."""
+
+DATA_AGE = f"(time() - {once(of_campaign('campaign_last_success_timestamp_seconds'))})"
+"""Seconds since a campaign's last successful poll."""
 
 _SINCE_PROGRESS = f"time() - {once(of_campaign('campaign_last_progress_timestamp_seconds'))}"
 _SINCE_EXPECTED = f"time() - {once(of_campaign('campaign_dialing_expected_since_timestamp_seconds'))}"
-SILENCE = (
-    f"(({_SINCE_PROGRESS}) < ({_SINCE_EXPECTED}) or ({_SINCE_EXPECTED}))"
-    f" / {once(of_campaign('campaign_stall_after_seconds'))}"
-)
-"""Time without progress, while dialing is expected, over the silence that means a stall."""
+SILENCE = f"(({_SINCE_PROGRESS}) < ({_SINCE_EXPECTED}) or ({_SINCE_EXPECTED}))"
+"""Seconds without progress, while dialing is expected."""
+
+_NO_REASON = f'label_replace({once(of_campaign("campaign_up"))} == 1, "reason", "none", "", "")'
+REASON = newest_label(f"({once(of_campaign('campaign_poll_error'))} == 1 or ignoring (reason) {_NO_REASON})", "reason")
+"""Why the last poll failed, `none` where it did not, so that the column is there for every provider."""
 
 ACCOUNT_CALLS = once(of_account("campaign_account_active_calls"))
 ACCOUNT_LIMIT = once(of_account("campaign_account_concurrency_limit"))
-UTILIZATION = f"{ACCOUNT_CALLS} / ({ACCOUNT_LIMIT} > 0)"
-AVERAGE_USE = once(of_account("campaign_account_utilization_ratio"))
-"""Average use of an organization's cap over the last ten minutes."""
+UTILIZATION = once(of_account("campaign_account_utilization_ratio"))
+"""Average use of the cap over the last ten minutes."""
+CONTACTS_WAITING = once(of_account("campaign_account_contacts_waiting"))
 
 
-def in_state(state: str) -> str:
-    """Number of campaigns in a state; 0 when all are in others, and no sample without any campaign."""
-    matcher = f'state="{state}"'
-    states = once(of_campaign("campaign_state"))
-    return f"count({once(of_campaign('campaign_state', matcher))}) or count({states}) * 0"
+def answered(offset: str) -> str:
+    """Share of all chosen OSVI calls that somebody picked up, now or with a PromQL `offset`."""
+    calls = "campaign_observed_calls_total"
+    picked, all_calls = (
+        once(f"rate({of_campaign(calls, matcher)}[$__rate_interval]{offset})") for matcher in (_PICKED, "")
+    )
+    return f"sum({picked}) / (sum({all_calls}) > 0)"

@@ -20,7 +20,7 @@ TITLES = {
 }
 """Titles of the dashboards by their uid."""
 
-VARIABLES = ("datasource", "job", "instance", "provider", "account", "campaign")
+VARIABLES = ("datasource", "job", "instance", "cluster", "provider", "account", "campaign")
 
 
 class PrometheusAnnotation(models.AnnotationQuery):
@@ -48,7 +48,8 @@ class PrometheusAnnotation(models.AnnotationQuery):
 
 # An alert on an account or on the exporter has no campaign: a missing label equals the empty alternative.
 _ALERTS = (
-    'ALERTS{alertname=~"Campaign.+", alertstate="firing", job=~"$job|", provider=~"$provider|", account=~"$account|",'
+    'ALERTS{alertname=~"Campaign.+", alertstate="firing", severity="critical", job=~"$job|", '
+    'cluster=~"$cluster|", provider=~"$provider|", account=~"$account|",'
     ' campaign=~"$campaign|"}'
 )
 _RELOADS = f"campaign_exporter_config_last_reload_success_timestamp_seconds{{{EXPORTER}}} * 1000"
@@ -57,7 +58,7 @@ _RELOADS = f"campaign_exporter_config_last_reload_success_timestamp_seconds{{{EX
 def _annotations() -> list[models.AnnotationQuery]:
     return [
         PrometheusAnnotation(
-            "Firing alerts",
+            "Alerts that page",
             palette.BAD,
             _ALERTS,
             title="{{alertname}}",
@@ -70,30 +71,33 @@ def _annotations() -> list[models.AnnotationQuery]:
     ]
 
 
-def _choice(name: str, query: str) -> dashboard.QueryVariable:
-    return (
+def _choice(name: str, query: str, *, single: bool = False, every: str = ".+") -> dashboard.QueryVariable:
+    variable = (
         dashboard.QueryVariable(name)
         .label(name.capitalize())
         .datasource(DATASOURCE)
         .query({"qryType": 1, "query": query, "refId": "PrometheusVariableQueryEditor-VariableQuery"})
-        .multi(True)
-        .include_all(True)
-        .all_value(".+")
-        .current(models.VariableOption(selected=True, text=["All"], value=["$__all"]))
+        .multi(not single)
+        .include_all(not single)
         .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(models.VariableSort.ALPHABETICAL_CASE_INSENSITIVE_ASC)
     )
+    if single:
+        return variable
+    return variable.all_value(every).current(models.VariableOption(selected=True, text=["All"], value=["$__all"]))
 
 
-def _variables() -> list[Builder[models.VariableModel]]:
+def _variables(*, single: bool) -> list[Builder[models.VariableModel]]:
     accounts = "campaign_exporter_campaigns"
     return [
         dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"),
         _choice("job", "label_values(campaign_exporter_build_info, job)"),
         _choice("instance", 'label_values(campaign_exporter_build_info{job=~"$job"}, instance)'),
+        # Where targets have no such label, all of it matches what is not there.
+        _choice("cluster", 'label_values(campaign_exporter_build_info{job=~"$job"}, cluster)', every=".*"),
         _choice("provider", f"label_values({accounts}{{{EXPORTER}}}, provider)"),
         _choice("account", f'label_values({accounts}{{{EXPORTER}, provider=~"$provider"}}, account)'),
-        _choice("campaign", f"label_values(campaign_up{{{ACCOUNT}}}, campaign)"),
+        _choice("campaign", f"label_values(campaign_up{{{ACCOUNT}}}, campaign)", single=single),
     ]
 
 
@@ -111,8 +115,11 @@ def _links(uid: str) -> list[Builder[models.DashboardLink]]:
     ]
 
 
-def assembled(uid: str, description: str, panels: Sequence[Builder[models.Panel]]) -> models.Dashboard:
-    """A whole dashboard: the panels in reading order, inside what all dashboards share."""
+Row = Sequence[Builder[models.Panel]]
+
+
+def assembled(uid: str, description: str, *rows: Row, single: bool = False) -> models.Dashboard:
+    """A whole dashboard: its rows in reading order; `single` where it shows one campaign only."""
     builder = (
         dashboard.Dashboard(TITLES[uid])
         .uid(uid)
@@ -123,10 +130,10 @@ def assembled(uid: str, description: str, panels: Sequence[Builder[models.Panel]
         .time("now-6h", "now")
         .refresh("30s")
         .timezone("browser")
-        .variables(_variables())
+        .variables(_variables(single=single))
         .links(_links(uid))
     )
-    for panel in panels:
+    for panel in (panel for row in rows for panel in row):
         builder = builder.with_panel(panel)
     whole = builder.build()
     whole.schema_version = SCHEMA_VERSION

@@ -1,17 +1,9 @@
 """
 The numbers at which a panel changes its colour: those of the alerts in `deploy/prometheus/rules`, named beside each.
-
-Ages and silences are shown as a share of the limit in force for that campaign, so that one number serves all of them.
 """
 
-REACHED = 1.0
-"""Where a share of a limit has used it up: CampaignStalled, CampaignDataStale."""
-
-USED_SHARE = 0.9
+SATURATED_SHARE = 0.9
 """CampaignConcurrencySaturated: average use of an organization's cap."""
-
-DATA_AGE_MARGIN_SECONDS = 120
-"""CampaignDataStale: what the age of the data may be above `campaign_stale_after_seconds`."""
 
 FAILED_SHARE = 0.2
 """CampaignFailureRateHigh: share of an OSVI campaign's calls that failed."""
@@ -20,8 +12,6 @@ FAILED_MIN_STEP = "15m"
 
 EXHAUSTED_SHARE = 0.5
 """CampaignExhaustionHigh: share of an Anyreach campaign's finished contacts that used up their attempts."""
-EXHAUSTED_MIN_STEP = "45m"
-"""A quarter of the three hours over which that share is taken."""
 
 POLL_LAG_SECONDS = 5.0
 """CampaignExporterPollsLate: lateness of the polls at the quantile below."""

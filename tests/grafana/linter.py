@@ -17,7 +17,7 @@ Rule = Callable[[Dashboard], list[str]]
 
 # Of the units that https://grafana.com/docs/grafana/latest/panels-visualizations/configure-standard-options/ offers,
 # the identifiers that these dashboards have a use for.
-UNITS = {"none", "short", "percentunit", "s", "bytes", "reqps", "cpm", "dateTimeFromNow", "bool_on_off"}
+UNITS = {"none", "short", "percentunit", "s", "bytes", "reqps", "suffix: /min", "dateTimeFromNow", "bool_on_off"}
 
 
 def _panels(dashboard: Dashboard) -> list[dict[str, Any]]:
@@ -138,7 +138,8 @@ def _target_matcher(dashboard: Dashboard, label: str) -> list[str]:
     return [
         f"{place}: {selector.metric}"
         for place, selector in _selectors(dashboard)
-        if (label, "=~", json.dumps(f"${label}")) not in selector.matchers
+        # An alert has the labels of its rule, not of a target.
+        if (label, "=~", json.dumps(f"${label}")) not in selector.matchers and not selector.metric.startswith("ALERTS")
     ]
 
 

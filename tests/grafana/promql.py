@@ -84,7 +84,8 @@ def _begins_an_aggregation(follower: str) -> bool:
 
 def filled_in(expr: str, *, rate_interval: str = "1m") -> str:
     """The expression as Grafana sends it when all of everything is chosen."""
-    return re.sub(r"\$\w+", ".+", expr.replace("$__rate_interval", rate_interval))
+    chosen = expr.replace("$__rate_interval", rate_interval).replace("$cluster", ".*")
+    return re.sub(r"\$\w+", ".+", chosen)
 
 
 def parse_errors(exprs: Sequence[str]) -> list[str]:

@@ -128,7 +128,6 @@ FAULTS: dict[str, tuple[Step, ...]] = {
     "unknown_override": (override_of("custom.width"), "id", "custom.widht"),
     "word_for_a_width_in_an_override": (override_of("custom.width"), "value", "wide"),
     "unknown_cell_in_an_override": (override_of("custom.cellOptions"), "value", "type", "gauges"),
-    "unknown_state_of_alerts": (panel_of("alertlist"), "options", "stateFilter", "fireing", True),
 }
 """Where to plant what: the way to a value, and last the value to put there."""
 

@@ -42,6 +42,7 @@ type Property<Custom> =
 // The data source's own package, @grafana/prometheus, is no part of the published schema.
 interface PrometheusQuery {
   datasource: Json<grafana.DataSourceRef>;
+  exemplar?: boolean;
   expr: string;
   format?: "time_series" | "table" | "heatmap";
   instant?: boolean;
