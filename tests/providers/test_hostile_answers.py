@@ -117,7 +117,7 @@ HOSTILE: dict[str, tuple[Answer, str]] = {
     "a status line without end": (repeating(b"HTTP/1.1 200 ", b"x" * 10_000), "protocol"),
     "gzip that is none": (http(b"no gzip", 200, "Content-Encoding: gzip"), "invalid_response"),
     "an encoding of its own": (http(b"no json", 200, "Content-Encoding: snow"), "invalid_response"),
-    "gzip that is cut off": (http(gzip.compress(b"{}" * 100, mtime=0)[:-20], 200, "Content-Encoding: gzip"), "invalid_response"),
+    "gzip that is cut off": (http(gzip.compress(b"{}" * 100)[:-20], 200, "Content-Encoding: gzip"), "invalid_response"),
     "a body without end": (repeating(HEAD + b"\r\n", b"x" * 10_000), "too_large"),
     "a body of endless chunks": (
         repeating(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1000\r\n" + b"x" * 0x1000 + b"\r\n"),
