@@ -11,6 +11,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from docs.reference import documents
+from exporter.exposition.attempt_families import ATTEMPT_FAMILIES, ATTEMPT_READING_FAMILIES
 from exporter.exposition.board import Board
 from exporter.exposition.families import ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, POLLING_FAMILIES
 from exporter.exposition.own import Instruments
@@ -18,18 +19,19 @@ from exporter.exposition.page import Exposition
 
 ROOT = Path(__file__).parent.parent
 RULES = ROOT / "deploy" / "prometheus" / "rules" / "campaign-exporter.rules.yml"
-TARGET_LABELS = {"job", "instance", "pod", "le", "alertname", "alertstate", "severity", "__name__"}
+TARGET_LABELS = {"job", "instance", "cluster", "pod", "le", "alertname", "alertstate", "severity", "__name__"}
 
 
 def exported() -> dict[str, set[str]]:
     """Every exported metric with the labels that it may carry, but for the configured ones."""
     names: dict[str, set[str]] = {}
-    for row in CAMPAIGN_FAMILIES:
-        names[row.name] = {"provider", "account", "campaign", *row.labels}
+    histograms: dict[str, set[str]] = {}
+    for row in (*CAMPAIGN_FAMILIES, *ATTEMPT_FAMILIES):
+        labels = {"provider", "account", "campaign", *row.labels}
+        (histograms if row.type == "histogram" else names)[row.name] = labels
     for account_row in ACCOUNT_FAMILIES:
         names[account_row.name] = {"provider", "account", *account_row.labels}
-    histograms: dict[str, set[str]] = {}
-    for polling_row in POLLING_FAMILIES:
+    for polling_row in (*POLLING_FAMILIES, *ATTEMPT_READING_FAMILIES):
         labels = {"provider", "account", *polling_row.labels}
         (histograms if polling_row.type == "histogram" else names)[polling_row.name] = labels
     registry = CollectorRegistry()
