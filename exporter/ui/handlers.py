@@ -23,6 +23,8 @@ from exporter.ui.runbooks import PLACEHOLDERS, placeholders, render
 
 _GZIP_LEVEL = 1
 _SMALL = 1000
+_MOST_VIEWS = 16
+"""Views of the list that are kept for a second."""
 
 _PAGE_HEADERS = {
     "Content-Security-Policy": page.CONTENT_SECURITY_POLICY,
@@ -78,13 +80,28 @@ def routes(
 
 
 def _wall(overview: Overview, pages: page.Pages) -> Handler:
+    # Made once for all who ask for the same view of the same campaigns: hundreds of clients may do so at once.
+    made: dict[page.View, asyncio.Task[tuple[str, bytes]]] = {}
+    made_of: Fleet | None = None
+
+    async def make(fleet: Fleet, view: page.View) -> tuple[str, bytes]:
+        selection = await _select(fleet, view)
+        pieces = pages.render("wall.html", root="./", selection=selection, now=overview.wall())
+        return pages.etag(selection.rows, selection.around), "".join(await in_turns(pieces)).encode()
+
     async def handler(request: web.Request) -> web.Response:
-        selection = await _select(await overview.fleet(), page.View.parse(request.query))
-        tag = pages.etag(selection.rows, selection.around)
+        nonlocal made_of
+        fleet, view = await overview.fleet(), page.View.parse(request.query)
+        if fleet is not made_of or len(made) >= _MOST_VIEWS:
+            made.clear()
+            made_of = fleet
+        if view not in made:
+            made[view] = asyncio.get_running_loop().create_task(make(fleet, view))
+        # A client that goes away must not take the page from the others who wait for it.
+        tag, body = await asyncio.shield(made[view])
         if _is_known(request, tag):
             return _not_modified(tag, _PAGE_HEADERS)
-        pieces = pages.render("wall.html", root="./", selection=selection, now=overview.wall())
-        return _answer(request, "".join(await in_turns(pieces)).encode(), "text/html", tag, _PAGE_HEADERS)
+        return _answer(request, body, "text/html", tag, _PAGE_HEADERS)
 
     return handler
 
