@@ -15,7 +15,6 @@ import aiohttp
 import bcrypt
 import psutil
 import pytest
-import trustme
 
 from tests.process import exporter
 
@@ -191,43 +190,6 @@ async def page_of(victim: Victim) -> float:
         await close((reader, writer))
     assert size > 5_000_000
     return size / 1e6
-
-
-async def test_idle_and_new_connections_let_every_scrape_over_tls_succeed(tmp_path: Path) -> None:
-    authority = trustme.CA()
-    certificate = authority.issue_cert("localhost", "127.0.0.1")
-    certificate.cert_chain_pems[0].write_to_path(tmp_path / "server.crt")
-    certificate.private_key_pem.write_to_path(tmp_path / "server.key")
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    web = {"tls_server_config": {"cert_file": "server.crt", "key_file": "server.key"}}
-    async with attacked(tmp_path, web=web, context=context) as victim:
-        parked = []
-        for _ in range(511):
-            reader, writer = await victim.say(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
-            with suppress(asyncio.IncompleteReadError, ConnectionError):
-                await reader.readuntil(b"healthy.\n")
-            parked.append((reader, writer))
-        fresh: list[socket.socket] = []
-
-        async def crowd() -> None:
-            while True:
-                fresh.extend(victim.plug() for _ in range(20))
-                await asyncio.sleep(0.1)
-
-        crowding = asyncio.create_task(crowd())
-        statuses = []
-        began = time.monotonic()
-        while time.monotonic() < began + 4:
-            statuses.append(await victim.status("/metrics"))
-            await asyncio.sleep(0.2)  # scrapes, not one more flood
-        crowding.cancel()
-
-        assert len(fresh) > 400
-        assert set(statuses) == {200}
-        await close(*parked)
-        for sock in fresh:
-            sock.close()
 
 
 async def test_pipelined_requests_silence_nobody(tmp_path: Path) -> None:
