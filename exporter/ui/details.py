@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import date
 from itertools import islice
 
 from exporter.campaign.schedule import DAYS, Hours, Schedule, Window
@@ -87,6 +88,8 @@ class CampaignDetails(CampaignRow):
     """Whether it may dial round the clock; null where the hours are not known."""
     timezones: Sequence[TimezoneHours] | None
     """Its calling windows by timezone; null where they are not known."""
+    closed_on: Sequence[date]
+    """Dates without windows, as configured, in the timezone's own calendar."""
 
 
 def details_of(row: CampaignRow, campaign: CampaignState, timezones: Sequence[TimezoneHours] | None) -> CampaignDetails:
@@ -109,6 +112,7 @@ def details_of(row: CampaignRow, campaign: CampaignState, timezones: Sequence[Ti
         saturated_seconds=campaign.saturated_seconds,
         always_open=None if hours is None else hours.schedule is None,
         timezones=timezones,
+        closed_on=[] if hours is None or hours.schedule is None else sorted(hours.schedule.closed_on),
     )
 
 

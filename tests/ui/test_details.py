@@ -1,6 +1,7 @@
 """The page of one campaign, and what it says of calling windows."""
 
 import re
+from datetime import date
 from html.parser import HTMLParser
 from typing import Any
 
@@ -133,6 +134,13 @@ class TestPage:
         assert "Asia/Kolkata closed opens Fri 29 May 09:00 mon to fri 09:00 to 19:00; sat 22:00 to 02:00" in words
         assert "first scheduled calls: mon to fri 09:00 to 19:00" in words
         assert "America/New_York open closes Thu 28 May 19:00" in words
+
+    async def test_holidays_are_listed(self) -> None:
+        holidays = frozenset({date(2026, 12, 25), date(2026, 5, 29)})
+        _, words = await shown(june(hours=Hours(Schedule("Asia/Kolkata", (WEEKDAYS,), closed_on=holidays), WALL)))
+
+        assert "opens Mon 01 Jun 09:00" in words
+        assert "Closed on 2026-05-29, 2026-12-25." in words
 
     async def test_a_campaign_without_windows_says_so(self) -> None:
         _, words = await shown(june(hours=NO_WINDOWS))
