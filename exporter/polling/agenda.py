@@ -142,7 +142,8 @@ class Agenda:
         self._expiries: list[tuple[float, int, Expiring]] = []
         """When to look whether a result is too old, as a heap; a later result leaves its entry where it is."""
         self._ticket = count()
-        self._bell: asyncio.Future[None] | None = None
+        self._defect: asyncio.Future[None] = self._loop.create_future()
+        """Fails when the timer finds a defect, which `run` then raises: the event loop would only log it."""
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
         self._held_since: float | None = None
@@ -157,13 +158,10 @@ class Agenda:
         self._group = group
         while self._early:
             self.spawn(self._early.pop())
-        while True:
-            now = self._loop.time()
-            self._start_due(now)
-            # Second, since it rings later than the next poll: the other way round the timer would be armed twice.
-            self._expire(now)
-            self._bell = self._loop.create_future()
-            await self._bell
+        if self._timer is not None:
+            self._timer.cancel()
+        self._ring()
+        await self._defect
 
     def close(self) -> None:
         """Start nothing more."""
@@ -267,5 +265,11 @@ class Agenda:
 
     def _ring(self) -> None:
         self._timer, self._timer_at = None, inf
-        if self._bell is not None and not self._bell.done():
-            self._bell.set_result(None)
+        now = self._loop.time()
+        try:
+            self._start_due(now)
+            # Second, since it rings later than the next poll: the other way round the timer would be armed twice.
+            self._expire(now)
+        except Exception as exc:  # noqa: BLE001 -- raised by `run`
+            if not self._defect.done():
+                self._defect.set_exception(exc)

@@ -80,7 +80,7 @@ class Throttle:
     @property
     def full(self) -> bool:
         """Whether a request has to wait until another one ends."""
-        return self.in_flight >= self.max_in_flight or not self._slots.free
+        return self.in_flight >= self.max_in_flight or self._slots.taken >= self._slots.limit
 
     def delay(self, now: float) -> float:
         """Seconds until the rate allows a request; 0 when it does now."""
