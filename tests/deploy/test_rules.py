@@ -109,9 +109,8 @@ def labels_named(expression: str) -> set[str]:
 
 
 def queries_of(runbook: Path) -> list[str]:
-    """The queries to paste, one a line."""
-    blocks = re.findall(r"```promql\n(.*?)```", runbook.read_text(), re.DOTALL)
-    return [line for block in blocks for line in block.splitlines() if line and not line.startswith("#")]
+    """The queries to paste, each in a block of its own, so that the button of the page copies one."""
+    return [block.strip() for block in re.findall(r"```promql\n(.*?)```", runbook.read_text(), re.DOTALL)]
 
 
 def rows_of(heading: str) -> list[list[str]]:
@@ -283,7 +282,6 @@ STATE = 'campaign:state:current{job="campaign-exporter", '
 UNSEEN = ' or ignoring (alertname) campaign:alerts:unseen{job="campaign-exporter", alertname='
 TIMED_OUT = 'max without (instance, pod) (last_over_time(campaign_poll_error{reason="timeout"}[3m]))'
 PAUSED = f' unless ignoring (state) {STATE}state=~"closed|paused"}}'
-ANNOUNCED = " unless ignoring (reason, alertname"
 EXPECTED = 'max without (instance, pod) (last_over_time(campaign_dialing_expected{job="campaign-exporter"}[3m]))'
 BREAKER = f' and on ({OF_A_SCRAPE}) max_over_time(campaign_exporter_breaker_open{{job="campaign-exporter"}}[6m]) == 1'
 NAMES_SEEN = (
