@@ -48,10 +48,10 @@ def firing_alerts(*, width: int, height: int) -> table.Panel:
         ],
         [
             Column("Severity", "Severity", words_cell(_SEVERITIES, 80)),
-            Column("Alert", "alertname", {"links": [link], "custom.minWidth": 200}),
+            Column("Alert", "alertname", {"links": [link], "custom.minWidth": 180}),
             Column("Account", "account", {"custom.minWidth": 110}),
             Column("Campaign", "campaign", {"custom.minWidth": 110}),
-            Column("Since", "Since", {"unit": "dateTimeFromNow", "custom.width": 115}),
+            Column("Since", "Since", {"unit": "dateTimeFromNow", "custom.width": 140}),
         ],
         sort_by="Severity",
         descending=True,

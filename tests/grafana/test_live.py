@@ -144,7 +144,7 @@ async def test_every_query_of_every_panel_variable_and_annotation_has_an_answer(
             for question in sorted(empty, key=lambda question: question.place):
                 if await server.has_a_number(question):
                     empty.discard(question)
-            return not empty
+            return {question.place for question in empty} <= NEED_MINUTES
 
         with contextlib.suppress(TimeoutError):
             await until(none_is_empty)
