@@ -87,8 +87,8 @@ tests/%/node/node_modules/.installed: tests/%/node/package-lock.json | $(VENV)/.
 	    PATH="$$node/bin:$$PATH" node $$node/lib/node_modules/npm/bin/npm-cli.js ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-# The real Prometheus, Alertmanager and Chromium; RUNLEVEL keeps Debian from starting what it installs.
-DEBIAN := promtool:prometheus prometheus:prometheus amtool:prometheus-alertmanager chromium:chromium systemd-analyze:systemd
+# The real Prometheus, Alertmanager and Chromium, and what the documents' commands use; RUNLEVEL keeps Debian from starting what it installs.
+DEBIAN := promtool:prometheus prometheus:prometheus amtool:prometheus-alertmanager chromium:chromium systemd-analyze:systemd curl:curl jq:jq
 debian:
 	@missing=""; for pair in $(DEBIAN); do \
 	    command -v $${pair%%:*} > /dev/null || missing="$$missing $${pair##*:}"; done; \

@@ -1,5 +1,6 @@
 """Documents, dashboards and rules against what is really exported."""
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from docs.reference import documents
+from exporter.cli import _parser
 from exporter.exposition.attempt_families import ATTEMPT_FAMILIES, ATTEMPT_READING_FAMILIES
 from exporter.exposition.board import Board
 from exporter.exposition.families import ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, POLLING_FAMILIES
@@ -122,10 +124,60 @@ def test_documents_name_only_metrics_that_are_exported(file: str) -> None:
     assert named - known - labels == set()
 
 
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")]
+
+
+def anchors(file: Path) -> set[str]:
+    """The anchors that a page of a repository gives its headings."""
+    headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_links_between_documents_lead_somewhere() -> None:
     broken = []
-    for file in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")):
-        for target in re.findall(r"\]\(([^)#\s]+)", file.read_text(encoding="utf-8")):
-            if not re.match(r"[a-z]+:", target) and not (file.parent / target).exists():
+    for file in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)\s]+)", file.read_text(encoding="utf-8")):
+            path, _, anchor = target.partition("#")
+            there = (file.parent / path) if path else file
+            if not re.match(r"[a-z]+:", target) and (not there.exists() or (anchor and anchor not in anchors(there))):
                 broken.append(f"{file.relative_to(ROOT)}: {target}")
     assert broken == []
+
+
+class TestReadme:
+    TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    def test_a_picture_of_wall_and_page_is_on_the_first_two_screens(self) -> None:
+        beginning = "\n".join(self.TEXT.splitlines()[:40])
+
+        assert {"docs/images/wall.png", "docs/images/page-light.png"} <= set(re.findall(r"\((\S+\.png)\)", beginning))
+
+    def test_it_lists_every_alert_with_its_severity(self) -> None:
+        rules = yaml.safe_load(RULES.read_text(encoding="utf-8"))
+        alerts = {
+            (rule["labels"]["severity"], rule["alert"])
+            for group in rules["groups"]
+            for rule in group["rules"]
+            if "alert" in rule
+        }
+
+        assert set(re.findall(r"^\| (critical|warning|info) \| `(\w+)` \|", self.TEXT, re.MULTILINE)) == alerts
+
+    def test_its_index_names_every_document(self) -> None:
+        index = self.TEXT.split("\n## Documentation\n")[1]
+        documents = {file.relative_to(ROOT).as_posix() for file in DOCUMENTS} - {"README.md"}
+
+        assert {name for name in documents if not name.startswith("docs/runbooks/")} <= set(
+            re.findall(r"\]\(([^)#]+)", index)
+        )
+
+
+@pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_commands_within_sentences_have_flags_that_exist(file: Path) -> None:
+    for line in re.findall(r"`campaign-exporter ([^`\n]+)`", file.read_text(encoding="utf-8")):
+        # An ellipsis stands for a value of the reader's.
+        arguments = line.replace("...", "x").split()
+        with contextlib.suppress(SystemExit):
+            _parser().parse_args(arguments)
+            continue
+        assert "--version" in arguments or "--help" in arguments, line
