@@ -86,7 +86,7 @@ def docker(arguments: Arguments) -> None:
         assert files
         assert all(yaml.safe_load(file.read_text())["services"] for file in files)
     elif command == "run":
-        image = next(index for index, one in enumerate(rest) if one.startswith("campaign-exporter:"))
+        image = rest.index("campaign-exporter")
         campaign_exporter(rest[image + 1 :])
     else:
         assert command == "push", command

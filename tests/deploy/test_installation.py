@@ -40,10 +40,18 @@ def test_files_and_targets_that_commands_name_are_there(file: Path) -> None:
         assert [one for one in named if not list(ROOT.glob(one))] == []
 
 
-def test_every_document_names_the_version_of_the_sources() -> None:
+def test_no_command_of_a_document_names_a_version() -> None:
     for file in [*DOCUMENTS, ROOT / "deploy/Dockerfile"]:
-        tags = re.findall(r"campaign-exporter:(\d[\w.]*)", file.read_text(encoding="utf-8"))
-        assert set(tags) <= {exporter.__version__}, file
+        text = "".join(re.findall(r"^(?:```sh\n.*?^```|#.*?$)", file.read_text("utf-8"), re.MULTILINE | re.DOTALL))
+        assert exporter.__version__ not in text, file
+
+
+def test_the_chart_and_the_compose_file_have_the_version_of_the_sources() -> None:
+    chart = yaml.safe_load((ROOT / "deploy/helm/campaign-exporter/Chart.yaml").read_text("utf-8"))
+    service = yaml.safe_load((ROOT / "deploy/compose.yml").read_text("utf-8"))["services"]["campaign-exporter"]
+
+    assert {chart["version"], chart["appVersion"], service["build"]["args"]["VERSION"]} == {exporter.__version__}
+    assert service["image"] == f"campaign-exporter:{exporter.__version__}"
 
 
 def test_the_chart_takes_image_and_version_from_one_place() -> None:
