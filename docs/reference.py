@@ -79,7 +79,7 @@ Every series of these two carries `provider`, `account` and the account's labels
 
 ## Organizations
 
-Every series carries `provider`, `account` and the account's labels. Only Anyreach tells of calls in flight.
+Every series carries `provider`, `account` and the account's labels. Only Anyreach reports calls in flight.
 
 {_table((row.name, row.type, row.labels, row.help) for row in ACCOUNT_FAMILIES)}
 

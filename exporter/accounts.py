@@ -155,7 +155,7 @@ class Exporter:
             except ConfigurationError as exc:
                 faults: Sequence[str] = exc.faults
             except Exception as exc:
-                log.exception("the reload broke")
+                log.exception("the reload failed by a defect of the exporter")
                 faults = [f"a defect of the exporter, see its log: {type(exc).__name__}"]
             else:
                 self._faults = ()

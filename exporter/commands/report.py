@@ -69,7 +69,7 @@ class Report:
                 found.append(
                     f"Account {account.account.name!r}: the hours of {_number(campaigns, 'campaign')} are not known "
                     f"({_WITHOUT_HOURS[gap]}), so that a stall can't be told from a quiet hour: {_HOURS_ADVICE[gap]}. "
-                    "Inbound campaigns want `stall_after: never`."
+                    "For inbound campaigns set `stall_after: never`."
                 )
             if closed := sum(campaign.windows == 0 for campaign in account.campaigns):
                 found.append(

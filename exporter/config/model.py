@@ -58,7 +58,7 @@ STALL_AFTER = MappingProxyType({"anyreach": 3600.0, "osvi": 900.0})
 
 
 class PollSettings(Section):
-    """How often and how patiently the providers are asked."""
+    """Intervals, time limits and sizes of the polls."""
 
     active_interval: Interval = 15.0
     """Interval of campaigns whose status is active, and of any with calls in flight; at least 1s."""
@@ -98,7 +98,7 @@ class CallingHours(Section):
     """When a campaign may call, where the provider does not say it or says it wrongly."""
 
     timezone: Timezone
-    """Time zone of the windows: a name of the IANA database, such as Asia/Kolkata."""
+    """Time zone of the windows: a name of the IANA database, for example Asia/Kolkata."""
     windows: Annotated[tuple[CallingWindow, ...], NotEmpty]
     """The windows; at least one."""
     closed_on: tuple[Date, ...] = ()
@@ -349,7 +349,7 @@ class Settings(Section, BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CAMPAIGN_EXPORTER_", env_nested_delimiter="__")
 
     poll: PollSettings = PollSettings()
-    """How often and how patiently the providers are asked."""
+    """Intervals, time limits and sizes of the polls."""
     accounts: Annotated[tuple[AccountSettings, ...], NotEmpty]
     """The accounts, each with its token and its campaigns; at least one."""
     shard: ShardSettings = ShardSettings()

@@ -82,7 +82,7 @@ CAMPAIGN_FAMILIES: tuple[Family[CampaignState], ...] = (
     # What the provider said, at the last successful poll
     gauge(
         "campaign_info",
-        "Always 1; the campaign's id as configured or discovered, and its display name where the provider tells one.",
+        "Always 1; the campaign's id as configured or discovered, and its display name where the provider has one.",
         lambda c: (c.campaign.id_label, c.display_name),
         "campaign_id",
         "campaign_name",
@@ -243,7 +243,7 @@ CAMPAIGN_FAMILIES: tuple[Family[CampaignState], ...] = (
     ),
     gauge(
         "campaign_stall_after_seconds",
-        "Silence that means a stall while dialing is expected; no series where silence never does.",
+        "Silence that means a stall while dialing is expected; no series where silence is never a stall.",
         lambda c: c.stall_after,
     ),
     counter(

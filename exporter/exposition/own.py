@@ -46,7 +46,7 @@ class Instruments:
         self.shards = Gauge("campaign_exporter_shards", "Number of shards in all.", registry=registry)
         self.label_overflow = Counter(
             "campaign_exporter_label_overflow_total",
-            "Times that a label value a provider invented was counted as other, its family being full.",
+            "Times that a label value of a provider was counted as other, because the family was full.",
             registry=registry,
         )
         self.log_messages = Counter(

@@ -87,7 +87,7 @@ class Requests:
                 self._refused = request
             raise
         except Exception as exc:
-            log.exception("a request broke")
+            log.exception("a request failed by a defect of the exporter")
             raise InternalError(f"a defect of the exporter: {type(exc).__name__}") from exc
         self.breaker.succeeded(route, sent)
         return answer

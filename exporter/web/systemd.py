@@ -64,7 +64,7 @@ class ServiceManager:
                 sock.sendall("\n".join(assignments).encode(errors="replace"))
         except OSError as exc:
             if not self._failed:
-                _log.warning("the service manager cannot be told", extra={"error": exc.strerror or str(exc)})
+                _log.warning("the service manager cannot be notified", extra={"error": exc.strerror or str(exc)})
             self._failed = True
         else:
             self._failed = False
