@@ -43,6 +43,7 @@ _BAR_WIDTH = 200.0
 _BAR_CONTACTS = ("completed", "exhausted", "in_progress", "pending")
 _BAR_CALLS = ("picked", "voicemail", "busy", "not_picked", "failed", CALLS_IN_PROGRESS)
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
+_DOTS = frozenset({".", ".."})
 _PAGE_NUMBER = re.compile(r"[1-9][0-9]{0,6}", re.ASCII)
 
 # Control characters, which HTML can't hold; those that turn the direction of text; and what is no character.
@@ -329,19 +330,17 @@ def _written(moment: float, form: str) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime(form)
 
 
-def path_of(row: CampaignRow) -> str:
-    """The path of a campaign's page."""
-    return "/".join(("campaigns", *map(_segment, (row.provider, row.account, row.campaign))))
+def path_of(row: CampaignRow) -> str | None:
+    """Give the path of a campaign's page; None for names that no path can hold, since clients take dots away."""
+    names = (row.provider, row.account, row.campaign)
+    if not _DOTS.isdisjoint(names):
+        return None
+    return "/".join(("campaigns", *(quote(name, safe="", errors="replace") for name in names)))
 
 
 def _key(*names: str) -> str:
     """Make the key by which the script knows a row again."""
     return blake2b("\0".join(names).encode(errors="replace"), digest_size=8).hexdigest()
-
-
-def _segment(value: str) -> str:
-    """Quote a segment of a path."""
-    return quote(value, safe="", errors="replace")
 
 
 def _query(values: Mapping[str, str]) -> str:

@@ -177,6 +177,19 @@ class TestRow:
         )
         assert cells(row)["calls"] == "2 in progress"
 
+    def test_an_empty_campaign_has_no_contacts(self) -> None:
+        row = replace(ROW, contacts=dict.fromkeys(ROW.contacts or {}, 0), contacts_loaded=0, finished_ratio=None)
+
+        assert cells(row)["progress"] == "no contacts"
+
+    @pytest.mark.parametrize("changed", [{"campaign": "."}, {"campaign": ".."}, {"account": ".."}])
+    def test_a_name_that_no_path_can_hold_is_no_link(self, changed: dict[str, Any]) -> None:
+        line = replace(LINE, account=changed.get("account", "acme"))
+        shown = written(replace(ROW, **changed), lines=[line])
+
+        assert '<bdi title="6c6f">June renewals</bdi>' in shown
+        assert '<a href="./campaigns' not in shown
+
     @pytest.mark.parametrize(
         ("changed", "words"),
         [
