@@ -3,18 +3,17 @@
 from grafana_foundation_sdk.builders import table
 
 from grafana import palette
-from grafana.panels import About, Column, Query, grid, words_cell
-from grafana.queries import once
+from grafana.panels import About, Query
+from grafana.queries import of_campaign, once
+from grafana.tables import Column, grid, linked, number, text, words_cell
 
-RUNBOOKS = "http://localhost:10077/runbooks/"
-"""Where the exporter serves its runbooks, as in the rules; ends in a slash."""
+EXPORTER = "http://localhost:10077"
+"""Where people reach the exporter, as in the rules: it serves the runbooks, and a page for each campaign."""
 
-_LABELS = "alertname, severity, cluster, provider, account, campaign"
 # An alert on an account or on the exporter has no campaign: a missing label equals the empty alternative.
-_CHOSEN = (
-    'alertname=~"Campaign.+", job=~"$job|", cluster=~"$cluster|", provider=~"$provider|", account=~"$account|",'
-    ' campaign=~"$campaign|"'
-)
+CHOSEN = 'job=~"$job|", cluster=~"$cluster|", provider=~"$provider|", account=~"$account|", campaign=~"$campaign|"'
+_ITS_ACCOUNT = "cluster, provider, account"
+_LABELS = "alertname, cluster, provider, account, name"
 _SEVERITIES = {
     "3": ("critical", palette.BAD),
     "2": ("warning", palette.WARNING),
@@ -23,17 +22,36 @@ _SEVERITIES = {
 
 
 def _firing(severity: str) -> str:
-    return once(f'ALERTS{{{_CHOSEN}, alertstate="firing", severity="{severity}"}}')
+    return once(f'ALERTS{{alertname=~"Campaign.+", {CHOSEN}, alertstate="firing", severity="{severity}"}}')
 
 
-_WEIGHT = " or ".join(f"{_firing(word)} * {weight}" for weight, (word, _) in _SEVERITIES.items())
-_SINCE = once(f"ALERTS_FOR_STATE{{{_CHOSEN}}}")
+def _named(alerts: str) -> str:
+    """The alerts with what a person knows their campaign by: its name, else its id, else nothing."""
+    # The columns are there too when no alert has them.
+    for label, source, value, pattern in (
+        ("name", "campaign", "-", ""),
+        ("name", "campaign", "$1", "(.+)"),
+        ("name", "campaign_name", "$1", "(.+)"),
+        ("account", "account", "-", ""),
+    ):
+        alerts = f'label_replace({alerts}, "{label}", "{value}", "{source}", "{pattern}")'
+    return f"max by ({_LABELS}) ({alerts})"
 
 
-def firing_alerts(*, width: int, height: int) -> table.Panel:
-    """The table, for any dashboard."""
-    link = {"title": "Runbook", "url": f"{RUNBOOKS}${{__data.fields.Alert}}", "targetBlank": True}
-    firing = f"max by ({_LABELS}) (max without (alertstate) ({_WEIGHT}))"
+def _of_one(alerts: str) -> str:
+    """Those of the chosen campaign, of its account and of the exporter, but not those of other accounts."""
+    campaign = once(of_campaign("campaign_state"))
+    known = f"max by ({_ITS_ACCOUNT}) ({campaign}) or max by (cluster) ({campaign}) or vector(0)"
+    return f"({alerts} and on ({_ITS_ACCOUNT}) ({known}))"
+
+
+def firing_alerts(*, single: bool, width: int, height: int) -> table.Panel:
+    """The table, for any dashboard; `single` where one campaign is chosen."""
+    weights = " or ".join(f"{_firing(word)} * {weight}" for weight, (word, _) in _SEVERITIES.items())
+    firing = f"max without (alertstate, severity) ({weights})"
+    since = once(f'ALERTS_FOR_STATE{{alertname=~"Campaign.+", {CHOSEN}}}')
+    firing = _named(_of_one(firing) if single else firing)
+    runbook = f"{EXPORTER}/runbooks/${{__data.fields.Alert}}"
     return grid(
         About(
             "Firing alerts",
@@ -42,20 +60,16 @@ def firing_alerts(*, width: int, height: int) -> table.Panel:
             " Empty while all is well.",
             "No alert fires",
         ),
+        [Query(firing, name="Severity"), Query(f"{_named(since)} * 1000 and {firing}", name="Since")],
         [
-            Query(firing, name="Severity"),
-            Query(f"max by ({_LABELS}) ({_SINCE}) * 1000 and {firing}", name="Since"),
+            Column("Severity", "Severity", words_cell(_SEVERITIES, 75)),
+            Column("Alert", "alertname", linked(text(245), "Runbook", runbook, new_tab=True)),
+            Column("Account", "account", text(140)),
+            Column("Campaign", "name", text()),
+            Column("Since", "Since", number("dateTimeFromNow", 118)),
         ],
-        [
-            Column("Severity", "Severity", words_cell(_SEVERITIES, 80)),
-            Column("Alert", "alertname", {"links": [link], "custom.minWidth": 180}),
-            Column("Account", "account", {"custom.minWidth": 110}),
-            Column("Campaign", "campaign", {"custom.minWidth": 110}),
-            Column("Since", "Since", {"unit": "dateTimeFromNow", "custom.width": 140}),
-        ],
-        sort_by="Severity",
-        descending=True,
+        sort_by={"Severity": True, "Alert": False},
         width=width,
         height=height,
-        hide=("severity", "provider"),
+        hide=("provider",),
     )

@@ -20,7 +20,12 @@ END = "<!-- end -->"
 
 
 # The SDK writes these by itself, with their defaults; some Grafana from 11.0 to 13 does not know them.
-UNKNOWN_OPTIONS = {"stat": "percentChangeColorMode", "state-timeline": "perPage", "table": "footer"}
+UNKNOWN_OPTIONS = {
+    "heatmap": "selectionMode",
+    "stat": "percentChangeColorMode",
+    "state-timeline": "perPage",
+    "table": "footer",
+}
 UNKNOWN_OF_VARIABLES = ("allowCustomValue", "auto", "auto_count", "auto_min")
 
 
@@ -29,6 +34,8 @@ def encoded(dashboard: Dashboard) -> str:
     whole: dict[str, Any] = json.loads(json.dumps(dashboard, cls=JSONEncoder))
     for panel in whole["panels"]:
         panel["options"].pop(UNKNOWN_OPTIONS.get(panel["type"]), None)
+        # Without a number of steps it is Grafana's own, with the SDK's it is none.
+        panel["options"].get("color", {}).pop("steps", None)
     for variable in whole["templating"]["list"]:
         for key in UNKNOWN_OF_VARIABLES:
             del variable[key]

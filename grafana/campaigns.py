@@ -5,10 +5,20 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from grafana import palette, queries, states, thresholds
 from grafana.alerts import firing_alerts
-from grafana.panels import About, Column, Query, by_name, by_threshold, chart, counted, figure, fixed, grid, words_cell
+from grafana.panels import SMOOTH_POINTS, About, Query, by_name, chart, counted, figure, fixed
 from grafana.panels import thresholds as steps
-from grafana.queries import of_campaign, of_exporter, once, per_campaign
-from grafana.shell import Row, assembled
+from grafana.queries import (
+    answered_share,
+    lately,
+    lost_share,
+    of_account,
+    of_campaign,
+    once,
+    over_an_hour,
+    per_campaign,
+)
+from grafana.shell import Row, assembled, exporter_up
+from grafana.tables import Column, Properties, bar, grid, linked, number, stepped, text, words_cell
 
 UID = "campaign-exporter-campaigns"
 
@@ -18,21 +28,8 @@ _DETAIL_URL = (
     "&${cluster:queryparam}&var-provider=${__data.fields.Provider:percentencode}"
     "&var-account=${__data.fields.Account:percentencode}&var-campaign=${__data.fields.Id:percentencode}"
 )
-_BAR = {
-    "unit": "percentunit",
-    "decimals": 0,
-    "min": 0,
-    "max": 1,
-    "custom.cellOptions": {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"},
-}
-_LOST_STEPS = {
-    "mode": "absolute",
-    "steps": [
-        {"color": palette.AT_REST, "value": None},
-        {"color": palette.WARNING, "value": thresholds.FAILED_SHARE},
-        {"color": palette.BAD, "value": thresholds.EXHAUSTED_SHARE},
-    ],
-}
+FINISH_WORDS = {"0": "refilled", "-1": "not falling"}
+"""Why a campaign that dials has no expected finish."""
 
 
 def build() -> Dashboard:
@@ -45,17 +42,15 @@ def build() -> Dashboard:
         [_all_campaigns()],
         _pace_and_use(),
         _outcomes(),
+        _answers(),
         single=False,
     )
 
 
 def _tiles() -> Row:
     return [
-        _exporter_up(),
-        _count(
-            "Failing", "How many campaigns could not be polled the last time.", palette.BAD,
-            f"count({once(of_campaign('campaign_up'))} == 0) or count({once(of_campaign('campaign_up'))}) * 0",
-        ),
+        exporter_up(),
+        _count("Failing", "How many campaigns can't be polled.", palette.BAD, states.number_in("failing")),
         _count("Stalled", "How many campaigns should dial and do not.", palette.BAD, states.number_in("stalled")),
         _count(
             "Never dials", "How many active campaigns have no calling window.", palette.WARNING,
@@ -72,93 +67,63 @@ def _tiles() -> Row:
         figure(
             About("Dialing", "How many campaigns dial now.", "Campaigns in the state dialing.", "No data"),
             Query(states.number_in("dialing")),
-            colour=fixed(palette.PACE),
-            width=3,
-            height=3,
         ),
         figure(
-            About("Attempts", "How many calls begin in a minute.", "Anyreach's attempts and OSVI's calls.", "No data"),
+            About("Calls", "How many calls begin in a minute.", "Anyreach's attempts and OSVI's calls.", "No data"),
             Query(f"sum({queries.ATTEMPTS_RATE}) * 60", min_step="75s"),
             unit="suffix: /min",
             decimals=1,
-            colour=fixed(palette.PACE),
-            width=3,
-            height=3,
         ),
     ]  # fmt: skip
-
-
-def _exporter_up() -> stat.Panel:
-    return figure(
-        About(
-            "Exporter",
-            "Whether the exporter answers Prometheus.",
-            "Down when one of the chosen targets has no instance that answers: then nothing else here is current.",
-            "No data",
-        ),
-        Query(f"min(max without (instance, pod) ({of_exporter('up')}))"),
-        colour=fixed(palette.AT_REST),
-        words={"1": ("up", palette.GOOD), "0": ("down", palette.BAD)},
-        width=3,
-        height=3,
-        filled=True,
-    )
 
 
 def _count(title: str, purpose: str, colour: str, expr: str) -> stat.Panel:
     return figure(
         About(title, purpose, "Green is none, grey is no data; the table below says which ones.", "No data"),
         Query(expr),
-        colour=by_threshold(),
         steps=counted(colour),
-        width=3,
-        height=3,
-        filled=True,
     )
 
 
 def _alerts_and_accounts() -> Row:
-    return [firing_alerts(width=14, height=8), _accounts()]
+    return [firing_alerts(single=False, width=14, height=9), _accounts()]
 
 
 def _accounts() -> table.Panel:
-    use = _BAR | {
-        "color": {"mode": "thresholds"},
-        "thresholds": {
-            "mode": "absolute",
-            "steps": [
-                {"color": palette.IN_FLIGHT, "value": None},
-                {"color": palette.WARNING, "value": thresholds.SATURATED_SHARE},
-            ],
-        },
-    }
+    def each(vector: str) -> str:
+        return f"max by ({_ACCOUNT}) ({vector})"
+
+    refused = f"{each(once(of_account('campaign_exporter_breaker_open')))} * 2 > 0"
+    failing = f"max by ({_ACCOUNT}) (1 - {once(of_campaign('campaign_up'))})"
+    polls = {"2": ("refused", palette.BAD), "1": ("some fail", palette.WARNING), "0": ("ok", palette.GOOD)}
     return grid(
         About(
-            "Calls against the cap",
-            "How close each organization is to its limit of calls at once.",
-            "Anyreach only. Used is the average of ten minutes, an estimate from below: calls outside the watched"
-            " campaigns are not seen. Waiting are pending contacts of active campaigns.",
-            "No account with a cap",
+            "Accounts",
+            "Which accounts are refused, and how close each organization is to its limit of calls at once.",
+            "Only Anyreach has a cap. Used is the average of ten minutes, an estimate from below: calls outside the"
+            " watched campaigns are not seen. Waiting are pending contacts of active campaigns.",
+            "No account: is the exporter up?",
         ),
         [
-            Query(f"max by ({_ACCOUNT}) ({queries.ACCOUNT_CALLS})", name="Calls"),
-            Query(f"max by ({_ACCOUNT}) ({queries.ACCOUNT_LIMIT})", name="Cap"),
-            Query(f"max by ({_ACCOUNT}) ({queries.UTILIZATION})", name="Used"),
-            Query(f"max by ({_ACCOUNT}) ({queries.CONTACTS_WAITING})", name="Waiting"),
+            Query(f"max by ({_ACCOUNT}) ({refused} or {failing})", name="Polls"),
+            Query(each(queries.UTILIZATION), name="Used"),
+            Query(each(queries.ACCOUNT_CALLS), name="Calls"),
+            Query(each(queries.ACCOUNT_LIMIT), name="Cap"),
+            Query(each(queries.CONTACTS_WAITING), name="Waiting"),
         ],
         [
-            Column("Account", "account", {"custom.minWidth": 130}),
-            Column("Used", "Used", use | {"custom.width": 150}),
-            Column("Calls", "Calls", {"unit": "none", "custom.width": 65}),
-            Column("Cap", "Cap", {"unit": "none", "custom.width": 60}),
-            Column("Waiting", "Waiting", {"unit": "short", "custom.width": 80}),
+            Column("Account", "account", text()),
+            Column("Polls", "Polls", words_cell(polls, 75)),
+            Column("Used", "Used", stepped(bar(115), (thresholds.SATURATED_SHARE, palette.WARNING), base=palette.PACE)),
+            Column("Calls", "Calls", number("none", 50)),
+            Column("Cap", "Cap", number("none", 50)),
+            Column("Waiting", "Waiting", number("short", 70)),
         ],
-        sort_by="Used",
-        descending=True,
+        sort_by={"Polls": True, "Used": True},
         width=10,
-        height=8,
+        height=9,
         hide=("provider",),
-    )
+    )  # fmt: skip
 
 
 def _all_campaigns() -> table.Panel:
@@ -167,51 +132,57 @@ def _all_campaigns() -> table.Panel:
             "All campaigns",
             "Every campaign by its state, the most urgent first; a click on its name leads to the details.",
             "Silent is the time without progress while dialing is expected. Finish goes by the net fall of the contacts"
-            " over the last hour. Lost is the share of failed calls (OSVI) or exhausted contacts (Anyreach).",
-            "No campaign",
+            " over the last hour: refilled means that as many arrive as end. Lost is the share of failed calls (OSVI)"
+            " or exhausted contacts (Anyreach) within an hour.",
+            "No campaign: is the exporter up?",
         ),
         _campaign_queries(),
         _campaign_columns(),
-        sort_by="State",
-        descending=True,
+        sort_by={"State": True, "Campaign": False},
         height=25,
+        hide=("cluster",),
     )
 
 
 def _campaign_queries() -> list[Query]:
+    # What is remembered over an hour would otherwise make a row of a campaign that is gone.
+    known = f"and on ({', '.join(queries.KEY)}) {once(of_campaign('campaign_state'))}"
     return [
         Query(states.WEIGHT, name="State"),
-        Query(queries.newest_label(once(of_campaign("campaign_info")), "campaign_name"), name="Name"),
-        Query(queries.REASON, name="Why"),
+        Query(queries.SHOWN_NAME, name="Name"),
+        Query(states.WHY, name="Why"),
         Query(per_campaign(queries.SILENCE), name="Silence"),
         Query(per_campaign(queries.PROGRESS), name="Progress"),
-        Query(per_campaign(f"{queries.EXPECTED_FINISH} * 1000"), name="Finish"),
-        Query(per_campaign(f"{queries.ATTEMPTS_RATE} * 60"), name="Pace", min_step="75s"),
-        Query(per_campaign(queries.LOST_SHARE), name="Lost", min_step=thresholds.FAILED_MIN_STEP),
+        Query(per_campaign(queries.EXPECTED_FINISH), name="Finish", min_step="15m"),
+        Query(per_campaign(f"{queries.ATTEMPTS_RATE} * 60 {known}"), name="Pace", min_step="75s"),
+        Query(per_campaign(f"{lost_share(lately)} {known}"), name="Lost", min_step=thresholds.FAILED_MIN_STEP),
         Query(per_campaign(queries.DATA_AGE), name="Age"),
     ]
 
 
 def _campaign_columns() -> list[Column]:
-    link = {"title": "Details of this campaign", "url": _DETAIL_URL, "targetBlank": False}
-    lost = {"color": {"mode": "thresholds"}, "thresholds": _LOST_STEPS, "custom.cellOptions": {"type": "color-text"}}
+    def link(look: Properties) -> Properties:
+        return linked(look, "Details of this campaign", _DETAIL_URL)
+
+    lost = number("percentunit", 60, decimals=0)
     return [
-        Column("State", "State", words_cell(states.WORDS, 120)),
-        Column("Campaign", "campaign_name", {"links": [link], "custom.width": 185}),
-        Column("Account", "account", {"custom.width": 145}),
-        Column("Why", "reason", {"custom.width": 105}),
-        Column("Silent", "Silence", {"unit": "s", "decimals": 0, "custom.width": 75}),
+        Column("State", "State", words_cell(states.WORDS, 115)),
+        Column("Campaign", "name", link(text())),
+        Column("Account", "account", text(145)),
+        Column("Why", "why", text()),
+        Column("Silent", "Silence", number("s", 75, decimals=0)),
+        Column("Progress", "Progress", bar(130)),
+        Column("Finish", "Finish", number("dateTimeFromNow", 105, words=FINISH_WORDS)),
+        Column("Calls/min", "Pace", number("none", 80, decimals=1)),
         Column(
-            "Progress",
-            "Progress",
-            _BAR | {"color": {"mode": "fixed", "fixedColor": palette.PACE}, "custom.width": 130},
+            "Lost",
+            "Lost",
+            stepped(lost, (thresholds.FAILED_SHARE, palette.WARNING), (thresholds.EXHAUSTED_SHARE, palette.BAD)),
         ),
-        Column("Finish", "Finish", {"unit": "dateTimeFromNow", "custom.width": 100}),
-        Column("Per min", "Pace", {"unit": "none", "decimals": 1, "custom.width": 75}),
-        Column("Lost", "Lost", {"unit": "percentunit", "decimals": 0, "custom.width": 65} | lost),
-        Column("Data age", "Age", {"unit": "s", "decimals": 0, "custom.width": 85}),
-        Column("Provider", "provider", {"custom.width": 85}),
-        Column("Id", "campaign", {"links": [link], "custom.minWidth": 110}),
+        Column("Data age", "Age", number("s", 80, decimals=0)),
+        Column("Provider", "provider", text(85)),
+        # Only the links need it: the page of a campaign shows it.
+        Column("Id", "campaign", link({"custom.hidden": True})),
     ]
 
 
@@ -219,14 +190,15 @@ def _pace_and_use() -> Row:
     return [
         chart(
             About(
-                "Dialing rate by account",
+                "Calls by account",
                 "How fast each account dials.",
                 "Attempts (Anyreach) or calls (OSVI) begun in a minute. Single campaigns are in the table.",
                 "No campaign",
             ),
-            Query(f"sum by ({_ACCOUNT}) ({queries.ATTEMPTS_RATE}) * 60", "{{account}}", min_step="150s"),
+            Query(f"sum by ({_ACCOUNT}) ({queries.ATTEMPTS_RATE}) * 60", "{{account}}"),
             unit="suffix: /min",
             colour=by_name(),
+            points=SMOOTH_POINTS,
         ),
         chart(
             About(
@@ -235,7 +207,7 @@ def _pace_and_use() -> Row:
                 "Anyreach only; average of ten minutes. The line is where the alert on saturation starts.",
                 "No account with a cap",
             ),
-            Query(queries.UTILIZATION, "{{account}}", min_step="150s"),
+            Query(queries.UTILIZATION, "{{account}}"),
             unit="percentunit",
             colour=by_name(),
             steps=steps((thresholds.SATURATED_SHARE, palette.WARNING)),
@@ -246,14 +218,49 @@ def _pace_and_use() -> Row:
 def _outcomes() -> Row:
     return [
         chart(
+            About(title, purpose, detail, empty),
+            Query(queries.shares(metric, label), f"{{{{{label}}}}}"),
+            unit="percentunit",
+            colour=fixed(palette.AT_REST),
+            colours={name: palette.BY_STATE[name] for name in names},
+            stacked=True,
+            maximum=1,
+        )
+        for title, purpose, detail, empty, metric, label, names in (
+            (
+                "How contacts end",
+                "Which share of Anyreach's contacts is completed, and which runs out of attempts.",
+                "Within an hour, all chosen campaigns together. Completed is not success.",
+                "No contact of Anyreach ended within an hour",
+                "campaign_observed_contacts_total",
+                "bucket",
+                ("completed", "exhausted"),
+            ),
+            (
+                "How calls end",
+                "Which share of OSVI's calls ends in which way.",
+                "Within an hour, all chosen campaigns together. Picked means answered, not successful.",
+                "No call of OSVI ended within an hour",
+                "campaign_observed_calls_total",
+                "status",
+                ("picked", "not_picked", "busy", "voicemail", "failed"),
+            ),
+        )
+    ]
+
+
+def _answers() -> Row:
+    days = (("", "today", "Today"), (" offset 1d", "a day before", "Day"), (" offset 1w", "a week before", "Week"))
+    return [
+        chart(
             About(
                 "Answer rate",
                 "Which share of its calls each OSVI campaign gets answered.",
                 "Picked calls over all calls that ended within an hour; picked means answered, not successful."
                 " Anyreach does not say.",
-                "No OSVI call",
+                "No call of OSVI ended within an hour",
             ),
-            Query(queries.ANSWERED_SHARE, "{{campaign}}", min_step=thresholds.FAILED_MIN_STEP),
+            Query(answered_share(over_an_hour), "{{campaign}}"),
             unit="percentunit",
             colour=by_name(),
             maximum=1,
@@ -264,16 +271,9 @@ def _outcomes() -> Row:
                 "Whether people answer as they did at this hour yesterday and a week ago.",
                 "OSVI only, all chosen campaigns together: the last 24 hours, an hour at a time, with the same hours"
                 " of the day and the week before laid over them.",
-                "No OSVI call",
+                "No call of OSVI ended within a day",
             ),
-            *(
-                Query(queries.answered(offset), legend, name, min_step=thresholds.FAILED_MIN_STEP)
-                for offset, legend, name in (
-                    ("", "today", "Today"),
-                    (" offset 1d", "a day before", "Day"),
-                    (" offset 1w", "a week before", "Week"),
-                )
-            ),
+            *(Query(queries.answered(offset), legend, name) for offset, legend, name in days),
             unit="percentunit",
             colour=fixed(palette.AT_REST),
             colours={"today": palette.PACE, "a day before": palette.WARNING, "a week before": palette.AT_REST},

@@ -34,3 +34,5 @@ BY_STATE: dict[str, str] = {
     "failed": BAD,
 }
 """Colours of the buckets of contacts and of the outcomes of calls; another word is shown in AT_REST."""
+UNDER_WAY = ("pending", "in_progress")
+"""Those of them that are no outcome."""

@@ -4,23 +4,39 @@ Building blocks that carry the conventions of every panel: title, purpose, unit,
 A colour is always one of `palette`; a threshold always one of `thresholds`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat, statetimeline, table, timeseries
+from grafana_foundation_sdk.builders import (
+    common,
+    dashboard,
+    heatmap,
+    prometheus,
+    stat,
+    statetimeline,
+    table,
+    timeseries,
+)
 from grafana_foundation_sdk.models import common as common_models
 from grafana_foundation_sdk.models import dashboard as dashboard_models
+from grafana_foundation_sdk.models import heatmap as heatmap_models
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from grafana import palette
 
 DATASOURCE = dashboard_models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
-CHART_POINTS = 400
-"""More make a band of a line."""
+CHART_POINTS = 100
+"""Steps of five minutes in six hours, of half a minute in one: smooth over the first, exact over the second."""
 
-AnyPanel = TypeVar("AnyPanel", dashboard.Panel, stat.Panel, statetimeline.Panel, table.Panel, timeseries.Panel)
+SMOOTH_POINTS = 45
+"""Steps of ten minutes in six hours, of one in one: for what happens a few times a minute."""
+
+FIGURE_SIZE = 20
+"""Pixels of the text of a single value."""
+
+AnyPanel = TypeVar("AnyPanel", heatmap.Panel, stat.Panel, statetimeline.Panel, table.Panel, timeseries.Panel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +75,6 @@ class Query:
     name: str = "A"
     min_step: str = ""
     exemplars: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """
-    One column of a table.
-
-    Attributes:
-        title: Heading.
-        source: Label, or name of the query whose value it shows.
-        properties: Overrides of the field configuration, by id.
-    """
-
-    title: str
-    source: str
-    properties: Mapping[str, object]
 
 
 def thresholds(*steps: tuple[float, str], base: str = palette.AT_REST) -> dashboard.ThresholdsConfig:
@@ -121,36 +121,22 @@ def by_threshold() -> dashboard.FieldColor:
     return dashboard.FieldColor().mode(dashboard_models.FieldColorModeId.THRESHOLDS)
 
 
-def words_cell(words: Mapping[str, tuple[str, str]], width: int, *, ground: bool = True) -> dict[str, object]:
-    """Properties of a column whose values are shown as words, on a ground of their colour or in plain text."""
-    options = {
-        value: {"text": word, "color": colour, "index": index}
-        for index, (value, (word, colour)) in enumerate(words.items())
-    }
-    cell = {"type": "color-background", "mode": "basic"} if ground else {"type": "auto"}
-    return {
-        "mappings": [{"type": "value", "options": options}],
-        "custom.cellOptions": cell,
-        "custom.width": width,
-        "custom.align": "left",
-    }
-
-
-def _target(query: Query) -> prometheus.Dataquery:
-    target = prometheus.Dataquery().datasource(DATASOURCE).expr(query.expr).ref_id(query.name)
+def target(query: Query) -> prometheus.Dataquery:
+    """A query as its panel holds it, without saying whether it is about a moment or a span of time."""
+    built = prometheus.Dataquery().datasource(DATASOURCE).expr(query.expr).ref_id(query.name)
     if query.min_step:
-        target = target.interval(query.min_step)
+        built = built.interval(query.min_step)
     if query.exemplars:
-        target = target.exemplar(True)
-    return target
+        built = built.exemplar(True)
+    return built
 
 
 def _series(query: Query) -> prometheus.Dataquery:
-    return _target(query).legend_format(query.legend).format(PromQueryFormat.TIME_SERIES).range()
+    return target(query).legend_format(query.legend).format(PromQueryFormat.TIME_SERIES).range()
 
 
 def _latest(query: Query) -> prometheus.Dataquery:
-    return _target(query).legend_format(query.legend).format(PromQueryFormat.TIME_SERIES).instant()
+    return target(query).legend_format(query.legend).format(PromQueryFormat.TIME_SERIES).instant()
 
 
 def dressed(panel: AnyPanel, about: About, *, unit: str, width: int, height: int) -> AnyPanel:
@@ -170,35 +156,66 @@ def figure(
     about: About,
     *queries: Query,
     unit: str = "none",
-    colour: dashboard.FieldColor,
     steps: dashboard.ThresholdsConfig | None = None,
     words: Mapping[str, tuple[str, str]] | None = None,
-    width: int = 4,
-    height: int = 4,
+    plain: bool = False,
+    link: str = "",
+    width: int = 3,
     decimals: int | None = None,
-    names_only: bool = False,
-    filled: bool = False,
 ) -> stat.Panel:
-    """One number, or one for each series; `names_only` shows a label, `filled` colours the ground."""
-    panel = dressed(stat.Panel(), about, unit=unit, width=width, height=height)
-    text = common_models.BigValueTextMode.NAME if names_only else common_models.BigValueTextMode.AUTO
-    mode = common_models.BigValueColorMode.BACKGROUND_SOLID if filled else common_models.BigValueColorMode.VALUE
+    """
+    One value, or one for each series.
+
+    It stands on a ground of its colour where thresholds or words give it one, unless it is `plain`: then it is in the
+    colour of text, as a number is that is neither good nor bad.
+    """
+    coloured = not plain and (steps is not None or words is not None)
+    mode = common_models.BigValueColorMode.BACKGROUND_SOLID if coloured else common_models.BigValueColorMode.NONE
     panel = (
-        panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
+        dressed(stat.Panel(), about, unit=unit, width=width, height=3)
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
         .color_mode(mode)
         .graph_mode(common_models.BigValueGraphMode.NONE)
-        .justify_mode(common_models.BigValueJustifyMode.AUTO)
+        .justify_mode(common_models.BigValueJustifyMode.CENTER)
         .orientation(common_models.VizOrientation.AUTO)
-        .text_mode(text)
-        .color_scheme(colour)
+        .text_mode(common_models.BigValueTextMode.VALUE)
+        .text(common.VizTextDisplayOptions().value_size(FIGURE_SIZE))
+        .color_scheme(fixed(palette.AT_REST) if steps is None else by_threshold())
+        .thresholds(steps or thresholds())
+        .mappings(mapped(words or {}))
         .targets([_latest(query) for query in queries])
     )
-    if steps is not None:
-        panel = panel.thresholds(steps)
-    if words is not None:
-        panel = panel.mappings(mapped(words))
     if decimals is not None:
         panel = panel.decimals(decimals)
+    if link:
+        links = [{"title": about.title, "url": link, "targetBlank": True}]
+        panel = panel.override_by_query("A", [dashboard_models.DynamicConfigValue(id_val="links", value=links)])
+    return panel
+
+
+def _legend() -> common.VizLegendOptions:
+    return (
+        common.VizLegendOptions()
+        .display_mode(common_models.LegendDisplayMode.LIST)
+        .placement(common_models.LegendPlacement.BOTTOM)
+        .show_legend(True)
+        .calcs([])
+    )
+
+
+def _tooltip() -> common.VizTooltipOptions:
+    every = common.VizTooltipOptions().mode(common_models.TooltipDisplayMode.MULTI)
+    return every.sort(common_models.SortOrder.DESCENDING)
+
+
+def _dashed() -> common.GraphThresholdsStyleConfig:
+    return common.GraphThresholdsStyleConfig().mode(common_models.GraphThresholdsStyleMode.DASHED)
+
+
+def _coloured(panel: timeseries.Panel, colours: Mapping[str, str]) -> timeseries.Panel:
+    for name, of_series in colours.items():
+        value = {"mode": "fixed", "fixedColor": of_series}
+        panel = panel.override_by_name(name, [dashboard_models.DynamicConfigValue(id_val="color", value=value)])
     return panel
 
 
@@ -213,32 +230,27 @@ def chart(
     width: int = 12,
     height: int = 8,
     maximum: float | None = None,
+    least_top: float = 1,
     span: str = "",
+    points: int = CHART_POINTS,
 ) -> timeseries.Panel:
-    """Lines over time from zero up; `colours` gives series their colours by name, `steps` draws thresholds."""
-    legend = (
-        common.VizLegendOptions()
-        .display_mode(common_models.LegendDisplayMode.LIST)
-        .placement(common_models.LegendPlacement.BOTTOM)
-        .show_legend(True)
-        .calcs(["lastNotNull"])
-        .sort_by("Last *")
-        .sort_desc(True)
-    )
-    tooltip = (
-        common.VizTooltipOptions().mode(common_models.TooltipDisplayMode.MULTI).sort(common_models.SortOrder.DESCENDING)
-    )
+    """
+    Lines over time from zero up.
+
+    `colours` gives series their colours by name, `steps` draws thresholds. The axis ends at `maximum`, or at
+    `least_top` and more.
+    """
     panel = (
         dressed(timeseries.Panel(), about, unit=unit, width=width, height=height)
         .min(0)
         .color_scheme(colour)
-        .axis_soft_max(1 if maximum is None else maximum)
-        .max_data_points(CHART_POINTS)
+        .axis_soft_max(maximum or least_top)
+        .max_data_points(points)
         .line_width(2)
         .fill_opacity(40 if stacked else 0)
         .show_points(common_models.VisibilityMode.AUTO)
-        .legend(legend)
-        .tooltip(tooltip)
+        .legend(_legend())
+        .tooltip(_tooltip())
         .targets([_series(query) for query in queries])
     )
     if stacked:
@@ -248,15 +260,25 @@ def chart(
     if span:
         panel = panel.time_from(span)
     if steps is not None:
-        panel = panel.thresholds(steps).thresholds_style(
-            common.GraphThresholdsStyleConfig().mode(common_models.GraphThresholdsStyleMode.DASHED)
-        )
-    for name, series_colour in (colours or {}).items():
-        panel = panel.override_by_name(
-            name,
-            [dashboard_models.DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": series_colour})],
-        )
-    return panel
+        panel = panel.thresholds(steps).thresholds_style(_dashed())
+    return _coloured(panel, colours or {})
+
+
+def heat_map(about: About, query: Query, *, unit: str, width: int = 12, height: int = 8) -> heatmap.Panel:
+    """How often each range of values occurs over time, from the buckets of a histogram; exemplars are its points."""
+    shades = heatmap.HeatmapColorOptions().mode(heatmap_models.HeatmapColorMode.SCHEME).scheme("Blues")
+    cells = target(query).legend_format("{{le}}").format(PromQueryFormat.HEATMAP).range()
+    return (
+        dressed(heatmap.Panel(), about, unit="none", width=width, height=height)
+        .calculate(False)
+        .color(shades.scale(heatmap_models.HeatmapColorScale.EXPONENTIAL).exponent(0.5))
+        .y_axis(heatmap.YAxisConfig().unit(unit).axis_placement(common_models.AxisPlacement.LEFT))
+        .cell_gap(1)
+        .exemplars_color(palette.WARNING)
+        .show_legend()
+        .max_data_points(CHART_POINTS // 2)
+        .targets([cells])
+    )
 
 
 def timeline(
@@ -274,63 +296,7 @@ def timeline(
         .show_value(common_models.VisibilityMode.NEVER)
         .row_height(0.8)
         .merge_values(True)
-        .legend(
-            common.VizLegendOptions()
-            .display_mode(common_models.LegendDisplayMode.LIST)
-            .placement(common_models.LegendPlacement.BOTTOM)
-            .show_legend(True)
-            .calcs([])
-        )
+        .legend(_legend())
         .tooltip(common.VizTooltipOptions().mode(common_models.TooltipDisplayMode.SINGLE))
         .targets([_series(query) for query in queries])
     )
-
-
-def grid(
-    about: About,
-    queries: Sequence[Query],
-    columns: Sequence[Column],
-    *,
-    sort_by: str,
-    descending: bool = False,
-    width: int = 24,
-    height: int = 12,
-    hide: Sequence[str] = (),
-) -> table.Panel:
-    """
-    One row for each combination of labels: the queries' answers merged by the labels that they share.
-
-    A label that has no column, and the value of a query that only brings a label, are left out.
-    """
-    order: dict[str, object] = {}
-    names: dict[str, object] = {}
-    for index, column in enumerate(columns):
-        source = f"Value #{column.source}" if column.source in {query.name for query in queries} else column.source
-        order[source] = index
-        names[source] = column.title
-    hidden: dict[str, object] = {name: True for name in ("Time", "cluster", *hide) if name not in order}
-    hidden |= {f"Value #{query.name}": True for query in queries if f"Value #{query.name}" not in order}
-    panel = dressed(table.Panel(), about, unit="none", width=width, height=height).show_header(True)
-    panel = (
-        panel.color_scheme(fixed(palette.AT_REST))
-        .thresholds(thresholds(base=palette.AT_REST))
-        .filterable(True)
-        .cell_height(common_models.TableCellHeight.SM)
-        .sort_by([common.TableSortByFieldState().display_name(sort_by).desc(descending)])
-        .targets([_target(query).format(PromQueryFormat.TABLE).instant() for query in queries])
-        .with_transformation(dashboard_models.DataTransformerConfig(id_val="merge", options={}))
-        .with_transformation(
-            dashboard_models.DataTransformerConfig(
-                id_val="organize",
-                options={"excludeByName": hidden, "indexByName": order, "renameByName": names},
-            )
-        )
-    )
-    for column in columns:
-        # What stands for the whole table while it is empty would otherwise stand in each empty cell.
-        properties = {"noValue": "-", **column.properties}
-        panel = panel.override_by_name(
-            column.title,
-            [dashboard_models.DynamicConfigValue(id_val=key, value=value) for key, value in properties.items()],
-        )
-    return panel

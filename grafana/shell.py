@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.builders import dashboard, stat
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as models
 
 from grafana import palette
-from grafana.panels import DATASOURCE
-from grafana.queries import ACCOUNT, EXPORTER
+from grafana.alerts import CHOSEN
+from grafana.panels import DATASOURCE, About, Query, figure
+from grafana.queries import ACCOUNT, EXPORTER, UP, once
 
 # What Grafana 11.0 writes. A later Grafana migrates an older schema, an earlier one refuses to migrate a newer.
 SCHEMA_VERSION = 39
@@ -46,12 +47,7 @@ class PrometheusAnnotation(models.AnnotationQuery):
         }
 
 
-# An alert on an account or on the exporter has no campaign: a missing label equals the empty alternative.
-_ALERTS = (
-    'ALERTS{alertname=~"Campaign.+", alertstate="firing", severity="critical", job=~"$job|", '
-    'cluster=~"$cluster|", provider=~"$provider|", account=~"$account|",'
-    ' campaign=~"$campaign|"}'
-)
+_ALERTS = f'ALERTS{{alertname=~"Campaign.+", alertstate="firing", severity="critical", {CHOSEN}}}'
 _RELOADS = f"campaign_exporter_config_last_reload_success_timestamp_seconds{{{EXPORTER}}} * 1000"
 
 
@@ -113,6 +109,21 @@ def _links(uid: str) -> list[Builder[models.DashboardLink]]:
         for other, title in TITLES.items()
         if other != uid
     ]
+
+
+def exporter_up() -> stat.Panel:
+    """The first tile of every dashboard: without the exporter nothing else is current."""
+    return figure(
+        About(
+            "Exporter",
+            "Whether the exporter answers Prometheus.",
+            "Down when one of the chosen targets has no instance that answers, gone when no target was an exporter"
+            " within a day: then nothing else here is current.",
+            "No data",
+        ),
+        Query(f"min({once(UP)}) or vector(-1)"),
+        words={"1": ("up", palette.GOOD), "0": ("down", palette.BAD), "-1": ("gone", palette.BAD)},
+    )
 
 
 Row = Sequence[Builder[models.Panel]]

@@ -4,6 +4,7 @@
 // write enumerations where JSON has their values. Both are closed here, so that a misspelt key or value is an error.
 
 import type * as grafana from "@grafana/schema";
+import type * as Heatmap from "@grafana/schema/dist/esm/raw/composable/heatmap/panelcfg/x/HeatmapPanelCfg_types.gen";
 import type * as StateTimeline from "@grafana/schema/dist/esm/raw/composable/statetimeline/panelcfg/x/StateTimelinePanelCfg_types.gen";
 import type * as Stat from "@grafana/schema/dist/esm/raw/composable/stat/panelcfg/x/StatPanelCfg_types.gen";
 import type * as Table from "@grafana/schema/dist/esm/raw/composable/table/panelcfg/x/TablePanelCfg_types.gen";
@@ -100,9 +101,11 @@ type Panel<Type extends string, Options, Custom> = Json<
 // By type, not as a union: an option of another type's panel would pass as a member of the union.
 export interface Panels {
   alertlist: Panel<"alertlist", AlertListOptions, Record<never, never>>;
+  heatmap: Panel<"heatmap", Heatmap.Options, Heatmap.FieldConfig>;
   stat: Panel<"stat", Stat.Options, Record<never, never>>;
   "state-timeline": Panel<"state-timeline", StateTimeline.Options, StateTimeline.FieldConfig>;
-  table: Panel<"table", Table.Options, Table.FieldConfig>;
+  // Grafana 12 took `hidden` out of the type and reads it all the same: its table migrates it to `hideFrom`.
+  table: Panel<"table", Table.Options, Table.FieldConfig & { hidden?: boolean }>;
   timeseries: Panel<"timeseries", TimeSeries.Options, TimeSeries.FieldConfig>;
 }
 
