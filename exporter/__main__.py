@@ -4,15 +4,19 @@ import sys
 
 from exporter import signals
 
+INTERRUPTED = 130
+
 
 def main() -> int:
     """Run one command; returns the process's exit status."""
-    # Before the command line is imported, which takes a while. What is no daemon ends by any signal.
-    if sys.argv[1:2] not in (["check"], ["discover"]):
-        signals.hold()
-    from exporter.cli import main
+    # Before the command line is imported, which takes a while.
+    signals.hold(daemon={"check", "discover"}.isdisjoint(sys.argv))
+    try:
+        from exporter.cli import main
 
-    return main()
+        return main()
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -35,7 +35,6 @@ log = logging.getLogger(__name__)
 
 FAILED = 1
 CONFIGURATION_WRONG = 2
-INTERRUPTED = 130
 
 _PROXY_VARIABLES = tuple(form for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY") for form in (name, name.lower()))
 
@@ -56,8 +55,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     disable_created_metrics()  # type: ignore[no-untyped-call]
     try:
         return command(arguments)
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except BrokenPipeError:
         # Whoever read the output is gone; at its end Python would try to write what is left, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -19,8 +19,16 @@ if TYPE_CHECKING:
 _remembered: list[int] = []
 
 
-def hold() -> None:
-    """Until `handled` takes over, let SIGTERM and SIGINT end the process, and remember SIGHUP."""
+def hold(*, daemon: bool = True) -> None:
+    """
+    Let SIGTERM and SIGINT end a daemon with 0, and remember SIGHUP, until `handled` takes over.
+
+    In other commands SIGINT raises KeyboardInterrupt.
+    """
+    if not daemon:
+        # A script's background process inherits SIGINT ignored, and Python then leaves it so.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        return
     # Without a handler the first process of a container would not even get SIGTERM.
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)

@@ -1,12 +1,14 @@
 """Signals hold from the first moment, in the real process."""
 
+import asyncio
 import signal
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.process import exporter, running
+from tests.process import PATIENCE, exporter, output_of, running
+from tests.providers import loopback
 
 CONFIGURATION = """\
 accounts:
@@ -16,6 +18,17 @@ accounts:
 HELD = "import sys; from exporter import signals; signals.hold(); print('held', file=sys.stderr, flush=True);"
 WAIT = "import time; time.sleep(30)"
 RUN = "from exporter.cli import main; sys.exit(main())"
+# Interrupts the process when it begins to import the command line.
+INTERRUPTED = """\
+import os, signal, sys
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == "exporter.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+from exporter.__main__ import main
+sys.exit(main())
+"""
 
 
 @pytest.fixture
@@ -32,6 +45,34 @@ async def test_a_signal_before_the_start_ends_the_process(number: signal.Signals
         process.signal(number)
         assert await process.ended() == 0
         assert "Traceback" not in process.log
+
+
+@pytest.mark.parametrize(("command", "status"), [("check", 130), ("discover", 130), ("serve", 0), ("demo", 0)])
+async def test_an_interrupt_during_imports_leaves_no_traceback(command: str, status: int) -> None:
+    assert await output_of(sys.executable, "-c", INTERRUPTED, command) == (status, "", "")
+
+
+@pytest.mark.parametrize("words", ["check", "discover", "--log.level=debug check"])
+async def test_an_interrupt_ends_a_command_that_was_started_to_ignore_it(words: str, tmp_path: Path) -> None:
+    asked = asyncio.Event()
+
+    async def never(writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    async with loopback.serving(never) as server:
+        file = tmp_path / "campaign-exporter.yml"
+        file.write_text(
+            f"accounts: [{{name: acme, provider: anyreach, token: ak_x, base_url: '{server.url}', discovery: {{}}}}]"
+        )
+        # As a script does for what it starts in the background
+        ignoring = f"trap '' INT; exec '{sys.executable}' -m exporter {words} --config.file '{file}'"
+        async with running("sh", "-c", ignoring) as process, asyncio.timeout(PATIENCE):
+            await asked.wait()
+            process.signal(signal.SIGINT)
+
+            assert await process.ended() == 130
+    assert process.log == ""
 
 
 async def test_a_hangup_before_the_start_is_a_reload_after_it(file: Path) -> None:
