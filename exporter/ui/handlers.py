@@ -9,7 +9,6 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from hashlib import blake2b
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -87,7 +86,7 @@ def _wall(overview: Overview, pages: page.Pages) -> Handler:
     async def make(fleet: Fleet, view: page.View) -> tuple[str, bytes]:
         selection = await _select(fleet, view)
         pieces = pages.render("wall.html", root="./", selection=selection, now=overview.wall())
-        return pages.etag(selection.rows, selection.around), "".join(await in_turns(pieces)).encode()
+        return pages.etag(selection), "".join(await in_turns(pieces)).encode()
 
     async def handler(request: web.Request) -> web.Response:
         nonlocal made_of
@@ -180,7 +179,7 @@ def _details(overview: Overview, pages: page.Pages) -> Handler:
             body = "".join(pages.render("missing.html", root="../../../"))
             return web.Response(status=404, text=body, content_type="text/html", headers=_PAGE_HEADERS)
         details, attempts = await fleet.details(place), fleet.attempts(place, AttemptFilters(), SHOWN)
-        tag = pages.etag([details], attempts)
+        tag = pages.etag(details, attempts)
         if _is_known(request, tag):
             return _not_modified(tag, _PAGE_HEADERS)
         pieces = pages.render("campaign.html", root="../../../", row=details, attempts=attempts, now=overview.wall())
@@ -226,8 +225,7 @@ def _fixed(body: bytes, kind: str, headers: Mapping[str, str]) -> Handler:
 
 def _tagged(request: web.Request, body: bytes, kind: str, headers: Mapping[str, str]) -> web.Response:
     """Answer with a body, unless the client has it already."""
-    # Weak, since it goes with the answer as it is and as gzip.
-    tag = f'W/"{blake2b(body, digest_size=12).hexdigest()}"'
+    tag = page.weak_tag(body)
     return _not_modified(tag, headers) if _is_known(request, tag) else _answer(request, body, kind, tag, headers)
 
 

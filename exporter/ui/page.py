@@ -18,7 +18,6 @@ from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from pydantic import SerializeAsAny, TypeAdapter
 
 from exporter.campaign.schedule import DAYS
 from exporter.campaign.snapshot import CALL_OUTCOMES, CALLS_IN_PROGRESS, CONTACT_BUCKETS
@@ -48,8 +47,6 @@ _PAGE_NUMBER = re.compile(r"[1-9][0-9]{0,6}", re.ASCII)
 
 # Control characters, which HTML can't hold; those that turn the direction of text; and what is no character.
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
-
-_ROWS = TypeAdapter(tuple[SerializeAsAny[CampaignRow], ...])
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +166,6 @@ class Selection:
         return {line.account: line for line in self.lines}
 
     @property
-    def around(self) -> tuple[object, ...]:
-        """All but the rows, as far as it changes the page."""
-        return (self.view, self.lines, self.matching, self.total, self.counts, self.providers, self.accounts)
-
-    @property
     def troubled(self) -> Sequence[AccountRow]:
         """The accounts in trouble, as many as are shown."""
         return [line for line in self.lines[:MAX_LINES] if line.state]
@@ -221,11 +213,14 @@ class Pages:
         """Write a page, in pieces that are quickly made."""
         return self._templates[template].generate(**context)
 
-    def etag(self, rows: Sequence[CampaignRow], *around: object) -> str:
+    def etag(self, *shown: object) -> str:
         """Make the tag of a page: weak, since ages differ each time, and the script counts them up by itself."""
-        digest = blake2b(repr((self._identity, around)).encode(errors="replace"), digest_size=12)
-        digest.update(_ROWS.dump_json(tuple(rows)))
-        return f'W/"{digest.hexdigest()}"'
+        return weak_tag(repr((self._identity, shown)).encode(errors="replace"))
+
+
+def weak_tag(content: bytes) -> str:
+    """Make an ETag; a weak one holds for an answer as it is and as gzip."""
+    return f'W/"{blake2b(content, digest_size=12).hexdigest()}"'
 
 
 def read_assets(folder: Path = Path(__file__).parent / "static") -> dict[str, bytes]:

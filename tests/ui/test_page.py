@@ -401,7 +401,7 @@ class TestAround:
 
 
 def etag(selection: Selection, **changed: Any) -> str:
-    return Pages(**AROUND | changed).etag(selection.rows, selection.around)
+    return Pages(**AROUND | changed).etag(selection)
 
 
 class TestTag:
