@@ -1,5 +1,5 @@
 """
-The campaigns as JSON: what a query asks, what is answered, and the OpenAPI description of both. Pure.
+The campaigns as JSON, and the OpenAPI description of the interface. Pure.
 
 The description is OpenAPI 3.1, made from the models: https://spec.openapis.org/oas/v3.1.0.
 Problems are reported as RFC 9457 says.
@@ -7,18 +7,16 @@ Problems are reported as RFC 9457 says.
 
 import base64
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter
 from pydantic.json_schema import models_json_schema
-from pydantic_core import PydanticCustomError
 
 from exporter.campaign.attempts import NEWEST
-from exporter.campaign.standing import Standing
-from exporter.ui.attempts import SHOWN, AttemptFilters, AttemptRow
+from exporter.ui.attempts import AttemptRow
 from exporter.ui.details import CampaignDetails
-from exporter.ui.fleet import MAX_NAME, MAX_TEXT, MAX_WORDS, Filters
+from exporter.ui.queries import MAX_LIMIT, AttemptsQuery, CampaignQuery, Described, Problem
 from exporter.ui.rows import CampaignRow
 from exporter.ui.states import WORDS
 
@@ -28,76 +26,14 @@ ATTEMPTS = f"{CAMPAIGN}/attempts"
 DESCRIPTION = "/api/v1/openapi.json"
 PROBLEM_TYPE = "application/problem+json"
 
-DEFAULT_LIMIT = 100
-MAX_LIMIT = 1000
-MAX_CURSOR = 1500
-
-# Unpadded base64url of any bytes: each of them is a position in the order, so a cursor is never out of date.
-_CURSOR = "^([A-Za-z0-9_-]{4})*([A-Za-z0-9_-]{2}|[A-Za-z0-9_-]{3}|[A-Za-z0-9_-]{4})$"
-_WORDS = rf"^\s*(\S+\s+){{0,{MAX_WORDS - 1}}}\S*\s*$"
 _SCHEMAS = "#/components/schemas/{model}"
 _PIECE_ROWS = 50
-
-Query = TypeVar("Query", bound=BaseModel)
 
 _ROW = TypeAdapter(CampaignRow)
 _DETAILS = TypeAdapter(CampaignDetails)
 
 
-def _few_words(text: str) -> str:
-    if len(text.split()) > MAX_WORDS:
-        raise PydanticCustomError("too_many_words", f"Text should have at most {MAX_WORDS} words")
-    return text
-
-
-def _digits(text: object) -> object:
-    # Pydantic takes "1_0" and " 5 " too.
-    if isinstance(text, str) and not (text.isascii() and text.isdecimal()):
-        raise PydanticCustomError("not_whole", "Input should be a whole number")
-    return text
-
-
-class _Described(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, json_schema_serialization_defaults_required=True
-    )
-
-
-Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
-
-
-class CampaignQuery(_Described):
-    """What a request asks for."""
-
-    q: Annotated[str, Field(max_length=MAX_TEXT, json_schema_extra={"pattern": _WORDS}), AfterValidator(_few_words)] = (
-        ""
-    )
-    """Words (at most 20) that a campaign's name, id, account, provider, status or labels have to contain, whatever
-    their case."""
-    provider: Name | None = None
-    """Only campaigns of this provider: anyreach or osvi."""
-    account: Name | None = None
-    """Only campaigns of this account."""
-    state: Standing | None = None
-    """Only campaigns in this state."""
-    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT), BeforeValidator(_digits)] = DEFAULT_LIMIT
-    """Most campaigns in one answer."""
-    cursor: Annotated[str, Field(min_length=2, max_length=MAX_CURSOR, pattern=_CURSOR)] | None = None
-    """The next_cursor of an earlier answer, to go on behind it. It never expires: campaigns that come and go meanwhile
-    make no other campaign appear twice or be left out."""
-
-    @property
-    def filters(self) -> Filters:
-        return Filters(self.q, self.provider or "", self.account or "", self.state or "")
-
-    @property
-    def after(self) -> str:
-        """The position after which to begin."""
-        cursor = self.cursor or ""
-        return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode(errors="replace")
-
-
-class Campaigns(_Described):
+class Campaigns(Described):
     """Some of the campaigns that match, by account and campaign."""
 
     campaigns: Annotated[Sequence[CampaignRow], Field(max_length=MAX_LIMIT)]
@@ -107,24 +43,7 @@ class Campaigns(_Described):
     """How many campaigns match on all pages together."""
 
 
-class AttemptsQuery(_Described):
-    """Which of a campaign's newest attempts a request asks for."""
-
-    status: Name | None = None
-    """Only attempts with this status."""
-    criterion: Name | None = None
-    """Only attempts with a verdict on this criterion."""
-    outcome: Literal["true", "false", "abstain", "na", "other"] | None = None
-    """Only attempts with this verdict: on the criterion, or on any."""
-    limit: Annotated[int, Field(ge=1, le=NEWEST), BeforeValidator(_digits)] = SHOWN
-    """Most attempts in the answer."""
-
-    @property
-    def filters(self) -> AttemptFilters:
-        return AttemptFilters(self.status, self.criterion, self.outcome)
-
-
-class Attempts(_Described):
+class Attempts(Described):
     """The newest attempts of a campaign that match, the newest first; at most 200 are kept of each."""
 
     attempts: Annotated[Sequence[AttemptRow], Field(max_length=NEWEST)]
@@ -133,84 +52,6 @@ class Attempts(_Described):
 class _OneCampaign(BaseModel):
     # Only for the description, which is made from models.
     campaign: CampaignDetails
-
-
-class ParameterProblem(_Described):
-    """What is wrong with one parameter."""
-
-    parameter: str
-    detail: str
-
-
-class Problem(_Described):
-    """What is wrong with a request (RFC 9457)."""
-
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
-    errors: Sequence[ParameterProblem] = ()
-
-
-NO_CAMPAIGN = Problem(title="Not Found", status=404, detail="There is no such campaign.")
-NO_ATTEMPTS = Problem(title="Not Found", status=404, detail="Single attempts of this account are not read.")
-
-
-class BadQueryError(ValueError):
-    """
-    A query that cannot be understood.
-
-    Attributes:
-        problem: What is wrong with each parameter.
-    """
-
-    def __init__(self, errors: Sequence[ParameterProblem]) -> None:
-        detail = "; ".join(f"{error.parameter}: {error.detail}" for error in errors)
-        super().__init__(detail)
-        self.problem = Problem(title="Bad Request", status=400, detail=detail, errors=errors)
-
-
-def parse(parameters: Iterable[tuple[str, str]]) -> CampaignQuery:
-    """
-    Read the parameters of a request for campaigns.
-
-    Raises:
-        BadQueryError: Any is unknown, comes twice or has no such value; all that are wrong are named.
-    """
-    return _parse(CampaignQuery, parameters)
-
-
-def parse_attempts(parameters: Iterable[tuple[str, str]]) -> AttemptsQuery:
-    """
-    Read the parameters of a request for attempts.
-
-    Raises:
-        BadQueryError: As `parse`.
-    """
-    return _parse(AttemptsQuery, parameters)
-
-
-def _parse(model: type[Query], parameters: Iterable[tuple[str, str]]) -> Query:
-    """
-    Read the parameters of a request.
-
-    Raises:
-        BadQueryError: Any is unknown, comes twice or has no such value; all that are wrong are named.
-    """
-    given: dict[str, str] = {}
-    problems: dict[str, str] = {}
-    for name, value in parameters:
-        if name in given:
-            problems[name] = "Given more than once"
-        given[name] = value
-    try:
-        query = model.model_validate(given)
-    except ValidationError as exc:
-        for error in exc.errors(include_url=False, include_context=False, include_input=False):
-            problems.setdefault(str(error["loc"][0]), error["msg"])
-    if problems:
-        raise BadQueryError([ParameterProblem(parameter=name, detail=detail) for name, detail in problems.items()])
-    return query
 
 
 def answer(rows: Sequence[CampaignRow], after: str | None, matching: int) -> Iterator[bytes]:

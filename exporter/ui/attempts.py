@@ -9,10 +9,8 @@ from pydantic import ConfigDict
 
 from exporter.campaign.attempts import Attempt
 from exporter.campaign.state import CampaignState
+from exporter.ui.queries import AttemptsQuery
 from exporter.ui.rows import valid
-
-SHOWN = 50
-"""Attempts on a campaign's page."""
 
 _PLACEHOLDERS = ("{conversation_id}", "{call_id}")
 
@@ -45,29 +43,7 @@ class AttemptRow:
     """Why it ended (OSVI)."""
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptFilters:
-    """Which attempts to show; None lets all through."""
-
-    status: str | None = None
-    criterion: str | None = None
-    """Only those with a verdict on it."""
-    outcome: str | None = None
-    """Only those with this verdict: on the criterion, or on any."""
-
-    def match(self, attempt: Attempt) -> bool:
-        if self.status is not None and attempt.status != self.status:
-            return False
-        if self.criterion is None and self.outcome is None:
-            return True
-        verdicts = attempt.verdicts or {}
-        on = verdicts.keys() if self.criterion is None else verdicts.keys() & {self.criterion}
-        return any(self.outcome in (None, verdicts[criterion]) for criterion in on)
-
-
-def newest_attempts(
-    campaign: CampaignState, conversation_url: str, filters: AttemptFilters, limit: int
-) -> list[AttemptRow]:
+def newest_attempts(campaign: CampaignState, conversation_url: str, query: AttemptsQuery) -> list[AttemptRow]:
     """
     Give the newest attempts of a campaign, the newest first; none where single attempts are not read.
 
@@ -75,7 +51,7 @@ def newest_attempts(
         conversation_url: The address of a conversation with a placeholder for its id; empty for none.
     """
     newest = () if campaign.attempts is None else campaign.attempts.newest
-    return [_row(attempt, conversation_url) for attempt in islice(filter(filters.match, newest), limit)]
+    return [_row(attempt, conversation_url) for attempt in islice(filter(query.lets_through, newest), query.limit)]
 
 
 def _row(attempt: Attempt, conversation_url: str) -> AttemptRow:

@@ -9,7 +9,6 @@ import asyncio
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import compress
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -17,8 +16,9 @@ from typing import Any, TypeVar
 from exporter.campaign.standing import Standing
 from exporter.campaign.state import CampaignState
 from exporter.turns import Turns
-from exporter.ui.attempts import AttemptFilters, AttemptRow, newest_attempts
+from exporter.ui.attempts import AttemptRow, newest_attempts
 from exporter.ui.details import CampaignDetails, details_of, timezones_of
+from exporter.ui.queries import AttemptsQuery, Filters
 from exporter.ui.rows import (
     AccountRow,
     CampaignRow,
@@ -33,25 +33,8 @@ from exporter.ui.states import ATTENTION
 
 T = TypeVar("T")
 
-MAX_TEXT = 200
-"""Characters of a search."""
-MAX_WORDS = 20
-"""Words of a search."""
-MAX_NAME = 500
-"""Characters of any other filter."""
 MAX_AGE = 1.0
 """Seconds for which rows are shown to others who ask."""
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """Which campaigns to show; an empty string lets all through."""
-
-    text: str = ""
-    """Words that have to be in the campaign's name, id, account, provider, status or labels, whatever their case."""
-    provider: str = ""
-    account: str = ""
-    state: str = ""
 
 
 class Fleet:
@@ -116,12 +99,12 @@ class Fleet:
         timezones = None if hours is None else await in_turns(timezones_of(hours, self._hours_wall))
         return details_of(self.row(place), campaign, timezones)
 
-    def attempts(self, place: int, filters: AttemptFilters, limit: int) -> list[AttemptRow] | None:
+    def attempts(self, place: int, query: AttemptsQuery) -> list[AttemptRow] | None:
         """Give a campaign's newest attempts; None where single attempts are not read."""
         account = self._accounts[place]
         if not account.reads_attempts:
             return None
-        return newest_attempts(self._campaigns[place], account.conversation_url, filters, limit)
+        return newest_attempts(self._campaigns[place], account.conversation_url, query)
 
     async def select(self, filters: Filters) -> list[int]:
         """Pick the campaigns that all filters let through."""

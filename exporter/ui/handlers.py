@@ -7,7 +7,7 @@ Answers have weak tags, so that asking again for what has not changed costs next
 import asyncio
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 from aiohttp import web
@@ -16,8 +16,8 @@ from isal import igzip
 
 from exporter.exposition.negotiation import accepts_gzip
 from exporter.ui import api, page
-from exporter.ui.attempts import SHOWN, AttemptFilters
-from exporter.ui.fleet import MAX_NAME, Fleet, Overview, in_turns
+from exporter.ui.fleet import Fleet, Overview, in_turns
+from exporter.ui.queries import MAX_NAME, AttemptsQuery, CampaignQuery, ProblemError, not_found, parse
 from exporter.ui.runbooks import PLACEHOLDERS, placeholders, render
 
 _GZIP_LEVEL = 1
@@ -64,9 +64,9 @@ def routes(
         assets=paths,
     )
     made: dict[str, Handler] = {
-        api.CAMPAIGNS: _campaigns(overview),
-        api.CAMPAIGN: _one_campaign(overview),
-        api.ATTEMPTS: _attempts(overview),
+        api.CAMPAIGNS: _json(overview, _campaigns),
+        api.CAMPAIGN: _json(overview, _campaign),
+        api.ATTEMPTS: _json(overview, _attempts),
         api.DESCRIPTION: _fixed(api.describe(version), "application/json", _REVALIDATED),
         "/campaigns/{provider}/{account}/{campaign}": _details(overview, pages),
         "/runbooks/{alert}": _runbook(runbooks, pages),
@@ -127,58 +127,57 @@ async def _select(fleet: Fleet, view: page.View) -> page.Selection:
     )
 
 
-def _campaigns(overview: Overview) -> Handler:
+def _json(overview: Overview, answer: Callable[[Fleet, web.Request], Awaitable[bytes]]) -> Handler:
+    """Answer with JSON, or with what is wrong with the request."""
+
     async def handler(request: web.Request) -> web.Response:
         try:
-            query = api.parse(request.query.items())
-        except api.BadQueryError as exc:
-            return _problem(exc.problem)
-        fleet = await overview.fleet()
-        places = await fleet.select(query.filters)
-        start = bisect_right(places, query.after, key=fleet.position) if query.after else 0
-        shown = places[start : start + query.limit]
-        after = fleet.position(shown[-1]) if start + query.limit < len(places) else None
-        rows = await in_turns(map(fleet.row, shown))
-        body = b"".join(await in_turns(api.answer(rows, after, len(places))))
+            body = await answer(await overview.fleet(), request)
+        except ProblemError as exc:
+            body = exc.problem.model_dump_json().encode() + b"\n"
+            return web.Response(status=exc.problem.status, body=body, headers={"Content-Type": api.PROBLEM_TYPE})
         return _tagged(request, body, "application/json", _REVALIDATED)
 
     return handler
 
 
-def _one_campaign(overview: Overview) -> Handler:
-    async def handler(request: web.Request) -> web.Response:
-        fleet = await overview.fleet()
-        if (place := _place(request, fleet)) is None:
-            return _problem(api.NO_CAMPAIGN)
-        body = api.answer_one(await fleet.details(place))
-        return _tagged(request, body, "application/json", _REVALIDATED)
+async def _campaigns(fleet: Fleet, request: web.Request) -> bytes:
+    query = parse(CampaignQuery, request.query.items())
+    places = await fleet.select(query.filters)
+    start = bisect_right(places, query.after, key=fleet.position) if query.after else 0
+    shown = places[start : start + query.limit]
+    after = fleet.position(shown[-1]) if start + query.limit < len(places) else None
+    rows = await in_turns(map(fleet.row, shown))
+    return b"".join(await in_turns(api.answer(rows, after, len(places))))
 
-    return handler
+
+async def _campaign(fleet: Fleet, request: web.Request) -> bytes:
+    return api.answer_one(await fleet.details(_place(fleet, request)))
 
 
-def _attempts(overview: Overview) -> Handler:
-    async def handler(request: web.Request) -> web.Response:
-        try:
-            query = api.parse_attempts(request.query.items())
-        except api.BadQueryError as exc:
-            return _problem(exc.problem)
-        fleet = await overview.fleet()
-        if (place := _place(request, fleet)) is None:
-            return _problem(api.NO_CAMPAIGN)
-        if (rows := fleet.attempts(place, query.filters, query.limit)) is None:
-            return _problem(api.NO_ATTEMPTS)
-        return _tagged(request, api.answer_attempts(rows), "application/json", _REVALIDATED)
+async def _attempts(fleet: Fleet, request: web.Request) -> bytes:
+    query = parse(AttemptsQuery, request.query.items())
+    if (rows := fleet.attempts(_place(fleet, request), query)) is None:
+        raise not_found("Single attempts of this account are not read.")
+    return api.answer_attempts(rows)
 
-    return handler
+
+def _place(fleet: Fleet, request: web.Request) -> int:
+    place = fleet.find(*(request.match_info[name] for name in ("provider", "account", "campaign")))
+    if place is None:
+        raise not_found("There is no such campaign.")
+    return place
 
 
 def _details(overview: Overview, pages: page.Pages) -> Handler:
     async def handler(request: web.Request) -> web.Response:
         fleet = await overview.fleet()
-        if (place := _place(request, fleet)) is None:
+        try:
+            place = _place(fleet, request)
+        except ProblemError:
             body = "".join(pages.render("missing.html", root="../../../"))
             return web.Response(status=404, text=body, content_type="text/html", headers=_PAGE_HEADERS)
-        details, attempts = await fleet.details(place), fleet.attempts(place, AttemptFilters(), SHOWN)
+        details, attempts = await fleet.details(place), fleet.attempts(place, AttemptsQuery())
         tag = pages.etag(details, attempts)
         if _is_known(request, tag):
             return _not_modified(tag, _PAGE_HEADERS)
@@ -186,18 +185,6 @@ def _details(overview: Overview, pages: page.Pages) -> Handler:
         return _answer(request, "".join(await in_turns(pieces)).encode(), "text/html", tag, _PAGE_HEADERS)
 
     return handler
-
-
-def _place(request: web.Request, fleet: Fleet) -> int | None:
-    return fleet.find(*(request.match_info[name] for name in ("provider", "account", "campaign")))
-
-
-def _problem(problem: api.Problem) -> web.Response:
-    return web.Response(
-        status=problem.status,
-        body=problem.model_dump_json().encode() + b"\n",
-        headers={"Content-Type": api.PROBLEM_TYPE},
-    )
 
 
 def _runbook(runbooks: Mapping[str, str], pages: page.Pages) -> Handler:

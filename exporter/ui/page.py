@@ -22,7 +22,7 @@ from markupsafe import Markup
 from exporter.campaign.schedule import DAYS
 from exporter.campaign.snapshot import CALL_OUTCOMES, CALLS_IN_PROGRESS, CONTACT_BUCKETS
 from exporter.campaign.standing import Standing
-from exporter.ui.fleet import MAX_NAME, MAX_TEXT, MAX_WORDS, Filters
+from exporter.ui.queries import MAX_NAME, MAX_TEXT, MAX_WORDS, Filters
 from exporter.ui.rows import AccountRow, CampaignRow
 from exporter.ui.states import WORDS
 

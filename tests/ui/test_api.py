@@ -18,7 +18,7 @@ from yarl import URL
 
 from exporter.campaign.standing import Standing
 from exporter.ui import api
-from exporter.ui.fleet import Filters
+from exporter.ui.queries import CampaignQuery, Filters, ProblemError, parse
 from exporter.ui.rows import CampaignRow
 from tests.made_up import OSVI, WALL, WORKING, MadeUp, crowd, serving_frontend
 
@@ -43,13 +43,13 @@ def names(answer: Any) -> list[str]:
 
 class TestQuery:
     def test_without_parameters_everything_is_listed(self) -> None:
-        query = api.parse([])
+        query = parse(CampaignQuery, [])
 
         assert (query.filters, query.limit, query.after) == (Filters(), 100, "")
 
     def test_every_parameter_is_read(self) -> None:
         asked = {"q": "june", "provider": "osvi", "account": "a", "state": "stalled", "limit": "1000", "cursor": "YQBi"}
-        query = api.parse(asked.items())
+        query = parse(CampaignQuery, asked.items())
 
         assert query.filters == Filters("june", "osvi", "a", "stalled")
         assert (query.limit, query.after) == (1000, "a\0b")
@@ -96,8 +96,8 @@ class TestQuery:
 
 
 def problems(asked: list[tuple[str, str]]) -> dict[str, str]:
-    with pytest.raises(api.BadQueryError) as caught:
-        api.parse(asked)
+    with pytest.raises(ProblemError) as caught:
+        parse(CampaignQuery, asked)
     return {error.parameter: error.detail for error in caught.value.problem.errors}
 
 

@@ -18,8 +18,9 @@ from yarl import URL
 
 from exporter.campaign.standing import Standing
 from exporter.ui import page
-from exporter.ui.fleet import SORTS, Filters
+from exporter.ui.fleet import SORTS
 from exporter.ui.page import COLUMNS, PAGE_SIZE, Pages, Selection, View, age, hashed
+from exporter.ui.queries import Filters
 from exporter.ui.rows import AccountRow, CampaignRow
 from exporter.ui.states import WORDS
 from tests.made_up import OSVI, WALL, WORKING, MadeUp, behind_proxy, crowd, serving_frontend

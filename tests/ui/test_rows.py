@@ -10,7 +10,8 @@ from benchmarks.holds import Holds
 from exporter.campaign.schedule import Hours
 from exporter.campaign.standing import Standing
 from exporter.campaign.state import CampaignState
-from exporter.ui.fleet import MAX_AGE, SORTS, Filters, Fleet, Overview, in_turns
+from exporter.ui.fleet import MAX_AGE, SORTS, Fleet, Overview, in_turns
+from exporter.ui.queries import Filters
 from exporter.ui.rows import AccountRow, CampaignRow
 from exporter.ui.states import ATTENTION, WORDS
 from tests.made_up import (
