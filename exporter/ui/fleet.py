@@ -24,14 +24,14 @@ from exporter.ui.rows import (
     CampaignRow,
     WatchedAccount,
     account_row_of,
-    calls_now,
-    finished,
-    progress_of,
     row_of,
 )
 from exporter.ui.states import ATTENTION
 
 T = TypeVar("T")
+
+SortKey = Callable[[CampaignState, Standing], Any]
+"""What a campaign in a state is sorted by; None where that is not known."""
 
 MAX_AGE = 1.0
 """Seconds for which rows are shown to others who ask."""
@@ -124,9 +124,8 @@ class Fleet:
         await asyncio.sleep(0)
         return places
 
-    async def sort(self, places: Sequence[int], by: str, *, descending: bool) -> list[int]:
-        """Put campaigns in the order of one of `SORTS`; equals keep theirs, and what is not known comes last."""
-        key = SORTS[by]
+    async def sort(self, places: Sequence[int], key: SortKey, *, descending: bool) -> list[int]:
+        """Put campaigns in the order of a key; equals keep theirs, and what is not known comes last."""
         keys = await in_turns(key(self._campaigns[place], self.states[place]) for place in places)
         order = [index for index, key in enumerate(keys) if key is not None]
         order.sort(key=keys.__getitem__, reverse=descending)
@@ -203,16 +202,3 @@ async def in_turns(items: Iterable[T]) -> list[T]:
         await turns.give_way()
     await asyncio.sleep(0)  # so that what follows is a turn of its own
     return collected
-
-
-SORTS: Mapping[str, Callable[[CampaignState, Standing], Any]] = {
-    "attention": lambda campaign, state: ATTENTION[state],
-    "campaign": lambda campaign, state: (campaign.display_name or campaign.campaign.name).casefold(),
-    "account": lambda campaign, state: campaign.campaign.account.casefold(),
-    "progress": lambda campaign, state: finished(campaign.shown.contacts),
-    "calls": lambda campaign, state: calls_now(campaign.shown),
-    "dialing": lambda campaign, state: campaign.expected,
-    "called": lambda campaign, state: progress_of(campaign),
-    "updated": lambda campaign, state: campaign.last_success_wall,
-}
-"""By what campaigns can be sorted; None where that is not known."""

@@ -114,10 +114,10 @@ async def _select(fleet: Fleet, view: page.View) -> page.Selection:
         places = [place for place in places if fleet.states[place] == wanted]
     view = view.at_page(min(view.page, page.pages(len(places))))
     start = (view.page - 1) * page.PAGE_SIZE
-    shown = (await fleet.sort(places, view.sort, descending=view.descending))[start : start + page.PAGE_SIZE]
+    places = await fleet.sort(places, page.SORTS[view.sort], descending=view.descending)
     return page.Selection(
         view=view,
-        rows=await in_turns(map(fleet.row, shown)),
+        rows=await in_turns(map(fleet.row, places[start : start + page.PAGE_SIZE])),
         lines=lines,
         matching=len(places),
         total=len(fleet),

@@ -22,9 +22,10 @@ from markupsafe import Markup
 from exporter.campaign.schedule import DAYS
 from exporter.campaign.snapshot import CALL_OUTCOMES, CALLS_IN_PROGRESS, CONTACT_BUCKETS
 from exporter.campaign.standing import Standing
+from exporter.ui.fleet import SortKey
 from exporter.ui.queries import MAX_NAME, MAX_TEXT, MAX_WORDS, Filters
-from exporter.ui.rows import AccountRow, CampaignRow
-from exporter.ui.states import WORDS
+from exporter.ui.rows import AccountRow, CampaignRow, calls_now, finished, progress_of
+from exporter.ui.states import ATTENTION, WORDS
 
 PAGE_SIZE = 100
 MAX_LINES = 20
@@ -58,18 +59,20 @@ class Column:
     title: str
     descends: bool
     """Whether the first click puts the greatest first."""
+    key: SortKey
 
 
 COLUMNS = (
-    Column("attention", "State", False),
-    Column("campaign", "Campaign", False),
-    Column("account", "Account", False),
-    Column("progress", "Progress", True),
-    Column("calls", "Calls", True),
-    Column("dialing", "Should dial", True),
-    Column("called", "Last progress", False),
-    Column("updated", "Updated", False),
+    Column("attention", "State", False, lambda _, state: ATTENTION[state]),
+    Column("campaign", "Campaign", False, lambda c, _: (c.display_name or c.campaign.name).casefold()),
+    Column("account", "Account", False, lambda c, _: c.campaign.account.casefold()),
+    Column("progress", "Progress", True, lambda c, _: finished(c.shown.contacts)),
+    Column("calls", "Calls", True, lambda c, _: calls_now(c.shown)),
+    Column("dialing", "Should dial", True, lambda c, _: c.expected),
+    Column("called", "Last progress", False, lambda c, _: progress_of(c)),
+    Column("updated", "Updated", False, lambda c, _: c.last_success_wall),
 )
+SORTS = {column.name: column.key for column in COLUMNS}
 
 DEFAULT_SORT = "attention"
 
@@ -90,7 +93,7 @@ class View:
         """Read an address; an odd parameter counts as missing, since people write addresses by hand."""
         sort = parameters.get("sort", "")
         name = sort.removeprefix("-")
-        known = name in {column.name for column in COLUMNS}
+        known = name in SORTS
         page = parameters.get("page", "")
         text = parameters.get("q", "").strip()
         words = text[:MAX_TEXT].split()

@@ -18,11 +18,9 @@ from yarl import URL
 
 from exporter.campaign.standing import Standing
 from exporter.ui import page
-from exporter.ui.fleet import SORTS
-from exporter.ui.page import COLUMNS, PAGE_SIZE, Pages, Selection, View, age, hashed
+from exporter.ui.page import PAGE_SIZE, Pages, Selection, View, age, hashed
 from exporter.ui.queries import Filters
 from exporter.ui.rows import AccountRow, CampaignRow
-from exporter.ui.states import WORDS
 from tests.made_up import OSVI, WALL, WORKING, MadeUp, behind_proxy, crowd, serving_frontend
 
 AROUND: dict[str, Any] = {
@@ -341,10 +339,6 @@ class TestAddress:
     )
     def test_an_address_leads_back_to_its_view(self, view: View) -> None:
         assert View.parse(dict(URL(f"./{view.query}").query)) == view
-
-    def test_every_column_can_be_sorted_by(self) -> None:
-        assert {column.name for column in COLUMNS} == set(SORTS)
-        assert set(WORDS) == set(Standing)
 
 
 class TestAround:

@@ -10,7 +10,8 @@ from benchmarks.holds import Holds
 from exporter.campaign.schedule import Hours
 from exporter.campaign.standing import Standing
 from exporter.campaign.state import CampaignState
-from exporter.ui.fleet import MAX_AGE, SORTS, Fleet, Overview, in_turns
+from exporter.ui.fleet import MAX_AGE, Fleet, Overview, in_turns
+from exporter.ui.page import SORTS
 from exporter.ui.queries import Filters
 from exporter.ui.rows import AccountRow, CampaignRow
 from exporter.ui.states import ATTENTION, WORDS
@@ -318,7 +319,7 @@ class TestSorting:
         made = crowd(200)
         made.accounts[0].add("never polled")
         fleet = await made.overview.fleet()
-        places = await fleet.sort(range(len(fleet)), by, descending=descending)
+        places = await fleet.sort(range(len(fleet)), SORTS[by], descending=descending)
         keys = [SHOWN[by](fleet.row(place)) for place in places]
 
         known = [key for key in keys if key is not None]
@@ -328,7 +329,7 @@ class TestSorting:
     @pytest.mark.parametrize("descending", [False, True])
     async def test_equals_keep_their_order(self, *, descending: bool) -> None:
         fleet = await crowd(200).overview.fleet()
-        places = await fleet.sort(range(len(fleet)), "account", descending=descending)
+        places = await fleet.sort(range(len(fleet)), SORTS["account"], descending=descending)
         of_one = [place for place in places if fleet.row(place).account == "account-b"]
 
         assert of_one == sorted(of_one)
