@@ -1,8 +1,11 @@
 """Every other block of the documents, read by the program that it is for; and none that no test knows."""
 
+import asyncio
 import json
 import re
+import socket
 import subprocess
+import sys
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +18,7 @@ from aiohttp import web
 from exporter.config.sources import load
 from tests.deploy.blocks import BLOCKS, ROOT, Block, written_in
 from tests.deploy.charts import Render
-from tests.process import answers, exporter, text, until
+from tests.process import answers, exporter, running, text, until
 from tests.test_documents import exported
 from tests.test_layout import MAY_IMPORT
 
@@ -104,6 +107,35 @@ def test_yaml_is_taken_by_the_program_that_it_is_for(block: Block, tmp_path: Pat
     known[0](content)
 
 
+async def test_the_program_of_the_guide_answers_for_a_campaign_that_stalls(tmp_path: Path) -> None:
+    (program,) = written_in("python")
+    (configuration,) = [block for block in written_in("yaml") if block.file == program.file]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    assert program.text.count("8080") == configuration.text.count("8080") == 1
+    file = tmp_path / "campaign-exporter.yml"
+    # The minute of the guide would be one of the test.
+    file.write_text(configuration.text.replace("8080", port).replace("60s", "1s"), encoding="utf-8")
+    async with running(sys.executable, "-c", program.text.replace("8080", port)):
+        await until(lambda: is_open(int(port)))
+        async with exporter("--config.file", file, "--poll.active-interval=1s") as (_, address):
+
+            async def stalled() -> bool:
+                page = await text(f"{address}/metrics")
+                return 'campaign="june-renewals",provider="anyreach",state="stalled"} 1' in page
+
+            await until(stalled)
+
+
+async def is_open(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
 def samples_of(block: Block) -> list[str]:
     return [line for line in block.text.splitlines() if line.startswith("campaign_")]
 
@@ -186,7 +218,7 @@ def test_text_is_what_it_shows(block: Block) -> None:
 
 
 def test_there_is_no_block_in_a_language_that_no_test_knows() -> None:
-    known = RUN_ELSEWHERE | {"yaml", "json", "text"}
+    known = RUN_ELSEWHERE | {"yaml", "json", "text", "python"}
 
     assert {str(block): block.language for block in BLOCKS if block.language not in known} == {}
 
