@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.builders import table
 
-from grafana import palette
+from grafana import palette, queries
 from grafana.panels import About, Query
 from grafana.queries import of_campaign, once
 from grafana.tables import Column, grid, linked, number, text, words_cell
@@ -12,7 +12,6 @@ EXPORTER = "http://localhost:10077"
 
 # An alert on an account or on the exporter has no campaign: a missing label equals the empty alternative.
 CHOSEN = 'job=~"$job|", cluster=~"$cluster|", provider=~"$provider|", account=~"$account|", campaign=~"$campaign|"'
-_ITS_ACCOUNT = "cluster, provider, account"
 _LABELS = "alertname, cluster, provider, account, name"
 _SEVERITIES = {
     "3": ("critical", palette.BAD),
@@ -38,19 +37,18 @@ def _named(alerts: str) -> str:
     return f"max by ({_LABELS}) ({alerts})"
 
 
-def _of_one(alerts: str) -> str:
-    """Those of the chosen campaign, of its account and of the exporter, but not those of other accounts."""
-    campaign = once(of_campaign("campaign_state"))
-    known = f"max by ({_ITS_ACCOUNT}) ({campaign}) or max by (cluster) ({campaign}) or vector(0)"
-    return f"({alerts} and on ({_ITS_ACCOUNT}) ({known}))"
+def _of_what_is_chosen(alerts: str) -> str:
+    """Those of the chosen campaigns, of their accounts and of the exporter, but not those of other accounts."""
+    known = f"{queries.CHOSEN_ACCOUNTS} or max by (cluster) ({once(of_campaign('campaign_state'))}) or vector(0)"
+    return f"({alerts} and on ({', '.join(queries.ACCOUNT_KEY)}) ({known}))"
 
 
-def firing_alerts(*, single: bool, width: int, height: int) -> table.Panel:
-    """The table, for any dashboard; `single` where one campaign is chosen."""
+def firing_alerts(*, width: int, height: int) -> table.Panel:
+    """The table, for any dashboard."""
     weights = " or ".join(f"{_firing(word)} * {weight}" for weight, (word, _) in _SEVERITIES.items())
     firing = f"max without (alertstate, severity) ({weights})"
     since = once(f'ALERTS_FOR_STATE{{alertname=~"Campaign.+", {CHOSEN}}}')
-    firing = _named(_of_one(firing) if single else firing)
+    firing = _named(_of_what_is_chosen(firing))
     runbook = f"{EXPORTER}/runbooks/${{__data.fields.Alert}}"
     return grid(
         About(
@@ -62,11 +60,11 @@ def firing_alerts(*, single: bool, width: int, height: int) -> table.Panel:
         ),
         [Query(firing, name="Severity"), Query(f"{_named(since)} * 1000 and {firing}", name="Since")],
         [
-            Column("Severity", "Severity", words_cell(_SEVERITIES, 75)),
-            Column("Alert", "alertname", linked(text(245), "Runbook", runbook, new_tab=True)),
-            Column("Account", "account", text(140)),
+            Column("Severity", "Severity", words_cell(_SEVERITIES, 70)),
+            Column("Alert", "alertname", linked(text(238), "Runbook", runbook, new_tab=True)),
+            Column("Account", "account", text(138)),
             Column("Campaign", "name", text()),
-            Column("Since", "Since", number("dateTimeFromNow", 118)),
+            Column("Since", "Since", number("dateTimeFromNow", 112)),
         ],
         sort_by={"Severity": True, "Alert": False},
         width=width,

@@ -16,7 +16,6 @@ UID = "campaign-exporter-campaign"
 _YES_NO = {"1": ("yes", palette.GOOD), "0": ("no", palette.AT_REST)}
 _OPEN = {"1": ("open", palette.GOOD), "0": ("closed", palette.AT_REST)}
 _FINISH_WORDS = {"0": "refilled", "-1": "not falling", "-2": "at rest"}
-_ITS = f"and on (job, cluster, provider, account) {once(of_campaign('campaign_up'))}"
 _PAGE = f"{EXPORTER}/campaigns" + "".join(
     f"/${{__field.labels.{label}:percentencode}}" for label in ("provider", "account", "campaign")
 )
@@ -29,7 +28,7 @@ def build() -> Dashboard:
         "One calling campaign in depth. Choose it above, or come from the table of all campaigns.",
         _state(),
         [_this_campaign()],
-        [firing_alerts(single=True, width=14, height=7), _work_left()],
+        [firing_alerts(width=14, height=7), _work_left()],
         _outcomes_and_calls(),
         _pace(),
         _hours(),
@@ -187,8 +186,8 @@ def _outcomes_and_calls() -> Row:
                 "Nothing is known of its calls",
             ),
             Query(f"{average} or sum({in_progress})", "campaign", "Campaign"),
-            Query(f"sum({queries.UTILIZATION} * {queries.ACCOUNT_LIMIT} {_ITS})", "account", "Account"),
-            Query(f"sum({queries.ACCOUNT_LIMIT} {_ITS})", "cap", "Cap"),
+            Query(f"sum({queries.UTILIZATION} * {queries.ACCOUNT_LIMIT})", "account", "Account"),
+            Query(f"sum({queries.ACCOUNT_LIMIT})", "cap", "Cap"),
             unit="none",
             colour=fixed(palette.AT_REST),
             colours={"campaign": palette.IN_FLIGHT, "account": palette.PACE, "cap": palette.SET_BY_PEOPLE},

@@ -15,6 +15,7 @@ from grafana.queries import (
     of_campaign,
     once,
     over_an_hour,
+    per_account,
     per_campaign,
 )
 from grafana.shell import Row, assembled, exporter_up
@@ -22,7 +23,6 @@ from grafana.tables import Column, Properties, bar, grid, linked, number, steppe
 
 UID = "campaign-exporter-campaigns"
 
-_ACCOUNT = "cluster, provider, account"
 _DETAIL_URL = (
     "/d/campaign-exporter-campaign?${__url_time_range}&${datasource:queryparam}&${job:queryparam}&${instance:queryparam}"
     "&${cluster:queryparam}&var-provider=${__data.fields.Provider:percentencode}"
@@ -86,15 +86,12 @@ def _count(title: str, purpose: str, colour: str, expr: str) -> stat.Panel:
 
 
 def _alerts_and_accounts() -> Row:
-    return [firing_alerts(single=False, width=14, height=9), _accounts()]
+    return [firing_alerts(width=14, height=9), _accounts()]
 
 
 def _accounts() -> table.Panel:
-    def each(vector: str) -> str:
-        return f"max by ({_ACCOUNT}) ({vector})"
-
-    refused = f"{each(once(of_account('campaign_exporter_breaker_open')))} * 2 > 0"
-    failing = f"max by ({_ACCOUNT}) (1 - {once(of_campaign('campaign_up'))})"
+    refused = f"{queries.of_chosen(once(of_account('campaign_exporter_breaker_open')))} * 2 > 0"
+    failing = per_account(f"1 - {once(of_campaign('campaign_up'))}")
     polls = {"2": ("refused", palette.BAD), "1": ("some fail", palette.WARNING), "0": ("ok", palette.GOOD)}
     return grid(
         About(
@@ -105,11 +102,11 @@ def _accounts() -> table.Panel:
             "No account: is the exporter up?",
         ),
         [
-            Query(f"max by ({_ACCOUNT}) ({refused} or {failing})", name="Polls"),
-            Query(each(queries.UTILIZATION), name="Used"),
-            Query(each(queries.ACCOUNT_CALLS), name="Calls"),
-            Query(each(queries.ACCOUNT_LIMIT), name="Cap"),
-            Query(each(queries.CONTACTS_WAITING), name="Waiting"),
+            Query(per_account(f"{per_account(refused)} or {failing}"), name="Polls"),
+            Query(per_account(queries.UTILIZATION), name="Used"),
+            Query(per_account(queries.ACCOUNT_CALLS), name="Calls"),
+            Query(per_account(queries.ACCOUNT_LIMIT), name="Cap"),
+            Query(per_account(queries.CONTACTS_WAITING), name="Waiting"),
         ],
         [
             Column("Account", "account", text()),
@@ -195,7 +192,7 @@ def _pace_and_use() -> Row:
                 "Attempts (Anyreach) or calls (OSVI) begun in a minute. Single campaigns are in the table.",
                 "No campaign",
             ),
-            Query(f"sum by ({_ACCOUNT}) ({queries.ATTEMPTS_RATE}) * 60", "{{account}}"),
+            Query(f"sum by ({', '.join(queries.ACCOUNT_KEY)}) ({queries.ATTEMPTS_RATE}) * 60", "{{account}}"),
             unit="suffix: /min",
             colour=by_name(),
             points=SMOOTH_POINTS,

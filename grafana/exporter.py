@@ -179,7 +179,7 @@ def _instances() -> table.Panel:
 
 def _accounts() -> table.Panel:
     def each(metric: str, change: str = "") -> str:
-        return f"max by (cluster, provider, account) ({once(of_account(metric))}{change})"
+        return queries.per_account(once(of_account(metric)) + change)
 
     failing = f"count by (cluster, provider, account) ({once(of_campaign('campaign_up'))} == 0)"
     listed = each("campaign_exporter_discovery_last_success_timestamp_seconds", " * 1000")
@@ -201,7 +201,7 @@ def _accounts() -> table.Panel:
             Query(each("campaign_exporter_campaigns"), name="Campaigns"),
             Query(failing, name="Failing"),
             Query(stretch, name="Stretch"),
-            Query(f"max by (cluster, provider, account) ({queries.OPEN_DATA_AGE})", name="Age"),
+            Query(queries.per_account(queries.OPEN_DATA_AGE), name="Age"),
         ],
         _account_columns(),
         sort_by={"Token": False, "Account": False},

@@ -162,7 +162,7 @@ def _freshness() -> timeseries.Panel:
             "Time since the last successful poll, largest of the account's campaigns; closed ones are left out.",
             "No data yet",
         ),
-        Query(f"max by (cluster, provider, account) ({queries.OPEN_DATA_AGE})", "{{account}}"),
+        Query(queries.per_account(queries.OPEN_DATA_AGE), "{{account}}"),
         unit="s",
         colour=by_name(),
     )

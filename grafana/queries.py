@@ -11,6 +11,7 @@ EXPORTER = 'job=~"$job", instance=~"$instance", cluster=~"$cluster"'
 ACCOUNT = EXPORTER + ', provider=~"$provider", account=~"$account"'
 KEY = ("cluster", "provider", "account", "campaign")
 """What makes a row of its own in a table; only targets that name their cluster have the first."""
+ACCOUNT_KEY = KEY[:-1]
 CAMPAIGN = ACCOUNT + ', campaign=~"$campaign"'
 
 
@@ -60,6 +61,21 @@ def per_campaign(vector: str, *labels: str) -> str:
 def newest_label(vector: str, label: str) -> str:
     """One row for each campaign, also while two replicas disagree on a label for the length of a poll."""
     return per_campaign(f"topk by ({', '.join(KEY)}) (1, {vector})", label)
+
+
+def per_account(vector: str) -> str:
+    """The same for what belongs to an account."""
+    return f"max by ({', '.join(ACCOUNT_KEY)}) ({vector})"
+
+
+_EMPTY_ACCOUNTS = per_account(f"{once(of_account('campaign_exporter_campaigns'))} == 0")
+CHOSEN_ACCOUNTS = f"({per_account(once(of_campaign('campaign_state')))} or {_EMPTY_ACCOUNTS})"
+"""Accounts of the chosen campaigns, and those without any campaign, which no choice of campaigns leaves out."""
+
+
+def of_chosen(vector: str) -> str:
+    """Those of an account's series that belong to the chosen campaigns."""
+    return f"({vector} and on ({', '.join(ACCOUNT_KEY)}) {CHOSEN_ACCOUNTS})"
 
 
 def quantile(share: float, buckets: str, *labels: str) -> str:
@@ -166,11 +182,11 @@ SHOWN_NAME = newest_label(
 )
 """Each campaign with what a person knows it by, as label `name`: the provider's name, else the campaign's id."""
 
-ACCOUNT_CALLS = once(of_account("campaign_account_active_calls"))
-ACCOUNT_LIMIT = once(of_account("campaign_account_concurrency_limit"))
-UTILIZATION = once(of_account("campaign_account_utilization_ratio"))
+ACCOUNT_CALLS = of_chosen(once(of_account("campaign_account_active_calls")))
+ACCOUNT_LIMIT = of_chosen(once(of_account("campaign_account_concurrency_limit")))
+UTILIZATION = of_chosen(once(of_account("campaign_account_utilization_ratio")))
 """Average use of the cap over the last ten minutes."""
-CONTACTS_WAITING = once(of_account("campaign_account_contacts_waiting"))
+CONTACTS_WAITING = of_chosen(once(of_account("campaign_account_contacts_waiting")))
 
 
 def answered(offset: str) -> str:
