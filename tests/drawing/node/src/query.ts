@@ -1,5 +1,6 @@
 // Prometheus' answers as the data frames that Grafana's data source makes of them (from its documented behaviour).
 import { type DataFrame, FieldType, type Labels, rangeUtil, type TimeRange } from '@grafana/data';
+import { prometheus } from './situation';
 
 export type Target = { refId: string; expr: string; legendFormat?: string; interval?: string; format?: string; instant?: boolean; range?: boolean };
 type Sample = [number, string];
@@ -45,7 +46,7 @@ export async function ask(target: Target, range: TimeRange, points: number, scop
   const query: Record<string, string> = target.instant
     ? { query: expr, time: String(to) }
     : { query: expr, start: String(Math.floor(from / step) * step), end: String(Math.floor(to / step) * step), step: String(step) };
-  const response = await fetch(`/api/v1/${target.instant ? 'query' : 'query_range'}?` + new URLSearchParams(query));
+  const response = await fetch(`${prometheus}/api/v1/${target.instant ? 'query' : 'query_range'}?` + new URLSearchParams(query));
   const body = await response.json();
   if (body.status !== 'success') throw new Error(`${target.refId}: ${body.error}`);
   const answers: Answer[] = body.data.resultType === 'scalar' ? [{ metric: {}, value: body.data.result }] : body.data.result;
