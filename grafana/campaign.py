@@ -28,7 +28,7 @@ def build() -> Dashboard:
         "One calling campaign in depth. Choose it above, or come from the table of all campaigns.",
         _state(),
         [_this_campaign()],
-        [firing_alerts(width=14, height=7), _work_left()],
+        [firing_alerts(width=15, height=7), _work_left()],
         _outcomes_and_calls(),
         _pace(),
         _hours(),
@@ -127,7 +127,7 @@ def _this_campaign() -> table.Panel:
         ],
         [
             Column("Name", "name", text()),
-            Column("Id", "campaign", text(275)),
+            Column("Id", "campaign", text(300)),
             Column("Account", "account", text(140)),
             Column("Provider", "provider", text(80)),
             Column("Status", "status", text(70)),
@@ -152,7 +152,7 @@ def _work_left() -> timeseries.Panel:
         Query(f"sum({queries.CONTACTS_OR_QUEUED_LEFT})", "left"),
         unit="short",
         colour=fixed(palette.PACE),
-        width=10,
+        width=9,
         height=7,
     )
 

@@ -86,7 +86,7 @@ def _count(title: str, purpose: str, colour: str, expr: str) -> stat.Panel:
 
 
 def _alerts_and_accounts() -> Row:
-    return [firing_alerts(width=14, height=9), _accounts()]
+    return [firing_alerts(width=15, height=9), _accounts()]
 
 
 def _accounts() -> table.Panel:
@@ -104,7 +104,6 @@ def _accounts() -> table.Panel:
         [
             Query(per_account(f"{per_account(refused)} or {failing}"), name="Polls"),
             Query(per_account(queries.UTILIZATION), name="Used"),
-            Query(per_account(queries.ACCOUNT_CALLS), name="Calls"),
             Query(per_account(queries.ACCOUNT_LIMIT), name="Cap"),
             Query(per_account(queries.CONTACTS_WAITING), name="Waiting"),
         ],
@@ -112,12 +111,11 @@ def _accounts() -> table.Panel:
             Column("Account", "account", text()),
             Column("Polls", "Polls", words_cell(polls, 75)),
             Column("Used", "Used", stepped(bar(115), (thresholds.SATURATED_SHARE, palette.WARNING), base=palette.PACE)),
-            Column("Calls", "Calls", number("none", 50)),
-            Column("Cap", "Cap", number("none", 50)),
+            Column("Cap", "Cap", number("none", 45)),
             Column("Waiting", "Waiting", number("short", 70)),
         ],
         sort_by={"Polls": True, "Used": True},
-        width=10,
+        width=9,
         height=9,
         hide=("provider",),
     )  # fmt: skip

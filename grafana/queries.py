@@ -182,7 +182,6 @@ SHOWN_NAME = newest_label(
 )
 """Each campaign with what a person knows it by, as label `name`: the provider's name, else the campaign's id."""
 
-ACCOUNT_CALLS = of_chosen(once(of_account("campaign_account_active_calls")))
 ACCOUNT_LIMIT = of_chosen(once(of_account("campaign_account_concurrency_limit")))
 UTILIZATION = of_chosen(once(of_account("campaign_account_utilization_ratio")))
 """Average use of the cap over the last ten minutes."""
