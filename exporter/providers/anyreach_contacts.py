@@ -18,7 +18,7 @@ import msgspec
 
 from exporter.campaign.attempts import OUTCOMES, Attempt, Tally, Verdicts
 from exporter.providers.errors import InvalidResponseError
-from exporter.providers.wire import count, read_json, read_moment
+from exporter.providers.wire import LONGEST_TEXT, count, read_as, read_id, read_moment, short_text
 
 LARGEST_PAGE: Final = 200
 SMALLEST_PAGE: Final = 50
@@ -31,7 +31,6 @@ _OVERLAP: Final = 0.1
 # First those that are being called: whoever ends meanwhile is seen again later, and is not missed.
 _FILTERS: Final = ("in_progress", "exhausted", "completed")
 _MATCHES: Final = {"in_progress": ("in_progress", "locked")}
-_LONGEST_TEXT: Final = 256
 
 
 class _WireAttempt(msgspec.Struct):
@@ -83,22 +82,14 @@ def read_contacts(body: bytes) -> ContactsPage:
     Raises:
         InvalidResponseError: No page of contacts, or another kind of value where an array or object must stand.
     """
-    try:
-        page = _decoder.decode(body)
-    except msgspec.ValidationError:
-        raise InvalidResponseError("the answer holds no contacts") from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        # It refuses some of what json reads, such as NaN.
-        try:
-            page = msgspec.convert(read_json(body), _WirePage)
-        except msgspec.ValidationError:
-            raise InvalidResponseError("the answer holds no contacts") from None
+    if (page := read_as(_decoder, body)) is None:
+        raise InvalidResponseError("the answer holds no contacts")
     total = count(page.total)
     return ContactsPage(list(map(_contact, page.contacts)), None if total is None else int(total))
 
 
 def _contact(wire: _WireContact) -> Contact:
-    contact_id = _id(wire.id)
+    contact_id = short_text(read_id(wire.id))
     if contact_id is None:
         raise InvalidResponseError("a contact has no id")
     attempts = [_attempt(contact_id, place, attempt) for place, attempt in enumerate(wire.attempts or ())]
@@ -109,12 +100,12 @@ def _attempt(contact_id: str, place: int, wire: _WireAttempt) -> Attempt:
     # Whether the moments carry an offset is not documented; other routes send UTC.
     started, ended = read_moment(wire.started_at, assumed=UTC), read_moment(wire.ended_at, assumed=UTC)
     return Attempt(
-        id=_id(wire.id) or f"{contact_id} {place}",
-        status=wire.status[:_LONGEST_TEXT] if isinstance(wire.status, str) else "",
+        id=short_text(read_id(wire.id)) or f"{contact_id} {place}",
+        status=short_text(wire.status) or "",
         started_at=started,
         ended_at=ended,
         seconds=None if started is None or ended is None or ended < started else round(ended - started, 3),
-        conversation_id=_id(wire.conversation_id),
+        conversation_id=short_text(read_id(wire.conversation_id)),
         verdicts=_verdicts(wire.result),
     )
 
@@ -123,7 +114,7 @@ def _verdicts(result: Any) -> dict[str, str] | None:
     """Outcomes by criterion; an empty object is no evaluation, and an odd value is `other`."""
     if not isinstance(result, dict) or not result:
         return None
-    return {key[:_LONGEST_TEXT]: _outcome(value) for key, value in result.items()}
+    return {key[:LONGEST_TEXT]: _outcome(value) for key, value in result.items()}
 
 
 def _outcome(value: Any) -> str:
@@ -133,12 +124,6 @@ def _outcome(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return value if isinstance(value, str) and value in OUTCOMES else "other"
-
-
-def _id(value: Any) -> str | None:
-    if type(value) is int:
-        return str(value)
-    return value[:_LONGEST_TEXT] if isinstance(value, str) and value else None
 
 
 @dataclass(slots=True)

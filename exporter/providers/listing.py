@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from exporter.config.model import DiscoverySettings
 from exporter.providers.errors import InvalidResponseError
-from exporter.providers.wire import count, text_at
+from exporter.providers.wire import count, read_id, text_at
 
 PAGE_SIZE: Final = 100
 MOST_PAGES: Final = 1_000
@@ -45,28 +45,22 @@ class CampaignRecord:
 
 def read_record(item: object) -> CampaignRecord | None:
     """Read a campaign; None where there is none."""
-    if not isinstance(item, dict) or (own_id := _id(item.get("id"))) is None:
+    if not isinstance(item, dict) or (own_id := read_id(item.get("id"))) is None:
         return None
     return CampaignRecord(
         id=own_id,
-        external_id=_id(item.get("external_id")),
+        external_id=read_id(item.get("external_id")),
         name=text_at(item, "name"),
         status=text_at(item, "status"),
         configuration_id=_configuration_id(item),
     )
 
 
-def _id(value: object) -> str | None:
-    if type(value) is int:
-        return str(value)
-    return value if isinstance(value, str) and value else None
-
-
 def _configuration_id(item: dict[str, object]) -> str | None:
     """The reference to the configuration; its key is not documented."""
     for key in ("configuration_id", "config_id", "campaign_configuration_id", "configuration", "config"):
         value = item.get(key)
-        if (found := _id(value.get("id") if isinstance(value, dict) else value)) is not None:
+        if (found := read_id(value.get("id") if isinstance(value, dict) else value)) is not None:
             return found
     return None
 
@@ -258,7 +252,7 @@ class _Envelope:
     def positions(self, offset: int, page: int) -> Iterator[Position]:
         """Where the next page begins by what is said here, the surest first."""
         for cursor in self._values(*_CURSORS):
-            if (named := _id(cursor)) is not None:
+            if (named := read_id(cursor)) is not None:
                 yield "cursor", named
         for link in self._values(*_NEXT):
             if isinstance(link, str):

@@ -13,10 +13,9 @@ import msgspec
 from exporter.campaign.attempts import Attempt
 from exporter.campaign.snapshot import CALLS_IN_PROGRESS
 from exporter.providers.errors import InvalidResponseError
-from exporter.providers.wire import count, number, read_json, read_moment
+from exporter.providers.wire import count, number, read_as, read_id, read_moment, short_text
 
 CALLS_PER_PAGE: Final = 100
-_LONGEST_TEXT: Final = 256
 
 
 class _WireCall(msgspec.Struct):
@@ -72,16 +71,8 @@ def read_calls(body: bytes) -> CallsPage:
     Raises:
         InvalidResponseError: `success` is not true, or another kind of value where an array or object must stand.
     """
-    try:
-        page = _decoder.decode(body)
-    except msgspec.ValidationError:
-        raise InvalidResponseError("the answer holds no calls") from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        # It refuses some of what json reads, such as NaN.
-        try:
-            page = msgspec.convert(read_json(body), _WirePage)
-        except msgspec.ValidationError:
-            raise InvalidResponseError("the answer holds no calls") from None
+    if (page := read_as(_decoder, body)) is None:
+        raise InvalidResponseError("the answer holds no calls")
     if page.success is not True or page.data is None:
         raise InvalidResponseError("success is not true")
     return CallsPage(
@@ -91,9 +82,9 @@ def read_calls(body: bytes) -> CallsPage:
 
 def _call(wire: _WireCall) -> Call | None:
     """A call; None where it has no id, by which it could be counted once."""
-    if not isinstance(wire.call_id, str | int) or not wire.call_id:
+    if (call_id := short_text(read_id(wire.call_id))) is None:
         return None
-    status = _text(wire.status) or ""
+    status = short_text(wire.status) or ""
     ended = status != CALLS_IN_PROGRESS
     began = read_moment(wire.created_at)
     seconds = number(wire.duration_seconds) if ended else None
@@ -102,17 +93,13 @@ def _call(wire: _WireCall) -> Call | None:
         "" if campaign is None else f"{campaign:.0f}",
         ended,
         Attempt(
-            id=str(wire.call_id)[:_LONGEST_TEXT],
+            id=call_id,
             status=status,
             started_at=began,
             ended_at=None if began is None or not ended else began + (seconds or 0.0),
             seconds=seconds,
-            conversation_id=str(wire.call_id)[:_LONGEST_TEXT],
-            tag=_text(wire.tag.get("name")) if isinstance(wire.tag, dict) else None,
-            end_reason=_text(wire.call_ended_reason) if ended else None,
+            conversation_id=call_id,
+            tag=short_text(wire.tag.get("name")) if isinstance(wire.tag, dict) else None,
+            end_reason=short_text(wire.call_ended_reason) if ended else None,
         ),
     )
-
-
-def _text(value: Any) -> str | None:
-    return value[:_LONGEST_TEXT] if isinstance(value, str) and value else None

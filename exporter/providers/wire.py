@@ -14,6 +14,7 @@ from datetime import datetime, tzinfo
 from itertools import islice
 from typing import Final, TypeVar
 
+import msgspec
 import pydantic_core
 
 from exporter.campaign.labels import OVERFLOW
@@ -79,6 +80,28 @@ def read_object(body: bytes) -> dict[str, object]:
     return payload
 
 
+def read_as(decoder: msgspec.json.Decoder[T], body: bytes) -> T | None:
+    """
+    Read the JSON of an answer into a type that names the fields to read; all others are skipped, and never leave it.
+
+    Returns:
+        None where another kind of value stands than the type says.
+
+    Raises:
+        InvalidResponseError: As `read_json`.
+    """
+    try:
+        try:
+            return decoder.decode(body)
+        except msgspec.ValidationError:
+            return None
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            # It refuses some of what json reads, such as NaN.
+            return msgspec.convert(read_json(body), decoder.type)
+    except msgspec.ValidationError:
+        return None
+
+
 def _read_integer(digits: str) -> int | None:
     try:
         return int(digits)
@@ -110,6 +133,22 @@ def array_at(parent: Mapping[str, object], key: str) -> list[object] | None:
     if value is None or isinstance(value, list):
         return value
     raise InvalidResponseError(f"{key} is no array")
+
+
+LONGEST_TEXT: Final = 256
+"""Characters that are kept of an id or a word of single attempts."""
+
+
+def short_text(value: object) -> str | None:
+    """The first characters of a text; None for an empty one and for what is no text."""
+    return value[:LONGEST_TEXT] if isinstance(value, str) and value else None
+
+
+def read_id(value: object) -> str | None:
+    """An id, which may be a number; None where there is none."""
+    if type(value) is int:
+        return str(value)
+    return value if isinstance(value, str) and value else None
 
 
 def text_at(parent: Mapping[str, object], key: str) -> str | None:
