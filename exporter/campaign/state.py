@@ -27,13 +27,20 @@ class Lifecycle(Protocol):
     """A provider's words for the statuses of a campaign."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The value of the label `provider`."""
+
     @property
-    def statuses(self) -> tuple[str, ...]: ...
+    def statuses(self) -> tuple[str, ...]:
+        """The documented statuses of a campaign, in the order in which they are exported."""
+
     @property
-    def active_status(self) -> str: ...
+    def active_status(self) -> str:
+        """The status in which the dialer may place calls."""
+
     @property
-    def final_status(self) -> str | None: ...
+    def final_status(self) -> str | None:
+        """The status that a campaign never leaves, where there is one."""
 
 
 class Organization(Protocol):

@@ -1,25 +1,7 @@
 """
 What can go wrong with a request to a provider.
 
-    PollError
-    ├── TimedOutError            timeout
-    ├── NameNotResolvedError     dns
-    ├── ConnectFailedError       connect
-    ├── TlsFailedError           tls
-    ├── BrokenProtocolError      protocol
-    ├── CredentialsError         credentials
-    ├── UnauthorizedError        unauthorized
-    ├── ForbiddenError           forbidden
-    ├── NotFoundError            not_found
-    ├── RateLimitedError         rate_limited
-    ├── ClientFaultError         client_error
-    ├── ServerFaultError         server_error
-    ├── RedirectedError          redirect
-    ├── TooLargeError            too_large
-    ├── InvalidResponseError     invalid_response
-    └── InternalError            internal
-
-The word on the right is the value of the label `reason`: a closed set, spelled here and nowhere else.
+Each class has one value of the label `reason`: a closed set, spelled here and nowhere else.
 A message is for the log and for `check`; it never holds a token and is never a label.
 """
 
@@ -138,4 +120,4 @@ class InternalError(PollError):
 
 
 REASONS: tuple[str, ...] = tuple(error.reason for error in PollError.__subclasses__())
-"""Every value of the label `reason`, in the order of the tree."""
+"""Every value of the label `reason`, in the order in which they are exported."""
