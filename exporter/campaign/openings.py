@@ -1,5 +1,5 @@
 """
-Whether timezones are open at a moment, and until when: weeks of open minutes on wall clocks that are shifted.
+Whether a timezone is open at a moment, and until when: weeks of open minutes on wall clocks that are shifted.
 
 Windows are read off the wall clock. A minute is open when its local time, on its local weekday, lies inside a window:
 minutes that a daylight-saving change skips never happen, and minutes that it repeats count both times.
@@ -7,10 +7,8 @@ minutes that a daylight-saving change skips never happen, and minutes that it re
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import date, datetime
-from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 DAY = 24 * 60
@@ -108,38 +106,3 @@ def _members(bits: int) -> Iterable[int]:
         lowest = bits & -bits
         yield lowest.bit_length() - 1
         bits ^= lowest
-
-
-@dataclass(frozen=True, slots=True)
-class Period:
-    """A stretch of time in which nothing opens or closes."""
-
-    since: float
-    until: float
-    open: Mapping[str, bool]
-    all_open: bool
-
-
-class Openings:
-    """The periods of some timezones; remembers the last one, since most questions are about now."""
-
-    def __init__(self, zones: Mapping[str, Zone]) -> None:
-        self._zones = zones
-        self._last = Period(math.inf, -math.inf, {}, False)
-
-    def at(self, timestamp: float) -> Period:
-        if not self._last.since <= timestamp < self._last.until:
-            self._last = self._find(timestamp)
-        return self._last
-
-    def each(self, timestamp: float) -> Iterator[tuple[str, bool, float | None]]:
-        for timezone, zone in self._zones.items():
-            is_open, until = zone.period(math.floor(timestamp))
-            yield timezone, is_open, None if until == math.inf else until
-
-    def _find(self, timestamp: float) -> Period:
-        second = math.floor(timestamp)
-        periods = {timezone: zone.period(second) for timezone, zone in self._zones.items()}
-        is_open = MappingProxyType({timezone: is_open for timezone, (is_open, _) in periods.items()})
-        until = min((until for _, until in periods.values()), default=math.inf)
-        return Period(second, until, is_open, bool(is_open) and all(is_open.values()))

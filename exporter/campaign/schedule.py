@@ -8,7 +8,7 @@ hours that a user gives are a schedule with one timezone.
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from datetime import date
 from functools import lru_cache
 from types import MappingProxyType
@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 from zoneinfo import ZoneInfo
 
 from exporter.campaign.labels import MAX_VALUES, OVERFLOW
-from exporter.campaign.openings import DAY, Openings, Zone
+from exporter.campaign.openings import DAY, Zone
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """Names of the days in the order of their numbers, Monday being 0."""
@@ -91,14 +91,12 @@ class Schedule:
 
     Contacts are dialed by their own timezone, and two kinds of calls may have windows of their own:
     first calls of contacts that were scheduled for a time, and all other calls, every retry among them.
-    Nobody tells which contacts are left, so a timezone is open only while both kinds of calls may be made:
-    while it is open, whatever is left in it can be dialed, and silence means something.
-    A kind that has no window in a timezone is left out of this, since no passing of time will ever get it dialed:
-    what waits for it is stuck indeed.
-    A timezone where neither kind has a window is closed for good and is not among `timezones`.
+    Which contacts are left is not known, so a timezone is open only while both kinds of calls may be made:
+    whatever is left in it can be dialed then, and silence means something.
+    A kind that has no window in a timezone is left out of this, since it can never be dialed.
+    A timezone where neither kind has a window is closed for good and is not among `zones`.
 
-    Equal schedules are interchangeable, so that campaigns with the same configuration can share one;
-    the answer about a moment is kept until the next change, whoever asks.
+    Equal schedules are interchangeable, so that campaigns with the same configuration can share one.
 
     Raises:
         ValueError: A timezone is not in the IANA database.
@@ -117,16 +115,15 @@ class Schedule:
     closed_on: frozenset[date] = frozenset()
     """Dates on which no window begins, in each timezone; the night of the day before still ends on such a date."""
 
-    timezones: tuple[str, ...] = field(init=False, compare=False, repr=False)
-    """The timezones named here that have windows, the default one first."""
+    zones: Mapping[str, Zone] = field(init=False, compare=False, repr=False)
+    """The openings of the timezones that are named here and have windows, the default one first."""
     window_count: int = field(init=False, compare=False, repr=False)
     """
     Number of windows in all lists together; what is None has none of its own.
 
     0 means that the campaign never dials.
-    With more, `timezones` may still be empty: the default windows are for timezones that are not named, too.
+    With more, `zones` may still be empty: the default windows are for timezones that are not named, too.
     """
-    _openings: "Openings" = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         lists = [self.default_windows, *self.overrides.values()]
@@ -148,30 +145,17 @@ class Schedule:
         settle("overrides", MappingProxyType(dict(self.overrides)))
         if self.scheduled_overrides is not None:
             settle("scheduled_overrides", MappingProxyType(dict(self.scheduled_overrides)))
-        settle("timezones", tuple(zones))
+        settle("zones", zones)
         settle("window_count", sum(map(len, lists)))
-        settle("_openings", Openings(zones))
 
     def __hash__(self) -> int:
         overrides = frozenset(self.overrides)
         return hash((self.default_timezone, self.default_windows, overrides, self.scheduled_windows, self.closed_on))
 
-    def open_at(self, timestamp: float) -> Mapping[str, bool]:
-        """Tell for each of `timezones`, in their order, whether it is open at a moment (Unix time)."""
-        return self._openings.at(timestamp).open
-
-    def all_open(self, timestamp: float) -> bool:
-        """Tell whether there are `timezones`, and all of them are open at a moment (Unix time)."""
-        return self._openings.at(timestamp).all_open
-
-    def next_change(self, timestamp: float) -> float | None:
-        """Find the next moment (Unix time) at which one of `timezones` opens or closes; None when none ever does."""
-        until = self._openings.at(timestamp).until
-        return None if until == math.inf else until
-
-    def openings(self, timestamp: float) -> Iterator[tuple[str, bool, float | None]]:
-        """Yield `timezones`, whether each is open at a moment (Unix time), and when that changes; None for never."""
-        return self._openings.each(timestamp)
+    def openings(self, timestamp: float) -> Iterator[tuple[str, bool, float]]:
+        """Yield each timezone, whether it is open at a moment (Unix time), and when that changes; inf for never."""
+        second = math.floor(timestamp)
+        return ((timezone, *zone.period(second)) for timezone, zone in self.zones.items())
 
 
 def _clock(timezone: str) -> ZoneInfo:
@@ -201,7 +185,7 @@ def _open_minutes(windows: Iterable[Window]) -> tuple[int, int]:
 
 # As many as a few hundred configurations with windows of their own in every timezone have.
 @lru_cache(8192)
-def _zone(timezone: str, usual: tuple[Window, ...], first: tuple[Window, ...], closed_on: frozenset[date]) -> "Zone":
+def _zone(timezone: str, usual: tuple[Window, ...], first: tuple[Window, ...], closed_on: frozenset[date]) -> Zone:
     """Give the openings of one timezone; schedules with the same windows share them."""
     clock = _clock(timezone)
     if not usual or not first or usual == first:
@@ -210,6 +194,7 @@ def _zone(timezone: str, usual: tuple[Window, ...], first: tuple[Window, ...], c
     return Zone(clock, (usual_today | usual_yesterday) & (first_today | first_yesterday), 0, closed_on)
 
 
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class Hours:
     """
     When a campaign may dial, and whether it may now; shared by all campaigns of one schedule.
@@ -217,32 +202,39 @@ class Hours:
     Without a schedule it stands for "round the clock". Hours that are not known are None in place of an object.
     """
 
-    __slots__ = ("__weakref__", "all_open", "open", "schedule", "windows")
+    schedule: Schedule | None
+    wall: InitVar[float]
+    windows: int | None = field(default=None, init=False)
+    """Number of windows in all; None for round the clock, which has none to count."""
+    open: Mapping[str, float] = field(default_factory=dict, init=False)
+    """1 or 0 by timezone; those past the first 50 together, as `other`: 1 when all of them are open."""
+    all_open: bool = field(default=True, init=False)
+    _since: float = field(default=math.inf, init=False)
+    _until: float = field(default=-math.inf, init=False)
+    """What was read at `_since` holds before this moment."""
 
-    def __init__(self, schedule: Schedule | None, wall: float) -> None:
-        self.schedule = schedule
-        self.windows = None if schedule is None else schedule.window_count
-        """Number of windows in all; None for round the clock, which has none to count."""
-        self.open: Mapping[str, float] = {}
-        """1 or 0 by timezone; those past the first 50 together, as `other`: 1 when all of them are open."""
-        self.all_open = True
+    def __post_init__(self, wall: float) -> None:
+        if self.schedule is not None:
+            self.windows = self.schedule.window_count
         self.refresh(wall)
 
     @property
     def beyond_labels(self) -> int:
         """Number of timezones that have no label of their own."""
-        return 0 if self.schedule is None else max(0, len(self.schedule.timezones) - MAX_VALUES)
+        return 0 if self.schedule is None else max(0, len(self.schedule.zones) - MAX_VALUES)
 
     def refresh(self, wall: float) -> bool:
         """Look at the clock again; True when any timezone has opened or closed since."""
-        if self.schedule is None:
+        if self.schedule is None or self._since <= wall < self._until:
             return False
         before = self.open
-        zones = [(zone, int(is_open)) for zone, is_open in self.schedule.open_at(wall).items()]
+        openings = tuple(self.schedule.openings(wall))
+        zones = [(timezone, int(is_open)) for timezone, is_open, _ in openings]
         self.open = dict(zones[:MAX_VALUES])
         if rest := zones[MAX_VALUES:]:
             self.open = {**self.open, OVERFLOW: min(is_open for _, is_open in rest)}
-        self.all_open = self.schedule.all_open(wall)
+        self.all_open = bool(zones) and all(is_open for _, is_open in zones)
+        self._since, self._until = wall, min((until for *_, until in openings), default=math.inf)
         return self.open != before
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
 from itertools import islice
+from math import inf
 
 from exporter.campaign.schedule import DAYS, Hours, Schedule, Window
 from exporter.campaign.state import CampaignState
@@ -123,7 +124,7 @@ def timezones_of(hours: Hours, wall: float) -> Iterator[TimezoneHours]:
         return
     for timezone, is_open, until in islice(schedule.openings(wall), MAX_TIMEZONES):
         usual, first = _windows_of(schedule, timezone)
-        yield TimezoneHours(timezone, is_open, until, usual, first)
+        yield TimezoneHours(timezone, is_open, None if until == inf else until, usual, first)
 
 
 def _windows_of(schedule: Schedule, timezone: str) -> tuple[list[CallingWindow], list[CallingWindow]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from exporter.campaign.schedule import Hours
 from exporter.config.model import CallingHours
 from exporter.config.plan import schedule_of
 from exporter.simulator import ROUND_THE_CLOCK, Campaign, Fault, Schedule, World, serving
@@ -191,6 +192,6 @@ async def test_hours_as_a_user_writes_them_are_a_schedule_of_one_timezone() -> N
     schedule = schedule_of(hours)
     assert schedule.window_count == 1
     # Saturday, 30 May 2026, 01:59 and 02:00; Monday, 1 June, 22:30; all in Kolkata.
-    assert schedule.open_at(1_780_086_540) == {"Asia/Kolkata": True}
-    assert schedule.open_at(1_780_086_600) == {"Asia/Kolkata": False}
-    assert schedule.open_at(1_780_333_200) == {"Asia/Kolkata": False}
+    assert Hours(schedule, 1_780_086_540).open == {"Asia/Kolkata": 1}
+    assert Hours(schedule, 1_780_086_600).open == {"Asia/Kolkata": 0}
+    assert Hours(schedule, 1_780_333_200).open == {"Asia/Kolkata": 0}
