@@ -61,10 +61,10 @@ def firing_alerts(*, width: int, height: int) -> table.Panel:
         [Query(firing, name="Severity"), Query(f"{_named(since)} * 1000 and {firing}", name="Since")],
         [
             Column("Severity", "Severity", words_cell(_SEVERITIES, 70)),
-            Column("Alert", "alertname", linked(text(285), "Runbook", runbook, new_tab=True)),
+            Column("Alert", "alertname", linked(text(275), "Runbook", runbook, new_tab=True)),
             Column("Account", "account", text(140)),
             Column("Campaign", "name", text()),
-            Column("Since", "Since", number("dateTimeFromNow", 112)),
+            Column("Since", "Since", number("dateTimeFromNow", 126)),
         ],
         sort_by={"Severity": True, "Alert": False},
         width=width,

@@ -73,7 +73,7 @@ def _figures() -> Row:
     finish = f"max({queries.EXPECTED_FINISH}) or max({at_rest} * 0 - 2)"
     return [
         figure(
-            About("Progress", "Which share of the work is done.", "Final contacts or completed queues.", "No data"),
+            About("Progress", "Which share of the work is done.", "Final contacts or completed queues.", "Not known"),
             Query(queries.PROGRESS),
             unit="percentunit",
             decimals=0,

@@ -65,11 +65,11 @@ def _tiles() -> Row:
             "Drained", "How many active campaigns are worked through.", palette.WAITING, states.number_in("drained")
         ),
         figure(
-            About("Dialing", "How many campaigns dial now.", "Campaigns in the state dialing.", "No data"),
+            About("Dialing", "How many campaigns dial now.", "Campaigns in the state dialing.", "No campaign"),
             Query(states.number_in("dialing")),
         ),
         figure(
-            About("Calls", "How many calls begin in a minute.", "Anyreach's attempts and OSVI's calls.", "No data"),
+            About("Calls", "How many calls begin in a minute.", "Anyreach's attempts and OSVI's calls.", "No campaign"),
             Query(f"sum({queries.ATTEMPTS_RATE}) * 60", min_step="75s"),
             unit="suffix: /min",
             decimals=1,
@@ -79,7 +79,7 @@ def _tiles() -> Row:
 
 def _count(title: str, purpose: str, colour: str, expr: str) -> stat.Panel:
     return figure(
-        About(title, purpose, "Green is none, grey is no data; the table below says which ones.", "No data"),
+        About(title, purpose, "Green is none, grey is no data; the table below says which ones.", "No campaign"),
         Query(expr),
         steps=counted(colour),
     )

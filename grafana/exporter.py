@@ -132,7 +132,7 @@ def _oldest_data() -> stat.Panel:
             "Oldest data",
             "How old the oldest data of any campaign that is not closed are.",
             "Time since the last successful poll; campaigns that fail are included.",
-            "No data yet",
+            "No poll yet",
         ),
         Query(f"max({queries.OPEN_DATA_AGE})"),
         unit="s",

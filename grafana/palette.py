@@ -7,19 +7,19 @@ deficiencies can tell them apart.
 
 GOOD = "#147D55"
 """As it should be: completed, picked, successful, open, fresh."""
-IN_FLIGHT = "#3294EF"
+IN_FLIGHT = "#2C8AE2"
 """Happening now: calls in flight, contacts being dialed, requests under way."""
 PACE = "#385AE7"
 """How much and how fast: attempts, rates, sizes; no judgement."""
 WAITING = "#8E6E28"
 """Waits for its turn, for a retry or for a person: pending, not picked, drained."""
-WARNING = "#D97A13"
+WARNING = "#CF7310"
 """Past a threshold of severity warning, or a middling outcome: busy."""
 BAD = "#E53261"
 """Past a threshold that pages, or lost: failed, exhausted."""
 SET_BY_PEOPLE = "#AC4D9C"
 """Set by people or answered by a machine of theirs: limits, reloads, voicemail."""
-AT_REST = "#929292"
+AT_REST = "#868686"
 """Off, closed, paused, unknown: nothing is expected of it."""
 
 BY_STATE: dict[str, str] = {

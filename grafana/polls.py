@@ -160,7 +160,7 @@ def _freshness() -> timeseries.Panel:
             "Freshness",
             "How old the oldest data of each account are.",
             "Time since the last successful poll, largest of the account's campaigns; closed ones are left out.",
-            "No data yet",
+            "No poll yet",
         ),
         Query(queries.per_account(queries.OPEN_DATA_AGE), "{{account}}"),
         unit="s",

@@ -119,7 +119,7 @@ def exporter_up() -> stat.Panel:
             "Whether the exporter answers Prometheus.",
             "Down when one of the chosen targets has no instance that answers, gone when no target was an exporter"
             " within a day: then nothing else here is current.",
-            "No data",
+            "gone",
         ),
         Query(f"min({once(UP)}) or vector(-1)"),
         words={"1": ("up", palette.GOOD), "0": ("down", palette.BAD), "-1": ("gone", palette.BAD)},
