@@ -10,13 +10,14 @@ import os
 import socket
 import stat
 from collections.abc import Iterator, MutableMapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from exporter.config.addresses import ListenAddress
 
 BACKLOG = 512
 _FIRST_INHERITED = 3  # https://www.freedesktop.org/software/systemd/man/latest/sd_listen_fds.html
+_UNAVAILABLE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
 class ListenError(Exception):
@@ -60,18 +61,16 @@ def bind(addresses: Sequence[ListenAddress]) -> list[socket.socket]:
     Raises:
         ListenError: The first address that can't be listened on, and why.
     """
-    sockets: list[socket.socket] = []
-    try:
+    sockets = []
+    with ExitStack() as opened:
         for address in addresses:
             try:
-                sockets += _tcp(address.host, address.port) if address.path is None else [_unix(address.path)]
+                for sock in _tcp(address.host, address.port) if address.path is None else [_unix(address.path)]:
+                    sockets.append(opened.enter_context(sock))
             except (OSError, UnicodeError, OverflowError, ValueError) as exc:
                 reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
                 raise ListenError(f"cannot listen on {address}: {reason}") from exc
-    except ListenError:
-        for sock in sockets:
-            sock.close()
-        raise
+        opened.pop_all()
     return sockets
 
 
@@ -115,33 +114,37 @@ def location(sock: socket.socket, scheme: str = "http") -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def _tcp(host: str, port: int) -> list[socket.socket]:
+def _tcp(host: str, port: int) -> Iterator[socket.socket]:
     if host in {"", "::"} and socket.has_dualstack_ipv6():
         # One socket for both families, as in Prometheus for `:port` and `[::]:port`.
         try:
-            return [_listener(socket.AF_INET6, ("::", port), both=True)]
+            yield _listener(socket.AF_INET6, ("::", port), both=True)
+            return
         except OSError as exc:
             # The kernel has IPv6 but it is switched off, as in many containers.
-            if host or exc.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
+            if host or exc.errno not in _UNAVAILABLE:
                 raise
-    sockets: list[socket.socket] = []
+    targets = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     unavailable: OSError | None = None
-    for family, _, _, _, target in socket.getaddrinfo(
-        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    ):
+    opened = False
+    for family, _, _, _, target in targets:
         try:
-            sockets.append(_listener(family, target))
+            sock = _listener(family, target)
         except OSError as exc:
             # `localhost` resolves to ::1 too where IPv6 is switched off: one of its addresses is enough.
-            if exc.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
-                unavailable = exc
-                continue
-            for sock in sockets:
-                sock.close()
-            raise
-    if unavailable and not sockets:
+            if exc.errno not in _UNAVAILABLE:
+                raise
+            unavailable = exc
+        else:
+            opened = True
+            yield sock
+    if unavailable and not opened:
         raise unavailable
-    return sockets
+
+
+def _unix(path: str) -> socket.socket:
+    _remove_stale(Path(path))
+    return _listener(socket.AF_UNIX, path)
 
 
 def _listener(family: int, target: object, *, both: bool = False) -> socket.socket:
@@ -151,22 +154,10 @@ def _listener(family: int, target: object, *, both: bool = False) -> socket.sock
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not both))
         sock.bind(target)  # type: ignore[arg-type]  # typeshed has no name for the address types
+        if family == socket.AF_UNIX:
+            # Before listen(), so that no other user connects in between. Reloads may be requested on it.
+            Path(str(target)).chmod(0o660)
         # With SO_REUSEADDR, only listen() finds that another process listens on the port.
-        sock.listen(BACKLOG)
-        sock.setblocking(False)
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-def _unix(path: str) -> socket.socket:
-    _remove_stale(Path(path))
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        sock.bind(path)
-        # Before listen(), so that no other user connects in between. Reloads may be requested on it.
-        Path(path).chmod(0o660)
         sock.listen(BACKLOG)
         sock.setblocking(False)
     except OSError:
