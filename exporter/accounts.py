@@ -23,8 +23,7 @@ from exporter.polling.account import Account, Changes, Shared
 from exporter.polling.connections import certificates_of, same_upstream, transport_of
 from exporter.polling.throttle import Slots
 from exporter.providers.advice import advice
-from exporter.providers.http import Transport
-from exporter.providers.redaction import Redactor, Secrets
+from exporter.providers.redaction import Redactor
 from exporter.turns import Turns
 from exporter.ui.fleet import Overview
 from exporter.ui.rows import WatchedAccount
@@ -90,8 +89,9 @@ class Exporter:
         self._reloading = asyncio.Lock()
         self._faults: Sequence[str] = ()
         """What was wrong with the configuration at the last reload."""
-        accounts = self._make_accounts(plan.accounts.values(), plan.settings.poll)
-        self.accounts = {account.settings.name: account for account in accounts}
+        self.accounts = {
+            name: self._make_account(account, plan.settings.poll) for name, account in plan.accounts.items()
+        }
 
     @property
     def settings(self) -> Settings:
@@ -196,9 +196,9 @@ class Exporter:
         }
         self._ready = self.ready
         # Whatever can fail comes first, so that a fault leaves everything as it was.
-        new = self._make_accounts((account for name, account in wanted.items() if name not in stays), poll)
+        new = {name: self._make_account(account, poll) for name, account in wanted.items() if name not in stays}
         transports = {
-            name: self._make_transport(wanted[name].settings, poll, account.secrets)
+            name: transport_of(wanted[name].settings, poll, self._wall, account.secrets)
             for name, account in stays.items()
             if account.certificates != certificates[name]
             or _needs_other_connections(account, wanted[name].settings, poll)
@@ -213,11 +213,11 @@ class Exporter:
             changes.added += done.added
             changes.removed += done.removed
             changes.changed += done.changed
-        for account in new:
+        for account in new.values():
             self._begin(account)
             changes.added += len(account.poller.targets)
         self._shared.slots.limit = poll.max_in_flight
-        at_work = stays | {account.settings.name: account for account in new}
+        at_work = stays | new
         self.accounts = {name: at_work[name] for name in wanted}
         if plan.settings.web != self.settings.web:
             log.warning("changes of web.* take effect at the next start")
@@ -240,20 +240,9 @@ class Exporter:
 
     # Accounts
 
-    def _make_accounts(self, plans: Iterable[AccountPlan], poll: PollSettings) -> list[Account]:
-        return [self._make_account(plan, poll) for plan in plans]
-
     def _make_account(self, plan: AccountPlan, poll: PollSettings) -> Account:
         secrets = self._shared.redactor.account()
-        return Account(plan, poll, self._make_transport(plan.settings, poll, secrets), self._shared, secrets)
-
-    def _make_transport(self, account: AccountSettings, poll: PollSettings, secrets: Secrets) -> Transport:
-        try:
-            return transport_of(account, poll, self._wall, secrets)
-        except OSError as exc:
-            raise ConfigurationError(
-                [f"account {account.name!r}: http: the certificates can't be used: {exc}"]
-            ) from exc
+        return Account(plan, poll, transport_of(plan.settings, poll, self._wall, secrets), self._shared, secrets)
 
     def _begin(self, account: Account) -> None:
         account.begin()

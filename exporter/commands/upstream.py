@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from exporter.config.model import AccountSettings, Settings
-from exporter.config.section import ConfigurationError
 from exporter.polling.account import PROVIDERS
 from exporter.polling.breaker import Breaker
 from exporter.polling.connections import transport_of
@@ -40,27 +39,21 @@ def upstreams(settings: Settings, redactor: Redactor) -> tuple[Upstream, ...]:
         redactor: Gets every secret that must not be shown.
 
     Raises:
-        ConfigurationError: Certificates of some accounts cannot be used.
+        ConfigurationError: The certificates of an account cannot be used.
     """
     slots = Slots(settings.poll.max_in_flight)
-    found, faults = [], []
+    found = []
     for account in settings.accounts:
         secrets = redactor.account()
         credentials = Credentials(account)
         with suppress(CredentialsError):
             secrets.replace("token", [credentials.token()])
-        try:
-            transport = transport_of(account, settings.poll, time.time, secrets)
-        except OSError as exc:
-            faults.append(f"account {account.name!r}: http: the certificates can't be used: {exc}")
-            continue
+        transport = transport_of(account, settings.poll, time.time, secrets)
         throttle = Throttle(account.max_requests_per_second, account.max_in_flight, slots)
         # There are no polls for which some of the rate would have to be left.
         requests = Requests(throttle, Share(throttle, 1.0), Breaker(), partial(_report_pause, account.name))
         provider = PROVIDERS[account.provider](account, transport, credentials)
         found.append(Upstream(account, transport, provider, requests))
-    if faults:
-        raise ConfigurationError(faults)
     return tuple(found)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from exporter.config.files import read_regular
 from exporter.config.model import AccountSettings, HttpSettings, PollSettings
+from exporter.config.section import ConfigurationError
 from exporter.polling.job import AccountJob
 from exporter.providers.credentials import secrets_of_proxy
 from exporter.providers.http import Transport
@@ -31,24 +32,27 @@ def transport_of(
         secrets: The account's; gets those of its proxy, and is kept out of the answers.
 
     Raises:
-        OSError: A file of certificates cannot be read or is none.
+        ConfigurationError: A file of certificates cannot be read or is none.
     """
     proxy = account.http.proxy_url
     secrets.replace("proxy", secrets_of_proxy(proxy))
-    return Transport(
-        account.base_url,
-        timeout=poll.timeout,
-        max_body_bytes=poll.max_body_bytes,
-        max_in_flight=account.max_in_flight,
-        keepalive=_KEEPALIVE,
-        proxy_url=proxy.get_secret_value() if proxy else None,
-        ca_file=account.http.ca_file,
-        cert_file=account.http.cert_file,
-        key_file=account.http.key_file,
-        insecure_skip_verify=account.http.insecure_skip_verify,
-        wall_clock=wall,
-        redact=secrets.in_answer,
-    )
+    try:
+        return Transport(
+            account.base_url,
+            timeout=poll.timeout,
+            max_body_bytes=poll.max_body_bytes,
+            max_in_flight=account.max_in_flight,
+            keepalive=_KEEPALIVE,
+            proxy_url=proxy.get_secret_value() if proxy else None,
+            ca_file=account.http.ca_file,
+            cert_file=account.http.cert_file,
+            key_file=account.http.key_file,
+            insecure_skip_verify=account.http.insecure_skip_verify,
+            wall_clock=wall,
+            redact=secrets.in_answer,
+        )
+    except OSError as exc:
+        raise ConfigurationError([f"account {account.name!r}: http: the certificates can't be used: {exc}"]) from exc
 
 
 def same_upstream(one: AccountSettings, other: AccountSettings) -> bool:
@@ -91,12 +95,12 @@ class CertificateWatch(AccountJob):
         if content != account.certificates and http is account.settings.http:
             try:
                 transport = transport_of(account.settings, account.poll, account.shared.wall, account.secrets)
-            except OSError as exc:
+            except ConfigurationError as exc:
                 # The files may be replaced one after the other.
                 if content != self._refused:
                     log.warning(
                         "the changed certificates can't be used, the old ones stay",
-                        extra=account.log_as | {"error": str(exc)},
+                        extra=account.log_as | {"error": str(exc.__cause__)},
                     )
                 self._refused = content
             else:
