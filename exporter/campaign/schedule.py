@@ -129,12 +129,9 @@ class Schedule:
         lists = [self.default_windows, *self.overrides.values()]
         lists += [] if self.scheduled_windows is None else [self.scheduled_windows]
         lists += [] if self.scheduled_overrides is None else self.scheduled_overrides.values()
-        first_windows = self.default_windows if self.scheduled_windows is None else self.scheduled_windows
-        first_overrides = self.overrides if self.scheduled_overrides is None else self.scheduled_overrides
         zones = {}
-        for timezone in dict.fromkeys((self.default_timezone, *self.overrides, *first_overrides)):
-            usual = self.overrides.get(timezone, self.default_windows)
-            first = first_overrides.get(timezone, first_windows)
+        for timezone in dict.fromkeys((self.default_timezone, *self.overrides, *(self.scheduled_overrides or ()))):
+            usual, first = self.windows_in(timezone)
             zone = _zone(timezone, usual, first, self.closed_on)
             if usual or first:
                 zones[timezone] = zone
@@ -151,6 +148,13 @@ class Schedule:
     def __hash__(self) -> int:
         overrides = frozenset(self.overrides)
         return hash((self.default_timezone, self.default_windows, overrides, self.scheduled_windows, self.closed_on))
+
+    def windows_in(self, timezone: str) -> tuple[tuple[Window, ...], tuple[Window, ...]]:
+        """Give the windows of a timezone: those of first scheduled calls second, those of all other calls first."""
+        first_windows = self.default_windows if self.scheduled_windows is None else self.scheduled_windows
+        first_overrides = self.overrides if self.scheduled_overrides is None else self.scheduled_overrides
+        usual = self.overrides.get(timezone, self.default_windows)
+        return usual, first_overrides.get(timezone, first_windows)
 
     def openings(self, timestamp: float) -> Iterator[tuple[str, bool, float]]:
         """Yield each timezone, whether it is open at a moment (Unix time), and when that changes; inf for never."""

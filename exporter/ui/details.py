@@ -6,7 +6,7 @@ from datetime import date
 from itertools import islice
 from math import inf
 
-from exporter.campaign.schedule import DAYS, Hours, Schedule, Window
+from exporter.campaign.schedule import DAYS, Hours, Window
 from exporter.campaign.state import CampaignState
 from exporter.ui.rows import CampaignRow, whole, whole_numbers
 
@@ -123,16 +123,8 @@ def timezones_of(hours: Hours, wall: float) -> Iterator[TimezoneHours]:
     if schedule is None:
         return
     for timezone, is_open, until in islice(schedule.openings(wall), MAX_TIMEZONES):
-        usual, first = _windows_of(schedule, timezone)
+        usual, first = ([_window(window) for window in windows] for windows in schedule.windows_in(timezone))
         yield TimezoneHours(timezone, is_open, None if until == inf else until, usual, first)
-
-
-def _windows_of(schedule: Schedule, timezone: str) -> tuple[list[CallingWindow], list[CallingWindow]]:
-    usual = schedule.overrides.get(timezone, schedule.default_windows)
-    first_default = schedule.default_windows if schedule.scheduled_windows is None else schedule.scheduled_windows
-    first_overrides = schedule.overrides if schedule.scheduled_overrides is None else schedule.scheduled_overrides
-    first = first_overrides.get(timezone, first_default)
-    return list(map(_window, usual)), list(map(_window, first))
 
 
 def _window(window: Window) -> CallingWindow:
