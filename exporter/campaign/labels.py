@@ -15,14 +15,14 @@ OVERFLOW = "other"
 _KNOWN_CALLS = (*CALL_OUTCOMES, CALLS_IN_PROGRESS)
 
 
+def valid(text: str) -> str:
+    """Replace unpaired surrogates, which no encoding can write, by U+FFFD."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def clean(value: str) -> str:
-    """Cut to 128 characters; what is not valid Unicode becomes U+FFFD."""
-    value = value[:MAX_LENGTH]
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return value
+    """Cut a label value to 128 characters, all of them valid."""
+    return valid(value[:MAX_LENGTH])
 
 
 class LabelBudget:
@@ -55,29 +55,26 @@ class LabelBudget:
 
         What adds up to infinity is left out.
         """
-        folded: dict[str, float] = {}
-        for value, number in numbers.items():
-            admitted = self.admit(value)
-            folded[admitted] = folded.get(admitted, 0) + number
-        return dict(sorted(_finite(folded), key=lambda item: self.rank(item[0])))
+        folded = _sums((self.admit(value), number) for value, number in numbers.items())
+        return dict(sorted(folded, key=lambda item: self.rank(item[0])))
 
     def fold_agents(self, numbers: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:
         """Add up numbers by (admitted agent, state), in the order of `fold`."""
         # Each agent is admitted once, so that one overflow is not counted for each of its states.
         admitted = {agent: self.admit(agent) for agent in dict.fromkeys(agent for agent, _ in numbers)}
-        folded: dict[tuple[str, str], float] = {}
-        for (agent, state), number in numbers.items():
-            key = (admitted[agent], state)
-            folded[key] = folded.get(key, 0) + number
-        return dict(sorted(_finite(folded), key=lambda item: self.rank(item[0][0])))
+        folded = _sums(((admitted[agent], state), number) for (agent, state), number in numbers.items())
+        return dict(sorted(folded, key=lambda item: self.rank(item[0][0])))
 
     def rank(self, admitted: str) -> int:
         """The place of an admitted value in a stable order."""
         return self._rank.get(admitted, MAX_VALUES)
 
 
-def _finite(numbers: Mapping[T, float]) -> list[tuple[T, float]]:
-    return [(key, number) for key, number in numbers.items() if number < inf]
+def _sums(numbers: Iterable[tuple[T, float]]) -> list[tuple[T, float]]:
+    sums: dict[T, float] = {}
+    for key, number in numbers:
+        sums[key] = sums.get(key, 0) + number
+    return [(key, total) for key, total in sums.items() if total < inf]
 
 
 def bound(

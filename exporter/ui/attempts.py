@@ -8,9 +8,9 @@ from urllib.parse import quote
 from pydantic import ConfigDict
 
 from exporter.campaign.attempts import Attempt
+from exporter.campaign.labels import valid
 from exporter.campaign.state import CampaignState
 from exporter.ui.queries import AttemptsQuery
-from exporter.ui.rows import valid
 
 _PLACEHOLDERS = ("{conversation_id}", "{call_id}")
 

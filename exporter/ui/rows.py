@@ -7,6 +7,7 @@ from math import inf
 from pydantic import ConfigDict
 
 from exporter.campaign.account import AccountState
+from exporter.campaign.labels import valid
 from exporter.campaign.snapshot import CALLS_IN_PROGRESS, Snapshot
 from exporter.campaign.standing import Standing
 from exporter.campaign.state import CampaignState
@@ -268,8 +269,3 @@ def whole_numbers(numbers: Mapping[str, float] | None) -> Mapping[str, int] | No
 
 def _truths(numbers: Mapping[str, float] | None) -> Mapping[str, bool] | None:
     return None if numbers is None else {key: number == 1 for key, number in numbers.items()}
-
-
-def valid(text: str) -> str:
-    """Replace what no encoding can write."""
-    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
