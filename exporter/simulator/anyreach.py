@@ -7,22 +7,20 @@ bare array, whose next cursor the client makes as the Base64 of the last `create
 `next_cursor`, as each organization's `listing` says.
 """
 
-import asyncio
 import base64
 import binascii
-import json
 import math
 from bisect import bisect_left
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any, TypeVar
 
 from aiohttp import web
 
+from exporter.simulator.answers import Answers, RefusedError
 from exporter.simulator.anyreach_campaign import Campaign, Configuration
 from exporter.simulator.anyreach_contacts import describe
 from exporter.simulator.anyreach_dialer import Organization
-from exporter.simulator.faults import Fault
 from exporter.simulator.hours import Override, Window
 from exporter.simulator.world import World
 
@@ -35,44 +33,36 @@ _CAMPAIGN_SCOPES = frozenset({"campaigns:read", "campaigns:manage"})
 _CONCURRENCY_SCOPES = _CAMPAIGN_SCOPES | {"concurrency:read", "concurrency:manage"}
 
 
-class _RefusedError(Exception):
-    """An answer that is no success; `detail` is what its body says."""
-
-    def __init__(self, status: int, detail: Any) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
-
-
 def anyreach_application(world: World, *, prefix: str = "") -> web.Application:
     """Serve the Anyreach organizations of a world, below a path prefix if one is given."""
-    api = _Api(world)
-    application = web.Application(middlewares=[_answer_errors])
-    application.router.add_get(f"{prefix}/campaign/campaigns", api.list_campaigns)
-    application.router.add_get(f"{prefix}/campaign/campaigns/{{campaign}}", api.campaign)
-    application.router.add_get(f"{prefix}/campaign/campaigns/{{campaign}}/stats", api.stats)
-    application.router.add_get(f"{prefix}/campaign/campaigns/{{campaign}}/contacts", api.contacts)
-    application.router.add_get(f"{prefix}/campaign/configurations", api.list_configurations)
-    application.router.add_get(f"{prefix}/campaign/configurations/{{configuration}}", api.configuration)
-    application.router.add_get(f"{prefix}/campaign/concurrency-settings", api.concurrency_settings)
-    return application
+    answers = Answers(world, _error)
+    api = _Api(answers)
+    base = f"{prefix}/campaign"
+    return answers.application(
+        {
+            f"{base}/campaigns": api.list_campaigns,
+            f"{base}/campaigns/{{campaign}}": api.campaign,
+            f"{base}/campaigns/{{campaign}}/stats": api.stats,
+            f"{base}/campaigns/{{campaign}}/contacts": api.contacts,
+            f"{base}/configurations": api.list_configurations,
+            f"{base}/configurations/{{configuration}}": api.configuration,
+            f"{base}/concurrency-settings": api.concurrency_settings,
+        }
+    )
 
 
-@web.middleware
-async def _answer_errors(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except _RefusedError as exc:
-        return _json({"detail": exc.detail}, status=exc.status)
-    except web.HTTPException as exc:
-        return _json({"detail": exc.reason}, status=exc.status)
+def _error(detail: Any) -> dict[str, Any]:
+    return {"detail": detail}
+
+
+def _refused(status: int, detail: Any) -> RefusedError:
+    return RefusedError(status, _error(detail))
 
 
 class _Api:
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, answers: Answers) -> None:
+        self._world = answers.world
+        self._answer = answers.answer
 
     async def stats(self, request: web.Request) -> web.Response:
         organization = self._organization(request, "campaigns")
@@ -138,7 +128,7 @@ class _Api:
         organization = self._organization(request, "configurations")
         configuration = organization.configurations.get(request.match_info["configuration"])
         if configuration is None:
-            raise _RefusedError(404, "Configuration not found")
+            raise _refused(404, "Configuration not found")
         return await self._answer(request, organization.fault, lambda: self._describe_configuration(configuration))
 
     async def concurrency_settings(self, request: web.Request) -> web.Response:
@@ -151,39 +141,26 @@ class _Api:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         credential = self._world.credential(token) if scheme == "Bearer" else None
         if credential is None:
-            raise _RefusedError(401, "Missing or invalid token")
+            raise _refused(401, "Missing or invalid token")
         organization = credential.organizations[0]
         if token.startswith("pat_"):
             wanted = request.headers.get("X-Anyreach-Org")
             if not wanted:
-                raise _RefusedError(401, "Token lacks an organization claim")
+                raise _refused(401, "Token lacks an organization claim")
             try:
                 organization = next(o for o in credential.organizations if o.id == wanted)
             except StopIteration:
-                raise _RefusedError(403, "Not a member of this organization") from None
+                raise _refused(403, "Not a member of this organization") from None
         accepted = _CONCURRENCY_SCOPES if route == "concurrency" else _CAMPAIGN_SCOPES
         if route in credential.refused or not credential.scopes & accepted:
-            raise _RefusedError(403, f"Requires one of the scopes: {', '.join(sorted(accepted))}")
+            raise _refused(403, f"Requires one of the scopes: {', '.join(sorted(accepted))}")
         return organization
 
     def _campaign(self, organization: Organization, request: web.Request) -> Campaign:
         campaign = organization.find(request.match_info["campaign"])
         if campaign is None:
-            raise _RefusedError(404, "Campaign not found")
+            raise _refused(404, "Campaign not found")
         return campaign
-
-    async def _answer(self, request: web.Request, fault: Fault | None, payload: Callable[[], Any]) -> web.Response:
-        if fault is not None and fault.hits(request.raw_path, self._world.request_luck):
-            if fault.delay:
-                await asyncio.sleep(fault.delay)
-                self._world.advance()
-            if fault.hang_up and request.transport is not None:
-                request.transport.abort()
-            if fault.status is not None:
-                if fault.body is not None:
-                    return web.Response(status=fault.status, body=fault.body, headers=fault.headers)
-                return _json({"detail": "Simulated fault"}, status=fault.status, headers=fault.headers)
-        return _json(payload())
 
     def _page(
         self,
@@ -269,14 +246,14 @@ def stats_of(campaign: Campaign) -> dict[str, Any]:
 def _limit(request: web.Request) -> int:
     text = request.query.get("limit", str(DEFAULT_PAGE))
     if not text.isdecimal() or not 1 <= int(text) <= LARGEST_PAGE:
-        raise _RefusedError(422, [{"loc": ["query", "limit"], "msg": f"must be from 1 to {LARGEST_PAGE}"}])
+        raise _refused(422, [{"loc": ["query", "limit"], "msg": f"must be from 1 to {LARGEST_PAGE}"}])
     return int(text)
 
 
 def _offset(request: web.Request) -> int:
     text = request.query.get("offset", "0")
     if not text.isdecimal():
-        raise _RefusedError(422, [{"loc": ["query", "offset"], "msg": "must be 0 or more"}])
+        raise _refused(422, [{"loc": ["query", "offset"], "msg": "must be 0 or more"}])
     return int(text)
 
 
@@ -288,7 +265,7 @@ def _decoded(cursor: str) -> str:
     try:
         return base64.b64decode(cursor, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
-        raise _RefusedError(422, [{"loc": ["query", "cursor"], "msg": "is no cursor"}]) from None
+        raise _refused(422, [{"loc": ["query", "cursor"], "msg": "is no cursor"}]) from None
 
 
 def _windows(windows: tuple[Window, ...]) -> list[dict[str, Any]]:
@@ -297,9 +274,3 @@ def _windows(windows: tuple[Window, ...]) -> list[dict[str, Any]]:
 
 def _overrides(overrides: tuple[Override, ...]) -> list[dict[str, Any]]:
     return [{"timezone": override.timezone, "windows": _windows(override.windows)} for override in overrides]
-
-
-def _json(payload: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    return web.Response(
-        status=status, body=json.dumps(payload).encode(), content_type="application/json", headers=headers
-    )

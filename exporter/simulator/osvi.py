@@ -6,14 +6,11 @@ and https://docs.osvi.ai/api-reference/introduction.
 Outcomes that no call has had are left out of `by_status`, as in the documented sample.
 """
 
-import asyncio
-import json
-from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiohttp import web
 
-from exporter.simulator.faults import Fault
+from exporter.simulator.answers import Answers, RefusedError
 from exporter.simulator.osvi_dialer import OsviAccount, OsviCampaign, Upload
 from exporter.simulator.world import World
 
@@ -21,49 +18,35 @@ DEFAULT_PAGE = 25
 LARGEST_PAGE = 100
 
 
-class _RefusedError(Exception):
-    """An answer that is no success; `body` is what it says besides."""
-
-    def __init__(self, status: int, body: Mapping[str, Any]) -> None:
-        super().__init__(body)
-        self.status = status
-        self.body = body
-
-
 def osvi_application(world: World, *, prefix: str = "") -> web.Application:
     """Serve the OSVI accounts of a world, below a path prefix if one is given."""
-    application = web.Application(middlewares=[_answer_errors])
-    api = _Api(world)
-    application.router.add_get(f"{prefix}/v1/campaigns/{{campaign}}/status", api.status)
-    application.router.add_get(f"{prefix}/v1/calls", api.calls)
-    return application
+    answers = Answers(world, lambda reason: _failure(error=reason, details=None))
+    api = _Api(answers)
+    return answers.application(
+        {f"{prefix}/v1/campaigns/{{campaign}}/status": api.status, f"{prefix}/v1/calls": api.calls}
+    )
 
 
-@web.middleware
-async def _answer_errors(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except _RefusedError as exc:
-        return _json({"success": False, **exc.body}, status=exc.status)
-    except web.HTTPException as exc:
-        return _json({"success": False, "error": exc.reason, "details": None}, status=exc.status)
+def _failure(**body: Any) -> dict[str, Any]:
+    return {"success": False, **body}
 
 
 class _Api:
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, answers: Answers) -> None:
+        self._world = answers.world
+        self._answer = answers.answer
 
     async def status(self, request: web.Request) -> web.Response:
         account = self._account(request)
         campaign_id = request.match_info["campaign"]
         if not campaign_id.isdecimal():
-            raise _RefusedError(422, {"errors": ["id must be an integer"]})
+            raise RefusedError(422, _failure(errors=["id must be an integer"]))
         campaign = account.campaigns.get(int(campaign_id))
         if campaign is None:
-            raise _RefusedError(404, {"error": "Campaign not found", "details": None})
-        return await self._answer(request, campaign.fault or account.fault, lambda: {"data": self._describe(campaign)})
+            raise RefusedError(404, _failure(error="Campaign not found", details=None))
+        return await self._answer(
+            request, campaign.fault or account.fault, lambda: {"success": True, "data": self._describe(campaign)}
+        )
 
     async def calls(self, request: web.Request) -> web.Response:
         account = self._account(request)
@@ -78,6 +61,7 @@ class _Api:
                 if (not statuses or call.status in statuses) and campaign_id in (None, call.campaign_id)
             ]
             return {
+                "success": True,
                 "data": [
                     account.log.describe(call, self._world.sent_indian_moment, self._world.sent_duration)
                     for call in found[(page - 1) * per_page : page * per_page]
@@ -96,23 +80,8 @@ class _Api:
         self._world.advance()
         account = self._world.osvi_account(request.headers.get("API-Token", ""))
         if account is None:
-            raise _RefusedError(401, {"error": "Invalid API token"})
+            raise RefusedError(401, _failure(error="Invalid API token"))
         return account
-
-    async def _answer(
-        self, request: web.Request, fault: Fault | None, payload: Callable[[], dict[str, Any]]
-    ) -> web.Response:
-        if fault is not None and fault.hits(request.raw_path, self._world.request_luck):
-            if fault.delay:
-                await asyncio.sleep(fault.delay)
-                self._world.advance()
-            if fault.hang_up and request.transport is not None:
-                request.transport.abort()
-            if fault.status is not None:
-                if fault.body is not None:
-                    return web.Response(status=fault.status, body=fault.body, headers=fault.headers)
-                return _json({"success": False, "error": "Simulated fault"}, status=fault.status, headers=fault.headers)
-        return _json({"success": True, **payload()})
 
     def _describe(self, campaign: OsviCampaign) -> dict[str, Any]:
         delay = campaign.retry_delay
@@ -151,11 +120,5 @@ class _Api:
 def _number(request: web.Request, name: str, default: int, most: int | None = None) -> int:
     text = request.query.get(name, str(default))
     if not text.isdecimal() or not (number := int(text)) or (most is not None and number > most):
-        raise _RefusedError(422, {"errors": [f"{name} must be an integer from 1{f' to {most}' if most else ''}"]})
+        raise RefusedError(422, _failure(errors=[f"{name} must be an integer from 1{f' to {most}' if most else ''}"]))
     return number
-
-
-def _json(payload: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    return web.Response(
-        status=status, body=json.dumps(payload).encode(), content_type="application/json", headers=headers
-    )

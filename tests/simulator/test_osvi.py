@@ -152,7 +152,10 @@ async def test_a_route_that_is_not_there_is_not_found(client: Client) -> None:
 async def test_faults_hit_an_account_or_one_campaign(client: Client, campaign: OsviCampaign) -> None:
     campaign.account.add_campaign(8, "Sound")
     campaign.fault = Fault(status=500)
-    assert await client.get("/v1/campaigns/7/status") == (500, {"success": False, "error": "Simulated fault"})
+    assert await client.get("/v1/campaigns/7/status") == (
+        500,
+        {"success": False, "error": "Simulated fault", "details": None},
+    )
     assert (await client.get("/v1/campaigns/8/status"))[0] == 200
 
     campaign.account.fault = Fault(status=429, body=b'{"slow": "down"}', delay=0.001)
