@@ -17,6 +17,7 @@ Fault: TypeAlias = tuple[Key, str]
 _FIXED_WORDS = {
     "missing": "expected this key: it is required",
     "model_type": "expected a mapping of keys to values",
+    "dict_type": "expected a mapping of keys to values",
     "tuple_type": "expected a list",
     "int_type": "expected a whole number",
     "float_type": "expected a number",

@@ -20,7 +20,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from exporter.config.fields import Switch, Text
 from exporter.config.files import read_regular
-from exporter.config.section import ConfigurationError, Fault, Key, Section, fault_line, refusal
+from exporter.config.section import ConfigurationError, Fault, Key, Section, fault_line, faults_of, refusal
 from exporter.config.yaml_file import Document, read_file
 from exporter.web.auth import Users, cost_of
 from exporter.web.tls import Tls, TlsServerConfig, make_tls
@@ -54,12 +54,6 @@ _HTTP2_CIPHERS = frozenset({"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_
 def _no_http2(value: bool) -> bool:
     if value:
         raise refusal("expected false, or no such key: HTTP/2 is not spoken")
-    return value
-
-
-def _mapping(value: Any) -> Any:
-    if not isinstance(value, Mapping):
-        raise refusal("expected a mapping of keys to values")
     return value
 
 
@@ -106,7 +100,6 @@ class HttpServerConfig(Section):
             Annotated[str, AfterValidator(_header_name)],
             Annotated[Text, AfterValidator(_one_line_of_ascii), BeforeValidator(_header_value)],
         ],
-        BeforeValidator(_mapping),
         AfterValidator(_headers),
     ] = Field(default_factory=lambda: MappingProxyType({}))
     """Put on every answer; empty ones are left out."""
@@ -127,13 +120,9 @@ class WebConfiguration(Section):
     """TLS; plain HTTP without it."""
     http_server_config: HttpServerConfig = Field(default_factory=HttpServerConfig)
     """HTTP."""
-    basic_auth_users: Annotated[
-        Mapping[
-            Annotated[str, AfterValidator(_user_name)],
-            Annotated[Text, AfterValidator(_bcrypt)],
-        ],
-        BeforeValidator(_mapping),
-    ] = Field(default_factory=lambda: MappingProxyType({}))
+    basic_auth_users: Mapping[Annotated[str, AfterValidator(_user_name)], Annotated[Text, AfterValidator(_bcrypt)]] = (
+        Field(default_factory=lambda: MappingProxyType({}))
+    )
     """Users, each with the bcrypt hash of the password; with none of them no password is asked for."""
 
     @classmethod
@@ -218,9 +207,7 @@ class WebConfigFile:
         try:
             written = WebConfiguration.model_validate(document.values)
         except ValidationError as exc:
-            for error in exc.errors(include_url=False, include_input=False):
-                key = tuple(part for part in error["loc"] if part != "[key]")
-                faults.append((key, _NOT_HONOURED.get(key, error["msg"])))
+            faults += ((key, _NOT_HONOURED.get(key, words)) for key, words in faults_of(exc))
         contents, unreadable = self._contents(document.values)
         faults += unreadable
         if document.faults or faults or written is None:
