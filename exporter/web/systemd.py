@@ -34,8 +34,9 @@ class ServiceManager:
         """Seconds between signs of life: half of what the unit allows. None where it has no watchdog."""
 
     def ready(self, status: str = "") -> None:
-        """Say that the service is up, or that a reload is done."""
-        self._send("READY=1", f"STATUS={_line(status)}")
+        """Say that the service is up, or that a reload is done; `systemctl status` shows the status."""
+        # A line break would begin another assignment.
+        self._send("READY=1", f"STATUS={' '.join(status.split())}")
 
     def reloading(self) -> None:
         """Say that a reload began; `ready` ends it."""
@@ -45,10 +46,6 @@ class ServiceManager:
     def stopping(self) -> None:
         """Say that the shutdown began."""
         self._send("STOPPING=1")
-
-    def status(self, text: str) -> None:
-        """Set the line that `systemctl status` shows."""
-        self._send(f"STATUS={_line(text)}")
 
     def alive(self) -> None:
         """Keep the watchdog quiet for another while."""
@@ -77,8 +74,3 @@ async def keep_watchdog_quiet(
     while manager.watchdog_interval is not None:
         manager.alive()
         await sleep(manager.watchdog_interval)
-
-
-def _line(text: str) -> str:
-    # A line break would begin another assignment.
-    return " ".join(text.split())

@@ -40,23 +40,21 @@ def test_each_state_is_told_in_the_words_of_the_protocol(manager: socket.socket)
 
     told.ready("2 accounts")
     told.reloading()
-    told.status("polling")
     told.alive()
     told.stopping()
 
-    assert [heard(manager) for _ in range(5)] == [
+    assert [heard(manager) for _ in range(4)] == [
         "READY=1\nSTATUS=2 accounts",
         "RELOADING=1\nMONOTONIC_USEC=12500000",
-        "STATUS=polling",
         "WATCHDOG=1",
         "STOPPING=1",
     ]
 
 
 def test_a_status_cannot_smuggle_in_another_state(manager: socket.socket) -> None:
-    service(manager).status("ok\nREADY=1\r\x85\u2028x\ud800")
+    service(manager).ready("ok\nSTOPPING=1\r\x85\u2028x\ud800")
 
-    assert heard(manager) == "STATUS=ok READY=1 x?"
+    assert heard(manager) == "READY=1\nSTATUS=ok STOPPING=1 x?"
 
 
 def test_an_abstract_socket_is_reached_too() -> None:
