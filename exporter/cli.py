@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from exporter import __revision__, __version__, logs
 from exporter.accounts import Exporter
+from exporter.campaign.labels import printable
 from exporter.config.files import read_regular
 from exporter.config.flags import FlagParser, add_flags
 from exporter.config.model import Settings
@@ -155,7 +156,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
 def _discover(arguments: argparse.Namespace) -> int:
     from exporter.commands.discover import as_yaml, discover
-    from exporter.commands.terminal import printable, write
+    from exporter.commands.terminal import write
     from exporter.commands.upstream import upstreams
 
     settings = load(arguments, polling=False)

@@ -25,6 +25,8 @@ from structlog.processors import JSONRenderer
 from structlog.stdlib import ExtraAdder, ProcessorFormatter
 from structlog.typing import EventDict, Processor
 
+from exporter.campaign.labels import printable
+
 LEVELS = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
@@ -136,7 +138,8 @@ def _logfmt_value(value: object) -> str:
 
 
 def _json(event: EventDict, **_: object) -> str:
-    return _escaped(json.dumps(event, ensure_ascii=False, separators=(",", ":")))
+    # What JSON lets stand though it is not printable is only in its strings.
+    return printable(json.dumps(event, ensure_ascii=False, separators=(",", ":")))
 
 
 def level_name(level: int) -> str:
@@ -146,14 +149,7 @@ def level_name(level: int) -> str:
 
 def quoted(text: str) -> str:
     """A text between double quotes, as in JSON, with everything escaped that is no printable character."""
-    return _escaped(json.dumps(text, ensure_ascii=False))
-
-
-def _escaped(written: str) -> str:
-    """Escape what JSON lets stand, though it is no printable character; such characters are only in its strings."""
-    if written.isprintable():
-        return written
-    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in written)
+    return printable(json.dumps(text, ensure_ascii=False))
 
 
 def _text(value: object) -> str:

@@ -1,5 +1,6 @@
 """Label values that stay few, short and valid, whatever a provider invents."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from math import inf
 from typing import TypeVar
@@ -23,6 +24,13 @@ def valid(text: str) -> str:
 def clean(value: str) -> str:
     """Cut a label value to 128 characters, all of them valid."""
     return valid(value[:MAX_LENGTH])
+
+
+def printable(text: str) -> str:
+    """Escape what is not printable, as JSON does, so that provider text cannot inject terminal sequences."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 class LabelBudget:

@@ -13,9 +13,8 @@ from itertools import chain, count
 
 from pydantic import ValidationError
 
-from exporter.campaign.labels import clean
+from exporter.campaign.labels import MAX_LENGTH, clean
 from exporter.commands.upstream import Upstream
-from exporter.config.fields import MAX_LABEL_LENGTH
 from exporter.config.model import AccountSettings, CampaignSettings, DiscoverySettings
 from exporter.polling.discovery import walk
 from exporter.providers.advice import advice
@@ -104,7 +103,7 @@ def configurable(
 def _unique_name(campaign_id: str, name: str, names: set[str]) -> str:
     name = _fit(name) or _fit(campaign_id)
     endings = chain(("", f" {_fit(campaign_id[:_ID_SHOWN])}"), (f" {number}" for number in count(2)))
-    candidates = (name[: MAX_LABEL_LENGTH - len(ending)] + ending for ending in endings)
+    candidates = (name[: MAX_LENGTH - len(ending)] + ending for ending in endings)
     return next(candidate for candidate in candidates if candidate not in names)
 
 
@@ -146,13 +145,5 @@ def quoted(text: str) -> str:
 
     See https://yaml.org/spec/1.2.2/#57-escaped-characters. It must hold no lone surrogates.
     """
-    return '"' + "".join(map(_escaped, text)) + '"'
-
-
-def _escaped(character: str) -> str:
-    if character in '"\\':
-        return f"\\{character}"
-    if character.isprintable():
-        return character
-    code = ord(character)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped) + '"'

@@ -10,10 +10,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from exporter.campaign.labels import clean
+from exporter.campaign.labels import clean, printable
 from exporter.campaign.snapshot import CALLS_IN_PROGRESS, Snapshot
 from exporter.commands.check import AccountReport, CampaignReport, HoursGap
-from exporter.commands.terminal import printable
 from exporter.config.fields import format_duration
 from exporter.config.model import AccountSettings, PollSettings
 from exporter.providers.advice import advice

@@ -1,7 +1,6 @@
 """Writing for people, on a terminal or into a pipe."""
 
 import io
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
@@ -11,13 +10,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 # A pipe has no width: a program that reads it expects one line for each row.
 _NO_EDGE = 1_000_000
-
-
-def printable(text: str) -> str:
-    """Escape what is not printable, as JSON does, so that provider text cannot inject terminal sequences."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def console(stream: TextIO) -> Console:

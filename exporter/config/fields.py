@@ -16,11 +16,11 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, Strict
 from pydantic_core import PydanticCustomError
 
+from exporter.campaign.labels import MAX_LENGTH
 from exporter.campaign.schedule import DAYS
 from exporter.config.section import did_you_mean, refusal
 
 MAX_LABELS = 5
-MAX_LABEL_LENGTH = 128
 RESERVED_LABELS = frozenset(
     {
         *("provider", "account", "campaign", "campaign_id", "campaign_name", "status", "bucket", "agent", "state"),
@@ -182,8 +182,8 @@ def _printable(value: str) -> str:
 
 
 def _short(value: str) -> str:
-    if len(value) > MAX_LABEL_LENGTH:
-        raise refusal(f"expected at most {MAX_LABEL_LENGTH} characters")
+    if len(value) > MAX_LENGTH:
+        raise refusal(f"expected at most {MAX_LENGTH} characters")
     return value
 
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from exporter.campaign.labels import MAX_LENGTH
 from exporter.config.addresses import (
     BaseUrl,
     ConversationUrl,
@@ -24,7 +25,6 @@ from exporter.config.addresses import (
 )
 from exporter.config.fields import (
     LABELS_OF_ATTEMPTS,
-    MAX_LABEL_LENGTH,
     CampaignId,
     Date,
     Days,
@@ -110,7 +110,7 @@ class CampaignSettings(Section):
 
     id: CampaignId
     """Anyreach: the UUID or external_id, a string. OSVI: the number, a positive integer."""
-    name: Name = Field(default_factory=lambda given: str(given["id"])[:MAX_LABEL_LENGTH], validate_default=True)
+    name: Name = Field(default_factory=lambda given: str(given["id"])[:MAX_LENGTH], validate_default=True)
     """Label `campaign`, unique within the account, at most 128 characters; default: the id."""
     labels: Labels = Field(default_factory=lambda: MappingProxyType({}))
     """Labels put on every series of the campaign, at most 5; they win over the account's."""
@@ -264,7 +264,7 @@ class AccountSettings(Section):
             if (first := ids.setdefault(str(campaign_id), index)) != index:
                 words = f"expected an id that is unique within the account: campaigns[{first}] has it"
                 yield ("campaigns", index, "id"), words
-            elif (first := names.setdefault(str(name)[:MAX_LABEL_LENGTH], index)) != index:
+            elif (first := names.setdefault(str(name)[:MAX_LENGTH], index)) != index:
                 words = f"expected a name that is unique within the account: campaigns[{first}] has it"
                 yield ("campaigns", index, "name"), words
 
