@@ -85,7 +85,7 @@ def _begins_an_aggregation(follower: str) -> bool:
 def filled_in(expr: str, *, rate_interval: str = "1m") -> str:
     """The expression as Grafana sends it when all of everything is chosen."""
     chosen = expr.replace("$__rate_interval", rate_interval).replace("$cluster", ".*")
-    return re.sub(r"\$\w+", ".+", chosen)
+    return re.sub(r"\$[a-z]\w*", ".+", chosen)
 
 
 def parse_errors(exprs: Sequence[str]) -> list[str]:
