@@ -1,7 +1,7 @@
 """
 Single attempts of one campaign: what a complete reading says of them, and those that ended while they were watched.
 
-An attempt is one call. Anyreach tells attempts with their contacts, OSVI in its call log.
+An attempt is one call. Anyreach sends attempts with their contacts, OSVI in its call log.
 """
 
 from array import array
@@ -242,7 +242,7 @@ class AttemptsState:
         Args:
             counted: What `tally.all_counted` gave.
             untouched: Contacts that were not read since none of them has an attempt.
-            coverage: Attempts found over those that the stats told before the walk.
+            coverage: Attempts found over those in the stats answer before the walk.
         """
         by_attempts = tally.by_attempts + Counter({0: untouched})
         criteria = self.budget("criteria", ())

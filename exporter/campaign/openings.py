@@ -43,7 +43,7 @@ class Zone:
         self._last = (math.inf, -math.inf, False)
 
     def period(self, second: int) -> tuple[bool, float]:
-        """Tell whether it is open at a second (Unix time), and the first second of the contrary; inf for never."""
+        """Return whether it is open at a second (Unix time), and the second at which that changes; inf for never."""
         since, until, is_open = self._last
         if not since <= second < until:
             is_open, until = self._find(second)

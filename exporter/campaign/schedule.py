@@ -270,6 +270,6 @@ class HoursWatch:
         return hours
 
     def refresh(self) -> frozenset[Hours]:
-        """Look at the clock, and tell the hours in which a timezone has opened or closed since the last look."""
+        """Look at the clock, and return the hours in which a timezone has opened or closed since the last look."""
         wall = self._wall()
         return frozenset(hours for hours in tuple(self._known.values()) if hours.refresh(wall))

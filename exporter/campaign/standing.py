@@ -45,7 +45,7 @@ MAY_DIAL = frozenset({Standing.STALLED, Standing.SATURATED, Standing.QUIET, Stan
 
 def stand(campaign: "CampaignState", now: float) -> tuple[Standing, float]:
     """
-    Tell where a campaign stands at a moment (monotonic).
+    Work out where a campaign stands at a moment (monotonic).
 
     Returns:
         The standing, and the moment after which time alone may change it; infinite when it can't.
@@ -83,7 +83,7 @@ def _able_to_dial(campaign: "CampaignState", snapshot: Snapshot, now: float) -> 
 
 
 def _silent(campaign: "CampaignState", waiting: bool | None, now: float) -> tuple[Standing, float]:
-    """Tell a stall from silence that is none for certain: calls are expected for so long only, or not at all."""
+    """Tell a stall from silence that may be none, since calls were not expected for long enough."""
     since, patience = campaign.expected_at, campaign.stall_after
     if not waiting or since is None or patience is None:
         return Standing.QUIET, inf
@@ -104,7 +104,7 @@ def _inactive(campaign: "CampaignState", snapshot: Snapshot) -> Standing:
 
 
 def _without_work(snapshot: Snapshot) -> Standing | None:
-    """Tell whether an active campaign without known work is empty or drained; None where neither is certain."""
+    """Return whether an active campaign without known work is empty or drained; None where neither is certain."""
     contacts, calls = snapshot.contacts or {}, snapshot.calls or {}
     attempted = (snapshot.attempts or 0) > 0
     called = attempted or (snapshot.calls_made or 0) > 0 or any(calls.values()) or contacts.get("in_progress", 0) > 0

@@ -33,7 +33,7 @@ _NAMES = {Format.TEXT: ("text", "plain", "0.0.4"), Format.OPENMETRICS: ("applica
 _HARMLESS_SCHEMES = frozenset({"allow-utf-8", "underscores", "values"})
 
 # A quoted string is one piece, whatever separators are in it; one that is never closed goes on to the end. It always
-# matches where a quote is, so that no header, however odd, is looked through more than once.
+# matches where a quote is, so that a header of any form is looked through once.
 _QUOTED = r'"(?:[^"\\]|\\.)*\\?(?:"|\Z)'
 _ELEMENTS = re.compile(rf'(?:[^,"]|{_QUOTED})+', re.DOTALL)
 _PIECES = re.compile(rf'(?:[^;"]|{_QUOTED})+', re.DOTALL)
@@ -71,7 +71,7 @@ def choose_format(accept: str) -> Choice:
 
 def accepts_gzip(accept_encoding: str) -> bool:
     """
-    Tell whether a page goes out as gzip, for an `Accept-Encoding` header; several lines are joined with commas.
+    Return whether a page goes out as gzip, for an `Accept-Encoding` header; several lines are joined with commas.
 
     At equal weights gzip wins. What is sent as it is stays possible even where a client refuses that too.
     """
@@ -102,7 +102,7 @@ def _unquoted(value: str) -> str:
 
 
 def _rank(name: str, parameters: Mapping[str, str], format_: Format) -> int | None:
-    """Tell how exactly a range names a format: 0 `*/*`, 1 `type/*`, 2 and more by name; None where it does not."""
+    """Return how exactly a range names a format: 0 `*/*`, 1 `type/*`, 2 and more by name; None where it does not."""
     type_, subtype, version = _NAMES[format_]
     if parameters.get("version", version) != version:
         return None

@@ -67,7 +67,7 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class ContactsPage:
-    """One page; `total` is the number of contacts in the whole list, where the answer tells it."""
+    """One page; `total` is the number of contacts in the whole list, where the answer has it."""
 
     contacts: list[Contact]
     total: int | None
@@ -147,13 +147,12 @@ class ContactWalk:
     One walk through the contacts of a campaign, without the requests: `query` says what to ask for, `take` reads it.
 
     Where most contacts were dialed, it goes through the whole list. Where few were, it reads the lists of those that
-    have ended or are being called, and then those that are pending, and ends early as soon as it has found as many
-    attempts as the stats told. Pages overlap, since contacts move while they are read; a contact that is seen again is
-    left out.
+    have ended or are being called, then those that are pending, and ends as soon as it has found the attempts of the
+    stats answer. Pages overlap, since contacts move while they are read; a contact that is seen again is left out.
 
     Args:
         counted: Keys of the ended attempts that were counted before, in order; None for none.
-        attempts: `attempts.total` of the stats just before; None where they did not tell.
+        attempts: `attempts.total` of the stats answer just before; None where it has none.
         contacts: `contacts.total` of the same answer.
         dialed: Contacts that are completed, exhausted or in progress, by the same answer.
         in_progress: Those of them that are in progress.
@@ -196,7 +195,7 @@ class ContactWalk:
 
     @property
     def coverage(self) -> float | None:
-        """Attempts found over those that the stats told."""
+        """Attempts found over those of the stats answer."""
         if self.attempts is None:
             return None
         return self.tally.attempts / self.attempts if self.attempts else 1.0

@@ -14,7 +14,7 @@ from exporter.providers.errors import CredentialsError
 
 
 def secrets_of_proxy(proxy_url: SecretStr | None) -> Iterator[str]:
-    """Tell what must not be shown of a proxy: its URL, its password, and user and password as they are sent."""
+    """Yield what must not be shown of a proxy: its URL, its password, and user and password as they are sent."""
     if proxy_url is None:
         return
     yield proxy_url.get_secret_value()

@@ -58,7 +58,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class CallsPage:
-    """One page, the newest call first; `pages` is the number of all pages, where the answer tells it."""
+    """One page, the newest call first; `pages` is the number of all pages, where the answer has it."""
 
     calls: list[Call]
     pages: float | None

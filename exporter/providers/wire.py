@@ -96,7 +96,7 @@ def read_as(decoder: msgspec.json.Decoder[T], body: bytes) -> T | None:
         except msgspec.ValidationError:
             return None
         except (msgspec.DecodeError, UnicodeDecodeError):
-            # It refuses some of what json reads, such as NaN.
+            # It refuses some of what json reads, for example NaN.
             return msgspec.convert(read_json(body), decoder.type)
     except msgspec.ValidationError:
         return None

@@ -136,7 +136,7 @@ class _Api:
         return await self._answer(request, organization.fault, lambda: {"concurrency_limit": organization.limit})
 
     def _organization(self, request: web.Request, route: str) -> Organization:
-        """Tell whose the request is, and whether it may be asked."""
+        """Find the organization of a request's token, which may be refused."""
         self._world.advance()
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         credential = self._world.credential(token) if scheme == "Bearer" else None

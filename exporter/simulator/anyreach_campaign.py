@@ -58,7 +58,7 @@ class Configuration:
             )
 
     def hours(self, lane: "Lane") -> Hours:
-        """Return the hours of a lane, and tell the lane from now on when they open."""
+        """Return the hours of a lane, which is called from now on when they open."""
         key = (lane.timezone, lane.scheduled)
         if key not in self._hours:
             lanes: list[Lane] = []

@@ -121,7 +121,7 @@ class Organization:
         self.dialer.wake()
 
     def hold_ad_hoc(self, calls: int) -> None:
-        """Let that many calls with contacts of no campaign take slots, until told otherwise."""
+        """Let that many calls with contacts of no campaign take slots, until the next call of this."""
         self.dialer.timeline.catch_up()
         self.ad_hoc_calls = calls
         self.dialer.wake()
@@ -162,12 +162,12 @@ class Dialer:
         self._cycle_planned = False
 
     def distinct_moment(self) -> float:
-        """Return now, or just after the last such moment: a cursor made of creation times must tell two apart."""
+        """Return now, or just after the last such moment, since cursors are made of creation times."""
         self._last_moment = max(self.timeline.now, self._last_moment + self._moment_step)
         return self._last_moment
 
     def hold_elsewhere(self, calls: int) -> None:
-        """Let customers outside of this world hold that many of the global slots, until told otherwise."""
+        """Let customers outside of this world hold that many of the global slots, until the next call of this."""
         self.timeline.catch_up()
         self.calls_elsewhere = calls
         self.wake()

@@ -1,4 +1,4 @@
-"""Simulated wall clocks: one that runs with real time, one that moves only when told."""
+"""Simulated wall clocks: one that runs with real time, one that moves when a test moves it."""
 
 import time
 from collections.abc import Callable

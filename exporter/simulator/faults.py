@@ -16,7 +16,7 @@ class Fault:
         path: Hits only requests that hold this text in path or query, as sent: `cursor=` spares a first page.
         delay: Seconds of real time before the answer.
         hang_up: Close the connection with no answer.
-        headers: Sent with `status`, such as Retry-After.
+        headers: Sent with `status`, for example Retry-After.
         body: Sent with `status`; None sends the provider's usual error body.
     """
 

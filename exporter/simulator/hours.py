@@ -91,7 +91,7 @@ def is_open(windows: Iterable[Window], timezone: str, moment: float) -> bool:
 
 
 class Hours:
-    """Some windows in one timezone, open or closed as the timeline goes on; tells `on_open` when they open."""
+    """Some windows in one timezone, open or closed as the timeline goes on; calls `on_open` when they open."""
 
     def __init__(
         self, timeline: Timeline, windows: tuple[Window, ...], timezone: str, on_open: Callable[[], None]

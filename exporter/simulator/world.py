@@ -22,7 +22,7 @@ class Credential:
 
     Attributes:
         organizations: The one that an `ak_` key is bound to, or all that a `pat_` token's owner belongs to.
-        scopes: Such as `campaigns:read`.
+        scopes: For example `campaigns:read`.
         refused: Routes answered with 403 whatever the scopes say: `campaigns`, `configurations`, `contacts` or
             `concurrency`.
     """

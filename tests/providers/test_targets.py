@@ -73,7 +73,7 @@ async def test_another_campaign_under_an_external_id_is_believed_the_second_time
     assert await outcomes(["a"] * 4, map(stats, named), Anyreach) == expected
 
 
-async def test_an_external_id_may_be_that_of_a_campaign_that_is_polled_by_its_own() -> None:
+async def test_an_external_id_may_name_a_campaign_that_is_polled_by_its_own() -> None:
     async with serving(stats(ONE)) as server, transport(server.url) as sender:
         anyreach = Anyreach(sender, lambda: "token")
         snapshots = [await anyreach.poll(campaign_id) for campaign_id in (ONE, "a")]
@@ -89,7 +89,7 @@ async def test_an_osvi_answer_about_another_campaign_is_refused(named: object) -
     assert await outcomes(["7", "8", "7", "7", "7"], answers, Osvi) == ["right", "right", "wrong", "right", "right"]
 
 
-async def test_after_an_answer_about_another_campaign_no_connection_is_used_again() -> None:
+async def test_an_answer_about_another_campaign_ends_the_use_of_connections() -> None:
     async with serving(*map(stats, [ONE, TWO, ONE, TWO])) as server, transport(server.url) as sender:
         anyreach = Anyreach(sender, lambda: "token")
         await anyreach.poll(ONE)

@@ -60,7 +60,7 @@ def counts(campaign: Campaign) -> tuple[int, ...]:
     )
 
 
-def test_a_contact_is_locked_before_it_rings_and_completed_when_the_call_ends() -> None:
+def test_a_contact_is_locked_then_rings_then_is_completed() -> None:
     world = new_world()
     campaign = new_campaign(world.add_organization(), 1)
 
@@ -111,7 +111,7 @@ def test_the_global_cap_holds_over_all_organizations() -> None:
     assert (small.active_calls, large.active_calls) == (4, 8)
 
 
-def test_global_slots_that_one_organization_has_no_room_for_go_to_the_others_a_second_later() -> None:
+def test_slots_without_room_in_one_organization_go_to_the_others() -> None:
     world = new_world(global_limit=31)
     small, nearly_full = world.add_organization(limit=1), world.add_organization(limit=30)
     nearly_full.hold_ad_hoc(29)
@@ -289,7 +289,7 @@ def test_a_default_configuration_never_dials_until_it_is_given_windows() -> None
     assert campaign.attempts_made == 5
 
 
-def test_a_scheduled_contact_waits_for_its_time_and_its_own_windows_but_retries_in_the_ordinary_ones() -> None:
+def test_a_scheduled_contact_has_windows_of_its_own_for_its_first_call() -> None:
     world = new_world()
     schedule = Schedule("UTC", (Window(DAYS, "20:00", "21:00"),), scheduled_windows=(Window(DAYS, "14:00", "15:00"),))
     campaign = new_campaign(world.add_organization(), 0, schedule=schedule, pattern=NEVER_ANSWERS)
@@ -303,7 +303,7 @@ def test_a_scheduled_contact_waits_for_its_time_and_its_own_windows_but_retries_
 
 
 @pytest.mark.parametrize("lowers", [True, False])
-def test_deleted_contacts_take_their_attempts_along_only_where_the_provider_does_so(lowers: bool) -> None:
+def test_deleted_contacts_take_attempts_along_where_the_provider_does_so(lowers: bool) -> None:
     world = new_world()
     organization = world.add_organization()
     organization.deletion_lowers_attempts = lowers
@@ -315,7 +315,7 @@ def test_deleted_contacts_take_their_attempts_along_only_where_the_provider_does
     assert campaign.attempts_made == 20
 
 
-def test_a_contact_deleted_while_it_waits_for_its_retry_is_not_called_again() -> None:
+def test_a_contact_deleted_before_its_retry_is_not_called_again() -> None:
     world = new_world()
     campaign = new_campaign(world.add_organization(), 10, pattern=NEVER_ANSWERS)
     world.advance_to(START + 300)
@@ -326,7 +326,7 @@ def test_a_contact_deleted_while_it_waits_for_its_retry_is_not_called_again() ->
     assert (campaign.attempts_made, campaign.attempts_total, campaign.contacts_total) == (22, 18, 6)
 
 
-def test_deleting_more_contacts_than_there_are_deletes_those_that_are_not_in_a_call() -> None:
+def test_deleting_too_many_contacts_spares_those_in_a_call() -> None:
     world = new_world()
     campaign = new_campaign(world.add_organization(limit=2), 10)
     world.advance_to(START + 10)

@@ -27,7 +27,7 @@ def at(text: str, timezone: str = "UTC") -> float:
         ("2026-06-06 22:30", False),
     ],
 )
-def test_a_window_that_crosses_midnight_belongs_to_the_day_on_which_it_starts(moment: str, opened: bool) -> None:
+def test_a_window_over_midnight_belongs_to_the_day_on_which_it_starts(moment: str, opened: bool) -> None:
     assert is_open([NIGHT], "UTC", at(moment)) is opened
 
 
@@ -63,7 +63,7 @@ def test_an_override_replaces_the_default_windows_for_its_timezone() -> None:
     assert schedule.windows("Asia/Tokyo") == ()
 
 
-def test_scheduled_windows_fall_back_to_the_default_ones_only_where_they_are_null() -> None:
+def test_scheduled_windows_are_the_default_ones_only_where_they_are_null() -> None:
     fallback = Schedule("UTC", (DAY,), (Override("Asia/Tokyo", (NIGHT,)),))
     forbidden = Schedule("UTC", (DAY,), (Override("Asia/Tokyo", (NIGHT,)),), (), ())
 

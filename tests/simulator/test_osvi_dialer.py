@@ -49,7 +49,7 @@ def test_several_agents_raise_the_number_of_calls_at_once() -> None:
     assert campaign.calls["in_progress"] == 5
 
 
-def test_a_queue_is_completed_when_its_last_call_has_ended_and_a_new_upload_opens_another() -> None:
+def test_a_queue_is_completed_with_its_last_call_and_an_upload_opens_one() -> None:
     world, account = new_account()
     campaign = new_campaign(account, 2)
     world.advance_to(START + 59)
@@ -63,7 +63,7 @@ def test_a_queue_is_completed_when_its_last_call_has_ended_and_a_new_upload_open
 
 
 @pytest.mark.parametrize("outcome", ["not_picked", "busy"])
-def test_a_call_that_nobody_picks_up_is_made_again_after_the_delay_up_to_the_threshold(outcome: str) -> None:
+def test_a_call_without_answer_is_made_again_up_to_the_threshold(outcome: str) -> None:
     world, account = new_account()
     campaign = new_campaign(account, 1, outcome=outcome)
     seen = []
@@ -104,7 +104,7 @@ def test_an_inactive_campaign_keeps_its_queues_and_goes_on_when_activated() -> N
     assert (campaign.calls_made, open_queues(campaign)) == (10, 0)
 
 
-def test_a_stalled_campaign_stays_active_with_an_open_queue_until_it_recovers() -> None:
+def test_a_stalled_campaign_stays_active_with_an_open_queue() -> None:
     world, account = new_account()
     campaign = new_campaign(account, 10)
     campaign.stall()
@@ -116,7 +116,7 @@ def test_a_stalled_campaign_stays_active_with_an_open_queue_until_it_recovers() 
     assert campaign.calls_made == 10
 
 
-def test_opted_out_contacts_leave_without_a_call_and_the_queue_keeps_its_size() -> None:
+def test_contacts_that_opt_out_are_not_called_and_the_queue_keeps_its_size() -> None:
     world, account = new_account()
     campaign = new_campaign(account, 10)
     assert campaign.opt_out(6) == 6

@@ -121,7 +121,7 @@ async def test_the_demo_shows_osvi_campaigns_in_every_state(answers: dict[tuple[
     }
 
 
-async def test_the_demo_has_a_server_that_fails_now_and_then_and_a_campaign_that_is_gone() -> None:
+async def test_the_demo_has_a_server_that_fails_at_times_and_a_deleted_campaign() -> None:
     scenario = demo(ManualClock(START), seed=1)
     statuses: dict[str, set[int]] = {}
     async with serving(scenario.world) as servers, aiohttp.ClientSession() as session:
@@ -170,7 +170,7 @@ def test_the_exporter_accepts_the_configuration_of_the_demo(speed: float) -> Non
     assert requests_a_second < min(account.max_requests_per_second for account in settings.accounts)
 
 
-def test_some_timezone_is_in_business_hours_and_some_out_of_them_at_any_time() -> None:
+def test_at_any_time_some_timezone_is_in_business_hours_and_some_is_not() -> None:
     for quarter in range(366 * 96):
         now = START + quarter * HOUR / 4
 

@@ -2,7 +2,7 @@ from exporter.simulator.clock import ManualClock
 from exporter.simulator.timeline import Timeline
 
 
-def test_events_run_in_the_order_of_their_moments_and_then_of_their_planning() -> None:
+def test_events_run_by_their_moments_and_then_in_the_order_of_planning() -> None:
     timeline, seen = Timeline(0.0, ManualClock(0.0)), list[str]()
     timeline.at(5, seen.append, "late")
     timeline.at(1, seen.append, "early")
