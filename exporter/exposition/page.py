@@ -83,41 +83,34 @@ class Exposition:
     async def _make(self, openmetrics: bool, compress: bool, names: frozenset[str]) -> list[bytes]:
         async with self._places:
             started = time.perf_counter()
-            pieces: list[bytes] | None = None
-            for _ in range(_TRIES):
-                pieces = await self._of_one_moment(openmetrics, compress, names)
-                if pieces is not None:
-                    break
-            else:
-                pieces = await self._from_copies(openmetrics, compress, names)
+            tries = 0
+            while (pieces := await self._of_one_moment(openmetrics, compress, names, copied=tries >= _TRIES)) is None:
+                tries += 1
             self._duration.observe(time.perf_counter() - started)
             return pieces
 
-    async def _of_one_moment(self, openmetrics: bool, compress: bool, names: frozenset[str]) -> list[bytes] | None:
-        """Make the page; None when campaigns or accounts have come, gone or been changed by a reload meanwhile."""
+    async def _of_one_moment(
+        self, openmetrics: bool, compress: bool, names: frozenset[str], *, copied: bool
+    ) -> list[bytes] | None:
+        """
+        Make the page; None when campaigns or accounts have come, gone or been changed by a reload meanwhile.
+
+        With `copied` it is made from copies of the lines, which takes longer in one turn, whatever happens meanwhile.
+        """
         generation = self._board.generation
+        columns: Columns = self._board.columns(exemplars=openmetrics)
+        if copied:
+            columns = [(family, column[:]) for family, column in columns]
         page, turns = _Pieces(compress), Turns()
-        for lines in self._lines(self._board.columns(exemplars=openmetrics), openmetrics, names):
+        for lines in self._lines(columns, openmetrics, names):
             page.add(lines)
             await turns.give_way()
-            if generation != self._board.generation:
+            if not copied and generation != self._board.generation:
                 return None
         # Written in a thread, since it reads files of /proc.
         own = await asyncio.to_thread(self._own_metrics, openmetrics, names)
-        if generation != self._board.generation:
+        if not copied and generation != self._board.generation:
             return None
-        page.add(own)
-        return page.finish()
-
-    async def _from_copies(self, openmetrics: bool, compress: bool, names: frozenset[str]) -> list[bytes]:
-        """Make the page from copies, which takes longer in one turn, whatever happens meanwhile."""
-        page, turns = _Pieces(compress), Turns()
-        columns = [(family, column[:]) for family, column in self._board.columns(exemplars=openmetrics)]
-        all_lines = self._lines(columns, openmetrics, names)
-        own = self._own_metrics(openmetrics, names)
-        for lines in all_lines:
-            page.add(lines)
-            await turns.give_way()
         page.add(own)
         return page.finish()
 

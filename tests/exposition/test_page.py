@@ -259,12 +259,14 @@ class TestPage:
         page = exposition(campaign())
         make, at_once, most = page._of_one_moment, 0, 0
 
-        async def counted(openmetrics: bool, compress: bool, names: frozenset[str]) -> list[bytes] | None:
+        async def counted(
+            openmetrics: bool, compress: bool, names: frozenset[str], *, copied: bool
+        ) -> list[bytes] | None:
             nonlocal at_once, most
             at_once += 1
             most = max(most, at_once)
             try:
-                return await make(openmetrics, compress, names)
+                return await make(openmetrics, compress, names, copied=copied)
             finally:
                 at_once -= 1
 
