@@ -115,8 +115,6 @@ class ListenAddress:
 
 
 def _listen_address(value: Any) -> Any:
-    if isinstance(value, ListenAddress):
-        return value
     try:
         # An unquoted 127:80 has only one meaning here.
         return ListenAddress.parse(value if isinstance(value, Unquoted) else text(value))
@@ -125,7 +123,7 @@ def _listen_address(value: Any) -> Any:
 
 
 def _one_or_more(value: Any) -> Any:
-    return (value,) if isinstance(value, str | ListenAddress) else value
+    return (value,) if isinstance(value, str) else value
 
 
 BaseUrl: TypeAlias = Annotated[str, AfterValidator(_base_url), BeforeValidator(text)]

@@ -160,12 +160,12 @@ def _date(value: Any) -> date:
 
 
 def text(value: Any) -> Any:
-    """Take a string, also a secret one or a path, and nothing that YAML could read as something else."""
+    """Take a string, and nothing that YAML could read as something else."""
     if isinstance(value, Unquoted | int | float):
         raise refusal("expected a string: quote it")
-    if not isinstance(value, str | SecretStr | Path):
+    if not isinstance(value, str):
         raise refusal("expected a string")
-    return str(value) if isinstance(value, Path) else value
+    return value
 
 
 def one_line(value: str) -> str:

@@ -53,13 +53,13 @@ def refusal(expected: str) -> PydanticCustomError:
 
 
 def value_of(item: Any, key: str) -> Any:
-    """The value under a key of a section, written or loaded; None where there is none or `item` is no section."""
-    return item.get(key) if isinstance(item, dict) else getattr(item, key, None)
+    """The value under a key of a mapping; None where there is none or `item` is no mapping."""
+    return item.get(key) if isinstance(item, dict) else None
 
 
 def items_of(value: Any) -> Sequence[Any]:
     """The items of a list; none where it is no list."""
-    return value if isinstance(value, list | tuple) else ()
+    return value if isinstance(value, list) else ()
 
 
 class Section(BaseModel):

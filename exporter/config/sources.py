@@ -14,7 +14,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
 from exporter.config.certificates import unusable
 from exporter.config.flags import DEFAULT_CONFIG_FILE, ENVIRONMENT_PREFIX, Option, options
@@ -244,7 +244,7 @@ def _nothing_to_poll(values: Mapping[str, Any]) -> Iterator[Fault]:
 def _check_token(account: Any, environ: Mapping[str, str]) -> Iterator[Fault]:
     sources = {key: value_of(account, key) for key in ("token", "token_file", "token_env")}
     named = [(key, value) for key, value in sources.items() if value is not None]
-    if len(named) != 1 or not isinstance(named[0][1], str | Path | SecretStr):
+    if len(named) != 1 or not isinstance(named[0][1], str):
         return
     try:
         token = read_token(**sources, environ=environ)

@@ -352,7 +352,7 @@ async def test_a_failure_of_each_kind_has_a_line_that_says_what_to_do(simulated:
             None,
             "or the campaign was deleted or belongs to another account's organization: `campaign-exporter discover`",
         ),
-        "credentials": (account(ours, "june", token_file=tmp_path / "none"), None, "where `token_file` says"),
+        "credentials": (account(ours, "june", token_file=str(tmp_path / "none")), None, "where `token_file` says"),
         "dns": (account("http://nowhere.invalid", "june", token=KEY), None, "the spelling of `base_url`"),
         "connect": (account(away, "june", token=KEY), None, "`base_url` is right and 127.0.0.1 can be reached"),
         "connect to the proxy": (

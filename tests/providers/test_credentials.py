@@ -38,11 +38,11 @@ def test_a_token_is_taken_from_its_variable() -> None:
 
 
 def test_a_token_is_taken_from_its_file_without_the_line_break(file: Path) -> None:
-    assert Credentials(account(token_file=file)).token() == "first"
+    assert Credentials(account(token_file=str(file))).token() == "first"
 
 
 def test_a_changed_file_is_picked_up_by_its_content(file: Path) -> None:
-    credentials = Credentials(account(token_file=file))
+    credentials = Credentials(account(token_file=str(file)))
 
     unchanged = credentials.refresh()
     file.write_text(" first \n\n", encoding="utf-8")
@@ -61,7 +61,7 @@ def test_a_swapped_link_is_picked_up(tmp_path: Path) -> None:
         (tmp_path / name / "token").write_text(name, encoding="utf-8")
     link = tmp_path / "data"
     link.symlink_to(tmp_path / "first")
-    credentials = Credentials(account(token_file=link / "token"))
+    credentials = Credentials(account(token_file=str(link / "token")))
     other = tmp_path / "other"
     other.symlink_to(tmp_path / "second")
 
@@ -85,7 +85,7 @@ def test_a_swapped_link_is_picked_up(tmp_path: Path) -> None:
 def test_a_token_file_that_turns_bad_is_an_error_until_it_is_repaired(
     file: Path, content: bytes | None, problem: str
 ) -> None:
-    credentials = Credentials(account(token_file=file))
+    credentials = Credentials(account(token_file=str(file)))
     if content is None:
         file.unlink()
     else:
@@ -110,7 +110,7 @@ def test_a_variable_that_is_not_set_is_a_failure_of_the_credentials() -> None:
 
 def test_the_organization_is_held_against_each_new_token(file: Path) -> None:
     file.write_text("ak_t0psecret", encoding="utf-8")
-    credentials = Credentials(account("anyreach", token_file=file))
+    credentials = Credentials(account("anyreach", token_file=str(file)))
     assert credentials.token() == "ak_t0psecret"
 
     file.write_text("pat_t0psecret", encoding="utf-8")
