@@ -24,6 +24,8 @@ class Snapshot(NamedTuple):
     """Whether work is left: contacts pending or in progress (Anyreach), an open queue (OSVI)."""
     calls_in_flight: bool = False
     """Whether the answer shows any call or contact in progress; such a campaign is polled like an active one."""
+    campaign_id: str | None = None
+    """The provider's id of the campaign that the answer is about."""
 
     contacts: Mapping[str, float] | None = None
     """Contacts by lifecycle bucket (Anyreach `contacts`, without `total`)."""
@@ -56,9 +58,6 @@ class Snapshot(NamedTuple):
     """Wait before a retry (OSVI)."""
     created_timestamp_seconds: float | None = None
     """Creation of the campaign, Unix time (OSVI)."""
-
-    campaign_id: str | None = None
-    """The provider's id of the campaign that the answer is about."""
 
 
 CONTACT_BUCKETS = ("pending", "in_progress", "completed", "exhausted")

@@ -1,5 +1,6 @@
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from exporter.campaign.schedule import Schedule, Window
 from exporter.campaign.snapshot import Snapshot
 from exporter.providers import Provider
-from exporter.providers.anyreach import Anyreach, read_campaign, read_schedule, read_stats
+from exporter.providers.anyreach import Anyreach, read_answer, read_campaign, read_schedule, read_stats
 from exporter.providers.errors import (
     ClientFaultError,
     CredentialsError,
@@ -25,6 +26,14 @@ from tests.providers.payloads import json_values, numbers_of, shuffled
 
 CONFIGURATION = "c0000000-0000-4000-8000-000000000001"
 WEEKDAYS = frozenset(range(5))
+
+
+def outcome(read: Callable[[], Snapshot]) -> str:
+    """What a reader makes of an answer: numbers by their spelling, since 8 and 8.0 are equal."""
+    try:
+        return repr(read())
+    except InvalidResponseError as exc:
+        return str(exc)
 
 
 def stats(**fields: object) -> Snapshot:
@@ -134,6 +143,26 @@ class TestReadStats:
         except InvalidResponseError:
             return
         assert all(math.isfinite(value) and value >= 0 for value in numbers_of(snapshot))
+
+    @given(shuffled(read_object(body_of("anyreach/stats_documented"))) | json_values)
+    def test_an_ordinary_answer_is_read_as_an_odd_one_is(self, payload: Any) -> None:
+        body = json.dumps(payload).encode()
+
+        assert outcome(lambda: read_answer(body)) == outcome(lambda: read_stats(read_object(body)))
+
+    @pytest.mark.parametrize(
+        "member",
+        [
+            *[b'"active_calls": 8.0', b'"active_calls": "8"', b'"active_calls": NaN', b'"active_calls": -1'],
+            *[b'"attempts": {"average_per_contact": %b}' % number for number in (b"-0.0", b"3", b"1e400", b'"1.5"')],
+            *[b'"contacts": {"pending": %d}' % 2**53, b'"contacts": {"new": 1, "total": null}', b'"contacts": []'],
+            *[b'"other": "\\ud800"', b'"other": ' + b"[" * 100_000],
+        ],
+    )
+    def test_each_oddity_is_read_alike_by_both_ways(self, member: bytes) -> None:
+        body = b'{"status": "active", ' + member + b"}"
+
+        assert outcome(lambda: read_answer(body)) == outcome(lambda: read_stats(read_object(body)))
 
     @given(st.binary())
     def test_any_bytes_give_a_snapshot_or_an_invalid_response(self, body: bytes) -> None:
