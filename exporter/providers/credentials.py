@@ -4,7 +4,7 @@ import base64
 import os
 from collections.abc import Callable, Iterator, Mapping
 
-from multidict import CIMultiDict
+from multidict import CIMultiDict, istr
 from pydantic import SecretStr
 from yarl import URL
 
@@ -107,6 +107,7 @@ class AuthorizedHeaders:
         if token != self._sent:
             if not (token.isascii() and token.isprintable()):
                 raise CredentialsError("the token holds characters that a header cannot carry")
-            self._headers = CIMultiDict(self._header(token))
+            # Names of this class need no conversion at each request.
+            self._headers = CIMultiDict({istr(name): value for name, value in self._header(token).items()})
             self._sent = token
         return self._headers

@@ -3,7 +3,7 @@ One GET with its guards, and the judging of what came back.
 
 `Transport.get` is the only place that talks to a provider.
 Everything that can go wrong there, from the name lookup to the last byte, is raised as a `PollError`.
-`decipher` and `inflate` are pure.
+`refusal` and `inflate` are pure.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from typing import Final, Self
 from urllib.parse import quote
 
 import aiohttp
+from aiohttp.hdrs import ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, USER_AGENT
 from yarl import URL
 
 from exporter import __version__
@@ -66,23 +67,19 @@ STATUS_CLASS_ERRORS: Final[Mapping[int, type[PollError]]] = {
 }
 
 
-def decipher(status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> bytes:
+def refusal(status: int, headers: Mapping[str, str], *, now: float) -> PollError:
     """
-    Judge one answer by its status: the body of a 200, an error for everything else.
+    The error of an answer that is no 200, with `retry_after` where the server sent one.
+
+    Its body is not looked at, since error bodies differ and may repeat the token.
 
     Args:
         status: The status code.
         headers: Headers of the answer, looked up by their usual spelling.
-        body: The body, decompressed; looked at for a 200 only, since error bodies differ and may repeat the token.
         now: Unix time, for a `Retry-After` that is a date.
-
-    Raises:
-        PollError: The class that belongs to the status, with `retry_after` where the server sent one.
     """
-    if status == 200:
-        return body
     error = STATUS_ERRORS.get(status) or STATUS_CLASS_ERRORS.get(status // 100, BrokenProtocolError)
-    raise error(f"HTTP {status}", retry_after=read_retry_after(headers.get("Retry-After"), now))
+    return error(f"HTTP {status}", retry_after=read_retry_after(headers.get("Retry-After"), now))
 
 
 def read_retry_after(value: str | None, now: float) -> float | None:
@@ -229,10 +226,11 @@ class Transport:
         )
         self._session = aiohttp.ClientSession(
             connector=self._connector,
+            # aiohttp sends them to a proxy too, which must not see the token.
             headers={
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip, deflate",
-                "User-Agent": f"campaign-exporter/{__version__}",
+                ACCEPT: "application/json",
+                ACCEPT_ENCODING: "gzip, deflate",
+                USER_AGENT: f"campaign-exporter/{__version__}",
                 # A proxy sees the headers of a plain request, and only those of the CONNECT before a TLS handshake.
                 **(self._proxy_headers if self._base_url.scheme == "http" else {}),
             },
@@ -281,7 +279,9 @@ class Transport:
             response = await session.get(url, headers=headers, allow_redirects=False, proxy_headers=self._proxy_headers)
             try:
                 if response.status == 200:
-                    body = await self._read(response.content)
+                    body = await response.content.readany()
+                    if not response.content.at_eof():
+                        body = await self._read_on(response.content, body)
                 else:
                     await _drain(response.content)
             finally:
@@ -304,9 +304,11 @@ class Transport:
         assert response is not None  # noqa: S101 -- for mypy: whatever gets here has an answer
         if response.status == 407 and self._proxy is not None:
             raise ConnectFailedError("the proxy asks for credentials (HTTP 407)")
-        body = decipher(response.status, response.headers, body, now=self._wall_clock())
-        encoding = response.headers.get("Content-Encoding")
-        if encoding:
+        if response.status != 200:
+            raise refusal(response.status, response.headers, now=self._wall_clock())
+        if len(body) > self._max_body_bytes:
+            raise self._too_large()
+        if encoding := response.headers.get(CONTENT_ENCODING):
             body = await self._inflate(body, encoding)
         return self._redact(body) if len(body) <= _LARGE else await asyncio.to_thread(self._redact, body)
 
@@ -315,16 +317,8 @@ class Transport:
             return inflate(body, encoding, self._max_body_bytes)
         return await asyncio.to_thread(inflate, body, encoding, self._max_body_bytes)
 
-    async def _read(self, content: aiohttp.StreamReader) -> bytes:
-        """Read a body to its end, or to the limit of its size."""
-        body = await content.readany()
-        if not content.at_eof():
-            body = await self._read_on(content, body)
-        if len(body) > self._max_body_bytes:
-            raise self._too_large()
-        return body
-
     async def _read_on(self, content: aiohttp.StreamReader, first: bytes) -> bytes:
+        """Read a body to its end, or to the limit of its size."""
         parts = [first]
         size = len(first)
         while size <= self._max_body_bytes:

@@ -35,7 +35,7 @@ from exporter.providers.errors import (
     TooLargeError,
     UnauthorizedError,
 )
-from exporter.providers.http import Transport, decipher, read_retry_after, segment
+from exporter.providers.http import Transport, read_retry_after, refusal, segment
 from tests.providers.loopback import Answer, closed_port, greeting, http, reset, serving, transport, tunneling
 
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC).timestamp()
@@ -121,10 +121,7 @@ def secure(
     )
 
 
-class TestDecipher:
-    def test_a_200_gives_its_body(self) -> None:
-        assert decipher(200, {}, b"{}", now=NOW) == b"{}"
-
+class TestRefusal:
     @pytest.mark.parametrize(
         ("status", "error"),
         [
@@ -153,19 +150,15 @@ class TestDecipher:
         ],
     )
     def test_every_other_status_is_an_error_of_its_own_reason(self, status: int, error: type[PollError]) -> None:
-        with pytest.raises(PollError) as caught:
-            decipher(status, {}, b'{"detail": "no"}', now=NOW)
+        refused = refusal(status, {}, now=NOW)
 
-        assert type(caught.value) is error
-        assert caught.value.retry_after is None
-        assert str(status) in str(caught.value)
+        assert type(refused) is error
+        assert refused.retry_after is None
+        assert str(status) in str(refused)
 
     @pytest.mark.parametrize("status", [404, 429, 500, 503])
     def test_any_error_may_ask_to_be_left_alone(self, status: int) -> None:
-        with pytest.raises(PollError) as caught:
-            decipher(status, {"Retry-After": "120"}, b"", now=NOW)
-
-        assert caught.value.retry_after == 120
+        assert refusal(status, {"Retry-After": "120"}, now=NOW).retry_after == 120
 
 
 class TestRetryAfter:
