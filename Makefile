@@ -37,7 +37,7 @@ soak: dev  ## 2,000 campaigns with random faults and reloads; SECONDS=3600 for l
 bench: dev  ## measure scrapes, polls, memory and start
 	$(BIN)/python -m benchmarks $(ARGS)
 
-lock: dev  ## write the lock files anew from pyproject.toml
+lock: dev  ## update the lock files from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    --output-file requirements.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
@@ -45,20 +45,20 @@ lock: dev  ## write the lock files anew from pyproject.toml
 	grep -oE 'hatchling==[0-9.]+' pyproject.toml | head -1 | $(BIN)/uv pip compile --quiet --universal \
 	    --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --output-file deploy/requirements-build.txt -
 
-generated: dev  ## write the references and dashboards anew that are made from code
+generated: dev  ## update the references and dashboards that are made from code
 	$(BIN)/python -m docs.reference
 	$(BIN)/python -m grafana.build
 
 pictures: debian dev node  ## draw the dashboards over hours of the demo, in tests/drawing/out: three minutes
 	$(BIN)/python -m tests.drawing.pictures $(ARGS)
 
-sbom: dev  ## list what the exporter is made of, in dist/
+sbom: dev  ## write the bill of materials, in dist/
 	rm -rf build/sbom && mkdir -p dist && $(BIN)/python -m venv --without-pip build/sbom
 	$(BIN)/pip --python build/sbom/bin/python install --quiet --require-hashes -r requirements.txt
 	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible \
 	    --validate --of JSON -o dist/campaign-exporter.cdx.json build/sbom/bin/python
 
-clean:  ## remove what the other targets have made
+clean:  ## remove what the other targets have written
 	rm -rf $(VENV) build dist tests/*/node/node_modules tests/drawing/out .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 dev: $(VENV)/.dev

@@ -29,7 +29,7 @@ AS_THEY_ARE = ["bash", "basename", "cat", "cp", "curl", "install", "jq", "rm", "
 LEFT_OUT = shutil.ignore_patterns(
     ".git", ".venv", "node_modules", "__pycache__", ".*_cache", ".hypothesis", "images", "benchmarks", "data", "browser"
 )
-SECONDS = 60
+SECONDS = 180
 PROLOGUE = """\
 set -euo pipefail
 # Goes before a program of that name, and starts the one that the document has installed, if it has.
