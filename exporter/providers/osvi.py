@@ -7,6 +7,7 @@ Tokens and errors: https://docs.osvi.ai/api-reference/introduction.
 
 import math
 from collections.abc import Callable
+from dataclasses import InitVar, dataclass, field
 from typing import ClassVar
 
 from yarl import URL
@@ -20,7 +21,6 @@ from exporter.providers.osvi_calls import CALLS_PER_PAGE, CallsPage, read_calls
 from exporter.providers.targets import Targets
 from exporter.providers.wire import (
     MOST_ENTRIES,
-    array_at,
     count,
     counts,
     number,
@@ -49,7 +49,9 @@ def read_status(payload: dict[str, object]) -> Snapshot:
     campaign = object_at(data, "campaign") or {}
     calls = object_at(data, "calls") or {}
     by_status = object_at(calls, "by_status")
-    uploads = array_at(data, "uploads")
+    uploads = data.get("uploads")
+    if uploads is not None and not isinstance(uploads, list):
+        raise InvalidResponseError("uploads is no array")
     outcomes: dict[str, float] | None = None
     if by_status is not None:
         # The map leaves out what has not happened yet; without a zero to start from, a campaign's first failure could
@@ -85,28 +87,26 @@ def _read(body: bytes) -> tuple[Snapshot, str | None]:
     return snapshot, None if own_id is None else str(int(own_id))
 
 
+@dataclass(slots=True)
 class _Queues:
     """
     The queues of all uploads, added up by agent and state.
 
     A queue whose `completed` is no boolean is in neither state: calling it open could make a false alarm, calling it
     completed could hide one. Elements that are no objects are passed over.
-
-    Attributes:
-        uploads: Number of uploads.
-        number: Number of queues by (agent, state); both states for each agent.
-        contacts: Contacts by the same pairs, of the queues that said; no pair whose queues all kept silent.
-        work_remaining: True with an open queue, None where only a queue of unknown state could be one.
     """
 
-    __slots__ = ("contacts", "number", "uploads", "work_remaining")
+    items: InitVar[list[object]]
+    uploads: int = 0
+    number: dict[tuple[str, str], float] = field(default_factory=dict)
+    """By (agent, state); both states for each agent."""
+    contacts: dict[tuple[str, str], float] = field(default_factory=dict)
+    """Contacts by the same pairs, of the queues that have the number; no pair where none has it."""
+    work_remaining: bool | None = False
+    """True with an open queue, None where only a queue of unknown state could be one."""
 
-    def __init__(self, uploads: list[object]) -> None:
-        self.uploads = 0
-        self.number: dict[tuple[str, str], float] = {}
-        self.contacts: dict[tuple[str, str], float] = {}
-        self.work_remaining: bool | None = False
-        for upload in used_up(uploads):
+    def __post_init__(self, items: list[object]) -> None:
+        for upload in used_up(items):
             if isinstance(upload, dict):
                 self.uploads += 1
                 queues = upload.get("queues")

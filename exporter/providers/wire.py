@@ -122,19 +122,6 @@ def object_at(parent: Mapping[str, object], key: str) -> dict[str, object] | Non
     raise InvalidResponseError(f"{key} is no object")
 
 
-def array_at(parent: Mapping[str, object], key: str) -> list[object] | None:
-    """
-    The array under a key, None where it is missing or null.
-
-    Raises:
-        InvalidResponseError: Another kind of value stands there.
-    """
-    value = parent.get(key)
-    if value is None or isinstance(value, list):
-        return value
-    raise InvalidResponseError(f"{key} is no array")
-
-
 LONGEST_TEXT: Final = 256
 """Characters that are kept of an id or a word of single attempts."""
 

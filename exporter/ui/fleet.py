@@ -9,6 +9,7 @@ import asyncio
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import compress
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -37,6 +38,7 @@ MAX_AGE = 1.0
 """Seconds for which rows are shown to others who ask."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Fleet:
     """
     All campaigns of one moment, by account and campaign; a campaign's number is its place in that order.
@@ -45,19 +47,13 @@ class Fleet:
     which holds up everything else.
     """
 
-    def __init__(
-        self,
-        campaigns: Sequence[CampaignState],
-        accounts: Sequence[WatchedAccount],
-        states: Sequence[Standing],
-        lines: Mapping[WatchedAccount, AccountRow],
-        hours_wall: float,
-    ) -> None:
-        self.states = states
-        self._campaigns = campaigns
-        self._accounts = accounts
-        self._lines = lines
-        self._hours_wall = hours_wall
+    _campaigns: Sequence[CampaignState]
+    _accounts: Sequence[WatchedAccount]
+    """The account of each campaign."""
+    states: Sequence[Standing]
+    """Where each campaign stands."""
+    _lines: Mapping[WatchedAccount, AccountRow]
+    _hours_wall: float
 
     def __len__(self) -> int:
         return len(self._campaigns)
