@@ -6,7 +6,7 @@ The dialer that calls them stands in `exporter.simulator.anyreach_dialer`.
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
@@ -35,18 +35,16 @@ class CallPattern:
     retry_delay: float = 1800.0
 
 
+@dataclass(eq=False)
 class Configuration:
     """Calling windows that campaigns of an organization share."""
 
-    def __init__(
-        self, timeline: Timeline, configuration_id: str, name: str, schedule: Schedule, created_at: float
-    ) -> None:
-        self.id = configuration_id
-        self.name = name
-        self.schedule = schedule
-        self.created_at = created_at
-        self._timeline = timeline
-        self._hours: dict[tuple[str | None, bool], tuple[Hours, list[Lane]]] = {}
+    _timeline: Timeline
+    id: str
+    name: str
+    schedule: Schedule
+    created_at: float
+    _hours: "dict[tuple[str | None, bool], tuple[Hours, list[Lane]]]" = field(default_factory=dict)
 
     def reschedule(self, schedule: Schedule) -> None:
         """Replace the windows for all its campaigns, at once."""
@@ -170,6 +168,7 @@ def _offer(lanes: Iterable[Lane]) -> None:
         lane.offer()
 
 
+@dataclass(eq=False)
 class Campaign:
     """
     A campaign, and the truth about it.
@@ -181,38 +180,29 @@ class Campaign:
         fault: How requests for it go wrong, None while they don't.
     """
 
-    def __init__(
-        self,
-        organization: "Organization",
-        campaign_id: str,
-        name: str,
-        configuration: Configuration,
-        *,
-        external_id: str | None,
-        priority: int,
-        pattern: CallPattern,
-        created_at: float,
-    ) -> None:
-        self.organization = organization
-        self.id = campaign_id
-        self.external_id = external_id
-        self.name = name
-        self.configuration = configuration
-        self.priority = priority
-        self.pattern = pattern
-        self.created_at = created_at
-        self.status: Literal["active", "paused", "closed"] = "active"
-        self.stalled = False
-        self.fault: Fault | None = None
-        self.pending = 0
-        self.locked = 0
-        self.in_progress = 0
-        self.completed: Counter[int] = Counter()
-        self.exhausted: Counter[int] = Counter()
-        self.contacts = ContactList(campaign_id)
-        self.attempts_total = 0
-        self.attempts_made = 0
-        self._lanes: dict[tuple[str | None, bool], Lane] = {}
+    organization: "Organization"
+    id: str
+    name: str
+    configuration: Configuration
+    external_id: str | None
+    priority: int
+    pattern: CallPattern
+    created_at: float
+    status: Literal["active", "paused", "closed"] = "active"
+    stalled: bool = False
+    fault: Fault | None = None
+    pending: int = 0
+    locked: int = 0
+    in_progress: int = 0
+    completed: Counter[int] = field(default_factory=Counter)
+    exhausted: Counter[int] = field(default_factory=Counter)
+    contacts: ContactList = field(init=False)
+    attempts_total: int = 0
+    attempts_made: int = 0
+    _lanes: dict[tuple[str | None, bool], Lane] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.contacts = ContactList(self.id)
 
     @property
     def dialing(self) -> bool:

@@ -81,45 +81,35 @@ class Upload:
     queues: list[Queue] = field(default_factory=list)
 
 
+@dataclass(eq=False)
 class OsviCampaign:
     """
     A campaign, and the truth about it.
 
     Attributes:
+        outcomes: How calls end, by weight.
+        hours: When it calls; None is round the clock.
         calls: Calls by outcome; those that go on are `in_progress`.
         calls_made: Calls that truly began; never falls.
         call_seconds: How long a call may last, drawn evenly.
         fault: How requests for it go wrong, None while they don't.
     """
 
-    def __init__(
-        self,
-        account: "OsviAccount",
-        campaign_id: int,
-        name: str,
-        *,
-        retry_threshold: int | None,
-        retry_delay: float | None,
-        outcomes: Mapping[str, float],
-        call_seconds: tuple[float, float],
-        hours: Hours | None,
-    ) -> None:
-        self.account = account
-        self.id = campaign_id
-        self.name = name
-        self.retry_threshold = retry_threshold
-        self.retry_delay = retry_delay
-        self.call_seconds = call_seconds
-        self.created_at = account.timeline.now
-        self.status: Literal["active", "inactive"] = "active"
-        self.fault: Fault | None = None
-        self.calls: Counter[str] = Counter()
-        self.calls_made = 0
-        self.uploads: list[Upload] = []
-        self.agents: dict[str, Agent] = {}
-        self._hours = hours
-        self._outcomes = tuple(outcomes)
-        self._weights = tuple(outcomes.values())
+    account: "OsviAccount"
+    id: int
+    name: str
+    retry_threshold: int | None
+    retry_delay: float | None
+    outcomes: Mapping[str, float]
+    call_seconds: tuple[float, float]
+    hours: Hours | None
+    created_at: float
+    status: Literal["active", "inactive"] = "active"
+    fault: Fault | None = None
+    calls: Counter[str] = field(default_factory=Counter)
+    calls_made: int = 0
+    uploads: list[Upload] = field(default_factory=list)
+    agents: dict[str, Agent] = field(default_factory=dict)
 
     @property
     def retries(self) -> bool:
@@ -206,7 +196,7 @@ class OsviCampaign:
         self.receive_calls(per_hour)
 
     def _dial(self, agent: Agent) -> None:
-        if self.status != "active" or agent.stopped or (self._hours is not None and not self._hours.open):
+        if self.status != "active" or agent.stopped or (self.hours is not None and not self.hours.open):
             return
         for queue in agent.queues:
             while queue.due and agent.calls < agent.channels:
@@ -220,7 +210,7 @@ class OsviCampaign:
         agent = queue.agent
         agent.calls -= 1
         queue.calling -= 1
-        outcome = self.account.random.choices(self._outcomes, self._weights)[0]
+        outcome = self.account.random.choices(tuple(self.outcomes), tuple(self.outcomes.values()))[0]
         self._end(call, outcome)
         if (
             outcome in RETRIED
@@ -313,6 +303,7 @@ class OsviAccount:
             outcomes=outcomes,
             call_seconds=call_seconds,
             hours=hours,
+            created_at=self.timeline.now,
         )
         self.campaigns[campaign_id] = campaign
         return campaign
