@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from itertools import islice
 from typing import Final, TypeVar
 
@@ -220,16 +220,16 @@ def read_moment(value: object, *, assumed: tzinfo | None = None) -> float | None
         assumed: The timezone of one without an offset; None refuses it.
 
     Returns:
-        Unix time; None for a moment before 1970 and for what is no date-time.
+        Unix time; None for a moment before 1970 or after 9999 in UTC, and for what is no date-time.
     """
     if not isinstance(value, str):
         return None
     try:
         moment = datetime.fromisoformat(value)
-    except ValueError:
+        if moment.tzinfo is None:
+            if assumed is None:
+                return None
+            moment = moment.replace(tzinfo=assumed)
+        return number(moment.astimezone(UTC).timestamp())
+    except (ValueError, OverflowError):
         return None
-    if moment.tzinfo is None:
-        if assumed is None:
-            return None
-        moment = moment.replace(tzinfo=assumed)
-    return number(moment.timestamp())
