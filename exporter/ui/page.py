@@ -301,7 +301,8 @@ def _shares(numbers: Mapping[str, int], order: Sequence[str]) -> Iterator[tuple[
     left = 0.0
     for name, number in (*((name, numbers.get(name, 0)) for name in order), ("other", other)):
         if number:
-            width = _BAR_WIDTH * number / total
+            # Divided first: two integers may be larger than any float.
+            width = _BAR_WIDTH * (number / total)
             yield name, f"{left:.2f}", f"{width:.2f}"
             left += width
 

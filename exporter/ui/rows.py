@@ -252,7 +252,7 @@ def finished(contacts: Mapping[str, float] | None) -> float | None:
     if contacts is None or "completed" not in contacts or "exhausted" not in contacts:
         return None
     total = sum(contacts.values())
-    return (contacts["completed"] + contacts["exhausted"]) / total if total else None
+    return (contacts["completed"] + contacts["exhausted"]) / total if 0 < total < inf else None
 
 
 def calls_now(shown: Snapshot) -> float | None:
@@ -260,11 +260,11 @@ def calls_now(shown: Snapshot) -> float | None:
 
 
 def whole(number: float | None) -> int | None:
-    return None if number is None or number == inf else int(number)
+    return None if number is None else int(number)
 
 
 def whole_numbers(numbers: Mapping[str, float] | None) -> Mapping[str, int] | None:
-    return None if numbers is None else {key: int(number) for key, number in numbers.items() if number < inf}
+    return None if numbers is None else {key: int(number) for key, number in numbers.items()}
 
 
 def _truths(numbers: Mapping[str, float] | None) -> Mapping[str, bool] | None:

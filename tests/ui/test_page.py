@@ -21,7 +21,7 @@ from exporter.ui import page
 from exporter.ui.page import PAGE_SIZE, Pages, Selection, View, age, hashed
 from exporter.ui.queries import Filters
 from exporter.ui.rows import AccountRow, CampaignRow
-from tests.made_up import OSVI, WALL, WORKING, MadeUp, behind_proxy, crowd, serving_frontend
+from tests.made_up import CALLING, OSVI, WALL, WORKING, MadeUp, behind_proxy, crowd, serving_frontend
 
 AROUND: dict[str, Any] = {
     "version": "1.2.3<",
@@ -529,6 +529,28 @@ class TestOverHttp:
         async with client(MadeUp()) as session, session.get("/?q=x") as answer:
             assert answer.status == 200
             assert "none is configured" in await answer.text()
+
+    async def test_numbers_that_are_no_counts_any_more_are_no_error(self) -> None:
+        made = MadeUp()
+        anyreach, osvi = made.account("acme"), made.account("in", OSVI)
+        contacts = dict.fromkeys(WORKING["contacts"], 1.7e308)
+        odd = dict.fromkeys(("contacts_loaded", "attempts", "active_calls", "concurrency_limit"), 1.7e308)
+        anyreach.says(anyreach.add("june"), **WORKING | odd | {"contacts": contacts})
+        calls = dict.fromkeys(CALLING["calls"], 1.7e308)
+        queues = {("agent", "open"): 1.7e308}
+        osvi.says(
+            osvi.add("7"), **CALLING | {"calls": calls, "calls_made": None, "queues": queues, "queued_contacts": queues}
+        )
+        async with client(made) as session:
+            for path in (
+                "/",
+                "/?sort=progress",
+                "/?sort=calls",
+                "/campaigns/anyreach/acme/june",
+                "/campaigns/osvi/in/7",
+            ):
+                async with session.get(path) as answer:
+                    assert answer.status == 200, path
 
     async def test_a_search_of_thousands_of_words_is_cut_and_the_page_says_so(self) -> None:
         async with client(crowd(3)) as session, session.get("/", params={"q": "a " * 2000}) as answer:
