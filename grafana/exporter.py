@@ -144,6 +144,9 @@ def _instances() -> table.Panel:
     def each(vector: str, *labels: str) -> str:
         return f"max by ({', '.join(('cluster', 'job', 'instance', *labels))}) ({vector})"
 
+    # The column is there too while the instance does not answer.
+    unknown = f'label_replace({queries.UP}, "version", "-", "", "")'
+    version = f"{of_exporter('campaign_exporter_build_info')} or on (job, instance) {unknown}"
     loaded = of_exporter("campaign_exporter_config_last_reload_success_timestamp_seconds")
     return grid(
         About(
@@ -154,7 +157,7 @@ def _instances() -> table.Panel:
         ),
         [
             Query(each(queries.UP), name="Up"),
-            Query(each(of_exporter("campaign_exporter_build_info"), "version"), name="Version"),
+            Query(each(version, "version"), name="Version"),
             Query(each(of_exporter("campaign_exporter_shard_index")), name="Shard"),
             Query(each(of_exporter("campaign_exporter_config_hash")), name="Hash"),
             Query(f"{each(loaded)} * 1000", name="Loaded"),
@@ -218,7 +221,7 @@ def _account_columns() -> list[Column]:
         Column("Listing", "Listing", words_cell(may | {"0": ("fails", palette.WARNING)}, 85, ground=False)),
         Column("Windows", "Windows", words_cell(may, 85, ground=False)),
         Column("Attempts", "Attempts", words_cell(may, 85, ground=False)),
-        Column("Listed", "Listed", number("dateTimeFromNow", 130)),
+        Column("Listed", "Listed", number("dateTimeFromNow", 145)),
         Column("Campaigns", "Campaigns", number("none", 100)),
         Column("Failing", "Failing", stepped(number("none", 80), (1, palette.BAD))),
         Column("Stretch", "Stretch", number("percentunit", 85, decimals=0)),
