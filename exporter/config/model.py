@@ -52,8 +52,8 @@ from exporter.config.fields import (
 )
 from exporter.config.section import Fault, Section, items_of, refusal, value_of
 
-BASE_URLS = MappingProxyType({"anyreach": "https://api.anyreach.ai", "osvi": "https://api.osvi.ai"})
-STALL_AFTER = MappingProxyType({"anyreach": 3600.0, "osvi": 900.0})
+BASE_URLS: Mapping[str, str] = {"anyreach": "https://api.anyreach.ai", "osvi": "https://api.osvi.ai"}
+STALL_AFTER: Mapping[str, float] = {"anyreach": 3600.0, "osvi": 900.0}
 """Default silence, in seconds, that means a stall, by provider."""
 
 
@@ -270,7 +270,7 @@ class AccountSettings(Section):
 
     def labels_of(self, campaign: CampaignSettings | None) -> Mapping[str, str]:
         """The labels of a campaign's series; None stands for a campaign that was discovered."""
-        return MappingProxyType({**self.labels, **(campaign.labels if campaign else {})})
+        return {**self.labels, **(campaign.labels if campaign else {})}
 
     def calling_hours_of(self, campaign: CampaignSettings | None) -> CallingHours | None:
         """The configured hours of a campaign; None where `calling_windows` decides."""

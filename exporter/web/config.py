@@ -13,7 +13,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
@@ -31,23 +30,19 @@ LOOK_INTERVAL = 3.0
 """Seconds between two looks at the files."""
 _EXPENSIVE = 14
 
-_HEADERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "Content-Security-Policy": (),
-        "Strict-Transport-Security": (),
-        "X-Content-Type-Options": ("nosniff",),
-        "X-Frame-Options": ("deny", "sameorigin"),
-        "X-XSS-Protection": (),
-    }
-)
+_HEADERS: Mapping[str, tuple[str, ...]] = {
+    "Content-Security-Policy": (),
+    "Strict-Transport-Security": (),
+    "X-Content-Type-Options": ("nosniff",),
+    "X-Frame-Options": ("deny", "sameorigin"),
+    "X-XSS-Protection": (),
+}
 """The headers that may be configured, each with its only values where it has such."""
 
-_NOT_HONOURED: Mapping[Key, str] = MappingProxyType(
-    {
-        ("tls_server_config", "curve_preferences"): "not supported: the curves are OpenSSL's choice",
-        ("rate_limit",): "not supported: requests at once and connections are limited without it",
-    }
-)
+_NOT_HONOURED: Mapping[Key, str] = {
+    ("tls_server_config", "curve_preferences"): "not supported: the curves are OpenSSL's choice",
+    ("rate_limit",): "not supported: requests at once and connections are limited without it",
+}
 _HTTP2_CIPHERS = frozenset({"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"})
 
 
@@ -75,7 +70,7 @@ def _one_line_of_ascii(value: str) -> str:
 
 
 def _headers(headers: Mapping[str, str]) -> Mapping[str, str]:
-    return MappingProxyType({name: value for name, value in headers.items() if value})
+    return {name: value for name, value in headers.items() if value}
 
 
 def _user_name(name: str) -> str:
@@ -101,7 +96,7 @@ class HttpServerConfig(Section):
             Annotated[Text, AfterValidator(_one_line_of_ascii), BeforeValidator(_header_value)],
         ],
         AfterValidator(_headers),
-    ] = Field(default_factory=lambda: MappingProxyType({}))
+    ] = Field(default_factory=dict)
     """Put on every answer; empty ones are left out."""
 
     @classmethod
@@ -121,7 +116,7 @@ class WebConfiguration(Section):
     http_server_config: HttpServerConfig = Field(default_factory=HttpServerConfig)
     """HTTP."""
     basic_auth_users: Mapping[Annotated[str, AfterValidator(_user_name)], Annotated[Text, AfterValidator(_bcrypt)]] = (
-        Field(default_factory=lambda: MappingProxyType({}))
+        Field(default_factory=dict)
     )
     """Users, each with the bcrypt hash of the password; with none of them no password is asked for."""
 
