@@ -251,19 +251,19 @@ class WebConfigWatch:
     Keeps a web configuration up to date with its files.
 
     Args:
-        tell: Called with whether the files can be used: after each change, and at each look while they can't.
+        report: Called with whether the files can be used: after each change, and at each look while they can't.
     """
 
-    def __init__(self, file: WebConfigFile, tell: Callable[[bool], None]) -> None:
+    def __init__(self, file: WebConfigFile, report: Callable[[bool], None]) -> None:
         self._file = file
-        self._tell = tell
-        self._told: tuple[str, ...] = ()
+        self._report = report
+        self._reported: tuple[str, ...] = ()
         self._looking = asyncio.Lock()
-        tell(True)
+        report(True)
         self._warn()
 
     async def run(self) -> None:
-        """Look at regular intervals, for ever."""
+        """Look at regular intervals, without end."""
         while True:
             await asyncio.sleep(LOOK_INTERVAL)
             await self.look()
@@ -274,17 +274,17 @@ class WebConfigWatch:
             try:
                 changed = await asyncio.to_thread(self._file.refresh)
             except ConfigurationError as exc:
-                if exc.faults != self._told:
+                if exc.faults != self._reported:
                     for fault in exc.faults:
                         _log.error("the web configuration can't be reloaded, the old one stays", extra={"error": fault})
-                self._told = exc.faults
-                self._tell(False)
+                self._reported = exc.faults
+                self._report(False)
                 return exc.faults
-            if changed or self._told:
+            if changed or self._reported:
                 _log.info("web configuration reloaded")
-                self._tell(True)
+                self._report(True)
                 self._warn()
-            self._told = ()
+            self._reported = ()
             return ()
 
     def _warn(self) -> None:

@@ -146,7 +146,7 @@ class _Clients:
         self._changed.set()
 
     async def watch(self) -> None:
-        """Drop clients that keep the server waiting for too long, for ever."""
+        """Drop clients that keep the server waiting for too long, without end."""
         while True:
             await asyncio.sleep(_LOOK_INTERVAL)
             crowded = len(self._open) > self.limits.connections / 2 or self.unread.bytes > self.unread.most / 2
@@ -317,7 +317,7 @@ class _SecureConnection(_Connection):
     """
     A connection with TLS.
 
-    asyncio's server has one context for all its connections, and tells nobody about handshakes. So it accepts a plain
+    asyncio's server has one context for all its connections, and does not report handshakes. So it accepts a plain
     connection here, whose socket then gets a transport with TLS: the handshake counts, and has the newest certificate.
     """
 

@@ -1,5 +1,5 @@
 """
-What the service manager is told: that the exporter is ready, reloads, stops and is alive.
+Messages to the service manager: the exporter is ready, reloads, stops, is alive.
 
 systemd's protocol is one datagram of lines to a Unix socket
 (https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html). That is less code than calling a library for
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 class ServiceManager:
-    """Tells systemd how the service is; says nothing where the unit did not ask (`Type=notify`, `WatchdogSec=`)."""
+    """Sends the state of the service to systemd, where the unit asks for it (`Type=notify`, `WatchdogSec=`)."""
 
     def __init__(
         self, environ: MutableMapping[str, str] = os.environ, *, monotonic: Callable[[], float] = time.monotonic
@@ -39,16 +39,14 @@ class ServiceManager:
         self._send("READY=1", f"STATUS={' '.join(status.split())}")
 
     def reloading(self) -> None:
-        """Say that a reload began; `ready` ends it."""
+        """A reload has begun; `ready` ends it."""
         # The time lets systemd tell this reload from an earlier one (`Type=notify-reload`).
         self._send("RELOADING=1", f"MONOTONIC_USEC={int(self._monotonic() * 1e6)}")
 
     def stopping(self) -> None:
-        """Say that the shutdown began."""
         self._send("STOPPING=1")
 
     def alive(self) -> None:
-        """Keep the watchdog quiet for another while."""
         self._send("WATCHDOG=1")
 
     def _send(self, *assignments: str) -> None:
@@ -70,7 +68,7 @@ class ServiceManager:
 async def keep_watchdog_quiet(
     manager: ServiceManager, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
 ) -> None:
-    """Give signs of life for as long as the event loop turns; returns at once where no watchdog waits for them."""
+    """Give signs of life while the event loop turns; returns at once where the unit has no watchdog."""
     while manager.watchdog_interval is not None:
         manager.alive()
         await sleep(manager.watchdog_interval)

@@ -196,7 +196,7 @@ async def test_a_listing_that_fails_is_a_failure_and_what_it_brought_is_polled(
     assert report.accounts[0].failed == 0
 
 
-async def test_more_campaigns_than_discovery_may_take_are_told(simulated: Simulated) -> None:
+async def test_more_campaigns_than_discovery_may_take_are_reported(simulated: Simulated) -> None:
     for number in range(3):
         simulated.organization.add_campaign(f"Campaign {number}", simulated.always)
 
@@ -328,7 +328,7 @@ def test_there_is_advice_for_every_reason(provider: str, reason: str) -> None:
 
 
 async def test_a_failure_of_each_kind_has_a_line_that_says_what_to_do(simulated: Simulated, tmp_path: Path) -> None:
-    stranger = simulated.world.add_organization()
+    another = simulated.world.add_organization()
     simulated.world.grant(PERSONAL, simulated.organization)
     simulated.world.grant("ak_scopeless.x", simulated.organization, scopes=["agents:read"])
     broken = simulated.organization.add_campaign("June", simulated.always, external_id="june")
@@ -343,7 +343,7 @@ async def test_a_failure_of_each_kind_has_a_line_that_says_what_to_do(simulated:
         ),
         "forbidden": (account(ours, "june", token="ak_scopeless.x"), None, "give it `campaigns:read`"),
         "forbidden in that organization": (
-            account(ours, "june", token=PERSONAL, organization=stranger.id),
+            account(ours, "june", token=PERSONAL, organization=another.id),
             None,
             "must be a member of `organization`",
         ),
@@ -491,7 +491,7 @@ async def test_hours_are_read_from_anyreach_but_not_for_closed_campaigns(
     ],
     ids=["forbidden", "failing", "not understood", "turned off"],
 )
-async def test_hours_that_can_not_be_read_are_told_and_are_no_failure(
+async def test_hours_that_cannot_be_read_are_reported_and_are_no_failure(
     simulated: Simulated, refused: list[str], fault: Fault | None, keys: dict[str, Any], words: str
 ) -> None:
     ids = [simulated.organization.add_campaign(name, simulated.always).id for name in ("June", "May")]

@@ -212,7 +212,7 @@ def test_names_keep_their_letters() -> None:
     )
 
 
-async def test_ids_that_the_configuration_refuses_are_told(simulated: Simulated) -> None:
+async def test_ids_that_the_configuration_refuses_are_reported(simulated: Simulated) -> None:
     items = [{"id": "..", "name": "a"}, {"id": "x\ny"}, {"id": f"x{KEY}"}, {"id": "good"}]
     async with loopback.serving(loopback.http(json.dumps(items))) as server:
         (found,) = await discovered(simulated.account(base_url=server.url))
@@ -261,7 +261,7 @@ async def test_the_command_prints_what_can_be_pasted_in_any_locale(simulated: Si
     assert [campaign["name"] for campaign in yaml.safe_load(closed.output)["accounts"][0]["campaigns"]] == ["May"]
 
 
-async def test_an_incomplete_list_is_told_and_ends_it_with_1(simulated: Simulated, tmp_path: Path) -> None:
+async def test_an_incomplete_list_is_reported_and_ends_it_with_1(simulated: Simulated, tmp_path: Path) -> None:
     for number in range(120):
         simulated.add(f"Campaign {number}")
     simulated.organization.fault = Fault(status=403, path="cursor=")

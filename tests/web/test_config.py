@@ -178,7 +178,7 @@ class TestFaults:
             ),
         ],
     )
-    def test_what_tls_cannot_be_is_told(self, directory: Path, given: Mapping[str, object], fault: str) -> None:
+    def test_what_tls_cannot_be_is_reported(self, directory: Path, given: Mapping[str, object], fault: str) -> None:
         assert faults_of(directory, {"tls_server_config": {**TLS, **given}}) == [fault]
 
     def test_a_version_alone_is_no_tls(self, tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ class TestCertificates:
         }
         assert faults_of(directory, {"tls_server_config": asked}) == [expected[name]]
 
-    def test_another_certificates_key_is_told(self, directory: Path, authority: trustme.CA) -> None:
+    def test_the_key_of_another_certificate_is_reported(self, directory: Path, authority: trustme.CA) -> None:
         self.put(directory, "server.key", authority.issue_cert("other").private_key_pem.bytes())
 
         assert faults_of(directory, {"tls_server_config": TLS}) == [
@@ -292,7 +292,7 @@ class TestCertificates:
             "3: tls_server_config.key_file: expected a key that is not encrypted: nobody is there to decrypt it"
         ]
 
-    def test_a_certificate_that_openssl_finds_weak_is_told(self, directory: Path) -> None:
+    def test_a_certificate_that_openssl_finds_weak_is_reported(self, directory: Path) -> None:
         key = rsa.generate_private_key(65537, 1024)  # noqa: S505 -- weak on purpose
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "weak")])
         certificate = x509.load_pem_x509_certificate((directory / "server.crt").read_bytes())

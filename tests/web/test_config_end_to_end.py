@@ -164,9 +164,7 @@ async def test_a_broken_edit_changes_nothing_and_is_told_by_log_metric_and_answe
         assert await door.sample("campaign_exporter_config_last_reload_successful") == 1
 
 
-async def test_clients_without_password_or_certificate_or_with_an_old_version_are_refused(
-    door: Door, tmp_path: Path
-) -> None:
+async def test_clients_without_password_or_certificate_or_with_old_tls_are_refused(door: Door, tmp_path: Path) -> None:
     door.write({"alice": hashed("ecila")})
     async with exporter("demo", "--web.config.file", door.file, directory=tmp_path) as (process, door.address):
         assert (await door.ask("alice"))[0] == 200

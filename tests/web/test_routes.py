@@ -284,7 +284,7 @@ class TestReload:
         assert (answer.status, exporter.reloads) == (200, 1)
 
     @pytest.mark.parametrize("method", ["POST", "PUT"])
-    async def test_what_is_wrong_is_told(self, exporter: Exporter, method: str) -> None:
+    async def test_what_is_wrong_is_in_the_answer(self, exporter: Exporter, method: str) -> None:
         exporter.error = "campaign-exporter.yml: poll.timeout: expected a duration <b>"
         async with exporter.running():
             answer = await exporter.get("/-/reload", method)

@@ -174,7 +174,7 @@ class TestFaults:
             (fault,) = caught.value.faults
             assert fault.endswith(f": tls_server_config.{key}: {expected}")
 
-    def test_an_authority_that_is_no_text_of_one_is_told(self, directory: Path) -> None:
+    def test_an_inline_authority_that_is_no_pem_is_reported(self, directory: Path) -> None:
         with pytest.raises(ConfigurationError, match=r"client_ca: expected certificates as PEM"):
             write(directory, tls(**REQUIRED, client_ca="junk"))
 
