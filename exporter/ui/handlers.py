@@ -63,30 +63,33 @@ def routes(
         runbooks=sorted(runbooks),
         assets=paths,
     )
+    # One answer at a time: the rows of many would fill the memory, and their turns hold up everybody else's.
+    turn = asyncio.Lock()
     made: dict[str, Handler] = {
-        api.CAMPAIGNS: _json(overview, _campaigns),
-        api.CAMPAIGN: _json(overview, _campaign),
-        api.ATTEMPTS: _json(overview, _attempts),
+        api.CAMPAIGNS: _json(overview, turn, _campaigns),
+        api.CAMPAIGN: _json(overview, turn, _campaign),
+        api.ATTEMPTS: _json(overview, turn, _attempts),
         api.DESCRIPTION: _fixed(api.describe(version), "application/json", _REVALIDATED),
         "/campaigns/{provider}/{account}/{campaign}": _details(overview, pages),
         "/runbooks/{alert}": _runbook(runbooks, pages),
     }
     if telemetry_path != "/":
-        made["/"] = _wall(overview, pages)
+        made["/"] = _wall(overview, pages, turn)
     for name, content in assets.items():
         made[f"/{paths[name]}"] = _fixed(content, _KINDS[name.rpartition(".")[2]], _FOR_EVER)
     return made
 
 
-def _wall(overview: Overview, pages: page.Pages) -> Handler:
+def _wall(overview: Overview, pages: page.Pages, turn: asyncio.Lock) -> Handler:
     # Made once for all who ask for the same view of the same campaigns: hundreds of clients may do so at once.
     made: dict[page.View, asyncio.Task[tuple[str, bytes]]] = {}
     made_of: Fleet | None = None
 
     async def make(fleet: Fleet, view: page.View) -> tuple[str, bytes]:
-        selection = await _select(fleet, view)
-        pieces = pages.render("wall.html", root="./", selection=selection, now=overview.wall())
-        return pages.etag(selection), "".join(await in_turns(pieces)).encode()
+        async with turn:
+            selection = await _select(fleet, view)
+            pieces = pages.render("wall.html", root="./", selection=selection, now=overview.wall())
+            return pages.etag(selection), "".join(await in_turns(pieces)).encode()
 
     async def handler(request: web.Request) -> web.Response:
         nonlocal made_of
@@ -127,12 +130,13 @@ async def _select(fleet: Fleet, view: page.View) -> page.Selection:
     )
 
 
-def _json(overview: Overview, answer: Callable[[Fleet, web.Request], Awaitable[bytes]]) -> Handler:
+def _json(overview: Overview, turn: asyncio.Lock, answer: Callable[[Fleet, web.Request], Awaitable[bytes]]) -> Handler:
     """Answer with JSON, or with what is wrong with the request."""
 
     async def handler(request: web.Request) -> web.Response:
         try:
-            body = await answer(await overview.fleet(), request)
+            async with turn:
+                body = await answer(await overview.fleet(), request)
         except ProblemError as exc:
             body = exc.problem.model_dump_json().encode() + b"\n"
             return web.Response(status=exc.problem.status, body=body, headers={"Content-Type": api.PROBLEM_TYPE})

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import Payload
-from aiohttp.typedefs import Handler, Middleware
+from aiohttp.typedefs import Handler
 
 from exporter.exposition.negotiation import Format, accepts_gzip, choose_format
 
@@ -37,16 +37,19 @@ def create_app(
         ready: Whether every campaign was polled and the exporter is not stopping.
         reload: Reads the configuration again and returns what is wrong with it; None answers 403.
         frontend: What answers a GET of the pages for people, of their files and of the API, by path.
-        at_once: Answers that are being made at the same time, without those to probes; further requests get 503.
+        at_once: Scrapes that are answered at the same time, and as many other requests, without those of probes;
+            further ones get 503.
     """
-    app = web.Application(middlewares=[_limit(at_once)])
+    app = web.Application()
     routes = app.router
-    routes.add_get(telemetry_path, _metrics(page))
+    # Scrapes have places of their own, so that nobody can keep them out by asking for pages.
+    routes.add_get(telemetry_path, _limit(at_once)(_metrics(page)))
+    limited = _limit(at_once)
     for path, handler in frontend.items():
-        routes.add_get(path, handler)
+        routes.add_get(path, limited(handler))
     routes.add_get("/-/healthy", _healthy)
     routes.add_get("/-/ready", _ready(ready))
-    reloader = _reload(reload)
+    reloader = limited(_reload(reload))
     routes.add_post("/-/reload", reloader)
     routes.add_put("/-/reload", reloader)
     return app
@@ -65,19 +68,22 @@ def busy() -> web.Response:
     return response
 
 
-def _limit(at_once: int) -> Middleware:
+def _limit(at_once: int) -> Callable[[Handler], Handler]:
+    """Make what bounds the requests that several handlers work on, all together."""
     running = 0
 
-    @web.middleware
-    async def limit(request: web.Request, handler: Handler) -> web.StreamResponse:
-        nonlocal running
-        if running >= at_once and not is_probe(request):
-            return busy()
-        running += 1
-        try:
-            return await handler(request)
-        finally:
-            running -= 1
+    def limit(handler: Handler) -> Handler:
+        async def limited(request: web.Request) -> web.StreamResponse:
+            nonlocal running
+            if running >= at_once:
+                return busy()
+            running += 1
+            try:
+                return await handler(request)
+            finally:
+                running -= 1
+
+        return limited
 
     return limit
 

@@ -15,8 +15,9 @@ import aiohttp
 import bcrypt
 import psutil
 import pytest
+import trustme
 
-from tests.process import exporter
+from tests.process import exporter, until
 
 PATIENCE = 5.0
 """Seconds in which a probe, or a client that is known, is answered while the attack goes on."""
@@ -42,6 +43,9 @@ class Victim:
     def processor_seconds(self) -> float:
         times = self._process.cpu_times()
         return float(times.user + times.system)
+
+    async def has_given_back(self, megabytes: float) -> bool:
+        return self.megabytes < megabytes
 
     def plug(self) -> socket.socket:
         """Connect, and take in as little as can be."""
@@ -202,6 +206,62 @@ async def test_pipelined_requests_silence_nobody(tmp_path: Path) -> None:
         assert await victim.status("/-/healthy") == 200
         assert time.monotonic() - began < 3
         await close(*crowd)
+
+
+async def test_many_who_ask_for_long_lists_hold_up_nobody_and_fill_no_memory(tmp_path: Path) -> None:
+    async with attacked(tmp_path, campaigns=1000) as victim:
+        ask = b"GET /api/v1/campaigns?limit=1000 HTTP/1.1\r\nHost: x\r\n\r\n"
+        await close(await victim.say(ask))
+        assert await victim.status("/metrics") == 200
+        before = victim.megabytes
+        crowd = [await victim.say(ask) for _ in range(400)]
+
+        for path in ("/-/healthy", "/metrics"):
+            began = time.monotonic()
+            assert await victim.status(path) == 200
+            assert time.monotonic() - began < 3
+
+        statuses = {(await reader.readline()).split(b" ")[1] for reader, _ in crowd}
+        assert statuses <= {b"200", b"503"}
+        assert victim.megabytes - before < 150
+        await close(*crowd)
+
+
+@pytest.fixture(scope="module")
+def certified(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, object], ssl.SSLContext]:
+    """A web configuration with TLS, and what trusts it."""
+    authority = trustme.CA()
+    path = str(tmp_path_factory.mktemp("tls") / "server.pem")
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(path)
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return {"tls_server_config": {"cert_file": path, "key_file": path}}, context
+
+
+async def test_parked_connections_make_room_for_new_ones_and_not_the_other_way(
+    tmp_path: Path, certified: tuple[dict[str, object], ssl.SSLContext]
+) -> None:
+    web, context = certified
+    async with attacked(tmp_path, web=web, context=context) as victim:
+        before = victim.megabytes
+        parked = []
+        for _ in range(511):
+            reader, writer = await victim.say(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b"200" in await reader.readline()
+            parked.append((reader, writer))
+        scrape, send = await victim.say(b"GET /metrics HTTP/1.1\r\nHost: x\r\n")
+
+        flood = [victim.plug() for _ in range(300)]
+        # They are accepted in their order: all of the flood is in when this one is answered.
+        assert await victim.status("/-/healthy") == 200
+        send.write(b"\r\n")
+        assert b"200" in await asyncio.wait_for(scrape.readline(), PATIENCE)
+        assert await victim.status("/metrics") == 200
+
+        for plug in flood:
+            plug.close()
+        await close(*parked, (scrape, send))
+        await until(lambda: victim.has_given_back(before + 25))
 
 
 @pytest.mark.parametrize("unfinished", [b"", b"GET /metrics HTTP/1.1\r\nX-Slow: "], ids=["silent", "half a request"])

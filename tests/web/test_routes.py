@@ -37,6 +37,9 @@ class Exporter:
         self.entered = asyncio.Semaphore(0)
         self.let_go = asyncio.Event()
         self.let_go.set()
+        self.reload_entered = asyncio.Semaphore(0)
+        self.reload_let_go = asyncio.Event()
+        self.reload_let_go.set()
         self.is_ready = False
         self.reloads = 0
         self.error: str | None = None
@@ -55,6 +58,8 @@ class Exporter:
 
     async def reload(self) -> str | None:
         self.reloads += 1
+        self.reload_entered.release()
+        await self.reload_let_go.wait()
         return self.error
 
     @asynccontextmanager
@@ -216,24 +221,42 @@ class TestMetrics:
 
 
 class TestManyAtOnce:
-    async def test_past_the_limit_a_request_is_asked_to_come_again_and_probes_are_not(self, exporter: Exporter) -> None:
+    async def test_past_the_limit_a_scrape_is_asked_to_come_again_and_others_are_not(self, exporter: Exporter) -> None:
         exporter.let_go.clear()
         async with exporter.running(at_once=2):
             under_way = [asyncio.create_task(exporter.get()) for _ in range(2)]
             for _ in under_way:
                 await exporter.entered.acquire()
 
-            refused = [await exporter.get(path) for path in ("/metrics", "/", "/api/v1/campaigns", "/nowhere")]
-            healthy = await exporter.get("/-/healthy")
-            ready = await exporter.get("/-/ready")
+            refused = await exporter.get("/metrics")
+            others = [await exporter.get(path) for path in ("/", "/api/v1/campaigns", "/-/healthy", "/-/ready")]
             exporter.let_go.set()
 
-            assert {(answer.status, answer.headers["Retry-After"]) for answer in refused} == {(503, "1")}
-            assert {answer.headers["Connection"] for answer in refused} == {"close"}
-            assert (healthy.status, ready.status) == (200, 503)
-            assert ready.text == "campaign-exporter is not ready.\n"
+            assert (refused.status, refused.headers["Retry-After"], refused.headers["Connection"]) == (
+                503,
+                "1",
+                "close",
+            )
+            assert [answer.status for answer in others] == [200, 200, 200, 503]
+            assert others[-1].text == "campaign-exporter is not ready.\n"
             assert [answer.status for answer in await asyncio.gather(*under_way)] == [200, 200]
             assert (await exporter.get()).status == 200
+
+    async def test_past_the_limit_other_requests_are_refused_and_scrapes_are_not(self, exporter: Exporter) -> None:
+        exporter.reload_let_go.clear()
+        async with exporter.running(at_once=2):
+            under_way = [asyncio.create_task(exporter.get("/-/reload", "POST")) for _ in range(2)]
+            for _ in under_way:
+                await exporter.reload_entered.acquire()
+
+            refused = [await exporter.get(path) for path in ("/", "/api/v1/campaigns", "/runbooks/CampaignStalled")]
+            others = [await exporter.get(path) for path in ("/metrics", "/-/healthy")]
+            exporter.reload_let_go.set()
+
+            assert {(answer.status, answer.headers["Retry-After"]) for answer in refused} == {(503, "1")}
+            assert [answer.status for answer in others] == [200, 200]
+            assert [answer.status for answer in await asyncio.gather(*under_way)] == [200, 200]
+            assert (await exporter.get("/")).status == 200
 
     async def test_fifty_scrapes_at_once_are_served(self, exporter: Exporter) -> None:
         exporter.let_go.clear()
