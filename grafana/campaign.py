@@ -15,7 +15,7 @@ UID = "campaign-exporter-campaign"
 
 _YES_NO = {"1": ("yes", palette.GOOD), "0": ("no", palette.AT_REST)}
 _OPEN = {"1": ("open", palette.GOOD), "0": ("closed", palette.AT_REST)}
-_FINISH_WORDS = {"0": "refilled", "-1": "not falling", "-2": "at rest"}
+_FINISH_WORDS = queries.FINISH_WORDS | {"-2": "at rest"}
 _PAGE = f"{EXPORTER}/campaigns" + "".join(
     f"/${{__field.labels.{label}:percentencode}}" for label in ("provider", "account", "campaign")
 )

@@ -28,8 +28,6 @@ _DETAIL_URL = (
     "&${cluster:queryparam}&var-provider=${__data.fields.Provider:percentencode}"
     "&var-account=${__data.fields.Account:percentencode}&var-campaign=${__data.fields.Id:percentencode}"
 )
-FINISH_WORDS = {"0": "refilled", "-1": "not falling"}
-"""Why a campaign that dials has no expected finish."""
 
 
 def build() -> Dashboard:
@@ -48,22 +46,34 @@ def build() -> Dashboard:
 
 
 def _tiles() -> Row:
+    return [exporter_up(), *_not_well(), *_at_work()]
+
+
+def _not_well() -> Row:
     return [
-        exporter_up(),
         _count("Failing", "How many campaigns can't be polled.", palette.BAD, states.number_in("failing")),
         _count("Stalled", "How many campaigns should dial and do not.", palette.BAD, states.number_in("stalled")),
         _count(
-            "Never dials", "How many active campaigns have no calling window.", palette.WARNING,
+            "Never dials",
+            "How many active campaigns have no calling window.",
+            palette.WARNING,
             states.number_in("never_dials"),
         ),
         _count(
-            "Saturated", "How many organizations use up their cap while contacts wait.", palette.WARNING,
+            "Saturated",
+            "How many organizations use up their cap while contacts wait.",
+            palette.WARNING,
             f"count({queries.UTILIZATION} > {thresholds.SATURATED_SHARE:g} and {queries.CONTACTS_WAITING} > 0)"
             f" or count({once(of_campaign('campaign_state'))}) * 0",
         ),
         _count(
             "Drained", "How many active campaigns are worked through.", palette.WAITING, states.number_in("drained")
         ),
+    ]
+
+
+def _at_work() -> Row:
+    return [
         figure(
             About("Dialing", "How many campaigns dial now.", "Campaigns in the state dialing.", "No campaign"),
             Query(states.number_in("dialing")),
@@ -74,7 +84,7 @@ def _tiles() -> Row:
             unit="suffix: /min",
             decimals=1,
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _count(title: str, purpose: str, colour: str, expr: str) -> stat.Panel:
@@ -109,7 +119,7 @@ def _accounts() -> table.Panel:
         ],
         [
             Column("Account", "account", text()),
-            Column("Polls", "Polls", words_cell(polls, 75)),
+            Column("Polls", "Polls", words_cell(polls, 82)),
             Column("Used", "Used", stepped(bar(115), (thresholds.SATURATED_SHARE, palette.WARNING), base=palette.PACE)),
             Column("Cap", "Cap", number("none", 45)),
             Column("Waiting", "Waiting", number("short", 70)),
@@ -118,7 +128,7 @@ def _accounts() -> table.Panel:
         width=9,
         height=9,
         hide=("provider",),
-    )  # fmt: skip
+    )
 
 
 def _all_campaigns() -> table.Panel:
@@ -167,7 +177,7 @@ def _campaign_columns() -> list[Column]:
         Column("Why", "why", text()),
         Column("Silent", "Silence", number("s", 75, decimals=0)),
         Column("Progress", "Progress", bar(130)),
-        Column("Finish", "Finish", number("dateTimeFromNow", 105, words=FINISH_WORDS)),
+        Column("Finish", "Finish", number("dateTimeFromNow", 105, words=queries.FINISH_WORDS)),
         Column("Calls/min", "Pace", number("none", 80, decimals=1)),
         Column(
             "Lost",

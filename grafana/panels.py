@@ -234,12 +234,7 @@ def chart(
     span: str = "",
     points: int = CHART_POINTS,
 ) -> timeseries.Panel:
-    """
-    Lines over time from zero up.
-
-    `colours` gives series their colours by name, `steps` draws thresholds. The axis ends at `maximum`, or at
-    `least_top` and more.
-    """
+    """Lines over time from zero to `maximum`, or to `least_top` and more; `colours` are by the name of a series."""
     panel = (
         dressed(timeseries.Panel(), about, unit=unit, width=width, height=height)
         .min(0)

@@ -119,6 +119,8 @@ Unix time in milliseconds when no contact is left, at the net fall of the last h
 
 0 where as many contacts arrive as end, -1 where none ends.
 """
+FINISH_WORDS = {"0": "refilled", "-1": "not falling"}
+"""Why a campaign that dials has no finish."""
 CONTACTS_OR_QUEUED_LEFT = (
     f"({CONTACTS_LEFT} or sum without (agent, state) ("
     + once(of_campaign("campaign_queued_contacts", 'state="open"'))
