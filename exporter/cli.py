@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import logging
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -20,7 +19,7 @@ from exporter.campaign.labels import printable
 from exporter.config.files import read_regular
 from exporter.config.flags import FlagParser, add_flags
 from exporter.config.model import Settings
-from exporter.config.plan import Plan, plan_of
+from exporter.config.plan import plan_of
 from exporter.config.section import ConfigurationError
 from exporter.config.sources import config_file, load
 from exporter.daemon import serve
@@ -95,40 +94,24 @@ def _add_common_flags(parser: FlagParser, *, config_file: bool = True) -> None:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    plan = plan_of(load(arguments))
-    web_config = _web_config(plan.settings)
-    with listening(plan.settings.web.listen_address) as sockets:
-        return _run(
-            _exporter(plan, web_config, sockets, lambda: load(arguments), lambda: _content(config_file(arguments)))
-        )
+    return _run(_exporter(lambda: load(arguments), lambda: _content(config_file(arguments))))
 
 
 # What only one command needs is imported by it: the daemon keeps what it imports in memory for as long as it runs.
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from exporter.simulator import Servers, SimulatedClock, demo, serving
+    from exporter.simulator import SimulatedClock, demo, serving
 
     clock = SimulatedClock(arguments.speed)
     scenario = demo(clock, seed=arguments.seed)
 
-    async def run(sockets: Sequence[socket.socket]) -> int:
+    async def run() -> int:
         async with serving(scenario.world) as servers:
             base = scenario.configuration(servers)
-            plan = plan_of(load(arguments, base=base))
-            return await _exporter(
-                plan,
-                _web_config(plan.settings),
-                sockets,
-                lambda: load(arguments, base=base),
-                lambda: None,
-                hours_wall=clock.time,
-            )
+            return await _exporter(lambda: load(arguments, base=base), lambda: None, hours_wall=clock.time)
 
-    # Faulty flags are reported before the simulated providers start.
-    nowhere = Servers(*["http://127.0.0.1"] * 2)
-    with listening(load(arguments, base=scenario.configuration(nowhere)).web.listen_address) as sockets:
-        return _run(run(sockets))
+    return _run(run())
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -182,14 +165,10 @@ def _run(command: Coroutine[None, None, T]) -> T:
 
 
 async def _exporter(
-    plan: Plan,
-    web_config: WebConfigFile | None,
-    sockets: Sequence[socket.socket],
-    load_again: Callable[[], Settings],
-    read_file: Callable[[], bytes | None],
-    *,
-    hours_wall: Callable[[], float] = time.time,
+    load: Callable[[], Settings], read_file: Callable[[], bytes | None], *, hours_wall: Callable[[], float] = time.time
 ) -> int:
+    plan = plan_of(load())
+    web_config = _web_config(plan.settings)
     registry = CollectorRegistry()
     instruments = Instruments(registry, __version__, __revision__)
     redactor = Redactor()
@@ -202,23 +181,24 @@ async def _exporter(
             count=lambda level: instruments.log_messages.labels(level).inc(),
         )
 
-    configure_log(plan.settings)
-    for name in filter(os.environ.get, _PROXY_VARIABLES):
-        log.warning("a variable is not read: http.proxy_url sets an account's proxy", extra={"variable": name})
-    exporter = Exporter(
-        plan, registry, instruments, redactor=redactor, configure_log=configure_log, hours_wall=hours_wall
-    )
+    with listening(plan.settings.web.listen_address) as sockets:
+        configure_log(plan.settings)
+        for name in filter(os.environ.get, _PROXY_VARIABLES):
+            log.warning("a variable is not read: http.proxy_url sets an account's proxy", extra={"variable": name})
+        exporter = Exporter(
+            plan, registry, instruments, redactor=redactor, configure_log=configure_log, hours_wall=hours_wall
+        )
 
-    def started() -> None:
-        scheme = "https" if web_config and web_config.tls else "http"
-        for sock in sockets:
-            log.info("listening", extra={"address": location(sock, scheme)})
+        def started() -> None:
+            scheme = "https" if web_config and web_config.tls else "http"
+            for sock in sockets:
+                log.info("listening", extra={"address": location(sock, scheme)})
 
-    try:
-        await serve(exporter, sockets, load_again, read_file, started, web_config)
-    except Exception:
-        log.exception("the exporter can't go on")
-        return FAILED
+        try:
+            await serve(exporter, sockets, load, read_file, started, web_config)
+        except Exception:
+            log.exception("the exporter can't go on")
+            return FAILED
     return 0
 
 
