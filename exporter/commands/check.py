@@ -7,10 +7,10 @@ after a refused token no others are sent. The one difference is that nothing is 
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import TypeAlias
 
 from exporter.campaign.labels import clean
 from exporter.campaign.schedule import Schedule
@@ -26,17 +26,8 @@ from exporter.providers.anyreach import Anyreach
 from exporter.providers.errors import ForbiddenError, PollError
 from exporter.providers.listing import CampaignRecord, Listing, not_configured
 
-
-class Progress(Protocol):
-    """Is called as the check goes on."""
-
-    def expect(self, polls: int) -> None:
-        """So many more polls are to be made."""
-        ...
-
-    def advance(self) -> None:
-        """One of them is done."""
-        ...
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with the number of polls that are done since the last call, and of those that have become known."""
 
 
 class HoursGap(Enum):
@@ -178,11 +169,11 @@ class _AccountCheck:
 
     async def run(self) -> AccountReport:
         async with self._upstream.transport:
-            self._progress.expect(len(self._account.campaigns))
+            self._progress(0, len(self._account.campaigns))
             listing, listing_error = await self._list()
             records = listing.campaigns if listing else ()
             wanted = list(self._wanted(records))
-            self._progress.expect(len(wanted) - len(self._account.campaigns))
+            self._progress(0, len(wanted) - len(self._account.campaigns))
             reports: list[CampaignReport | None] = [None] * len(wanted)
             queue = iter(enumerate(wanted))
 
@@ -190,7 +181,7 @@ class _AccountCheck:
                 # All workers draw from the one queue.
                 for place, campaign in queue:
                     reports[place] = await self._ask(campaign)
-                    self._progress.advance()
+                    self._progress(1, 0)
 
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(self._account.max_in_flight, len(wanted))):

@@ -1,7 +1,7 @@
 """Writing for people, on a terminal or into a pipe."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -38,25 +38,14 @@ def _take_any_letter(stream: TextIO) -> None:
         stream.reconfigure(errors="backslashreplace")
 
 
-class _Bar:
-    """A progress bar, as `exporter.commands.check` moves it."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._polls = 0
-        self._task = progress.add_task("Polling campaigns", total=None)
-
-    def expect(self, polls: int) -> None:
-        self._polls += polls
-        self._progress.update(self._task, total=self._polls)
-
-    def advance(self) -> None:
-        self._progress.advance(self._task)
-
-
 @contextmanager
-def progress_bar(stream: TextIO) -> Iterator[_Bar]:
-    """A progress bar that is removed at the end of the block; none where the stream is no terminal."""
+def progress_bar(stream: TextIO) -> Iterator[Callable[[int, int], None]]:
+    """
+    Show a progress bar until the end of the block; none where the stream is no terminal.
+
+    Yields:
+        What moves it, as `exporter.commands.check` calls it.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     # Nothing else is written while the bar is shown, so output need not be redirected.
     with Progress(
@@ -67,4 +56,9 @@ def progress_bar(stream: TextIO) -> Iterator[_Bar]:
         redirect_stdout=False,
         redirect_stderr=False,
     ) as progress:
-        yield _Bar(progress)
+        bar = progress.add_task("Polling campaigns", total=None)
+
+        def move(done: int, known: int) -> None:
+            progress.update(bar, advance=done, total=(progress.tasks[0].total or 0) + known)
+
+        yield move

@@ -53,11 +53,9 @@ class NoBar:
     def __init__(self) -> None:
         self.expected = self.done = 0
 
-    def expect(self, polls: int) -> None:
-        self.expected += polls
-
-    def advance(self) -> None:
-        self.done += 1
+    def __call__(self, done: int, known: int) -> None:
+        self.done += done
+        self.expected += known
 
 
 class Simulated(NamedTuple):
