@@ -61,7 +61,7 @@ def tables(texts: list[str]) -> str:
 
 
 def document(texts: list[str]) -> str:
-    """`docs/dashboards.md` with its tables made anew."""
+    """`docs/dashboards.md` with new tables."""
     head, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
     _, _, tail = rest.partition(END)
     return f"{head}{BEGIN}\n\n{tables(texts)}\n{END}{tail}"
