@@ -57,7 +57,7 @@ def _what_to_do() -> stat.Panel:
         About(
             "What to do",
             "What a person does about it; a click leads to the exporter's own page of the campaign.",
-            "Depends on the state, and where polls fail on the reason.",
+            "Depends on the state, on the reason where polls fail, and on alerts that fire while it dials.",
             "Nothing is known of it: look at Exporter, and at the choices above",
         ),
         Query(states.ADVICE),

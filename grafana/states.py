@@ -7,6 +7,7 @@ What a failing campaign needs depends on the reason of its last error.
 from dataclasses import dataclass
 
 from grafana import palette
+from grafana.alerts import CHOSEN
 from grafana.queries import KEY, newest_label, of_campaign, once, per_campaign
 
 
@@ -62,6 +63,8 @@ FAILURES = {
 
 _WEIGHTS = {len(STATES) - index: state for index, state in enumerate(STATES)}
 _FAILURE_BASE = 100
+_UNDER_ALERT = 50
+"""It dials, and an alert fires all the same: calls fail, or contacts run out of attempts."""
 
 
 def _in(name: str) -> str:
@@ -78,11 +81,15 @@ def _advice() -> str:
         once(of_campaign("campaign_poll_error", f'reason=~"{reasons}"')) + f" * {number}"
         for number, reasons in enumerate(FAILURES, start=_FAILURE_BASE)
     )
-    return f"{per_campaign(' or '.join(failures))} or {WEIGHT}"
+    key = ", ".join(KEY)
+    failing = f"{per_campaign(' or '.join(failures))} and on ({key}) {_in('failing')}"
+    alert = f'ALERTS{{alertname=~"Campaign.+", {CHOSEN}, campaign!="", alertstate="firing", severity!="info"}}'
+    troubled = f"{per_campaign(once(alert))} * {_UNDER_ALERT} and on ({key}) {_in('dialing')}"
+    return f"{failing} or {troubled} or {WEIGHT}"
 
 
 ADVICE = _advice()
-"""Each campaign's state, and where it fails the group of the reason, as a number."""
+"""Each campaign's state as a number; where it fails the group of the reason, where it dials under an alert that."""
 
 
 def _why() -> str:
@@ -98,9 +105,12 @@ WHY = _why()
 """Why each campaign is where it is, as label `why`: the reason of the last error, else what its state means."""
 
 WORDS = {str(weight): (state.word, state.colour) for weight, state in _WEIGHTS.items()}
-ADVICE_WORDS = {str(weight): (state.advice, palette.AT_REST) for weight, state in _WEIGHTS.items()} | {
-    str(number): (advice, palette.AT_REST) for number, advice in enumerate(FAILURES.values(), start=_FAILURE_BASE)
-}
+_ADVICE = (
+    {weight: state.advice for weight, state in _WEIGHTS.items()}
+    | {_UNDER_ALERT: "Follow the alert below: it dials, but not well"}
+    | dict(enumerate(FAILURES.values(), start=_FAILURE_BASE))
+)
+ADVICE_WORDS = {str(number): (advice, palette.AT_REST) for number, advice in _ADVICE.items()}
 
 
 def number_in(name: str) -> str:

@@ -128,6 +128,7 @@ def test_a_campaign_without_a_name_is_shown_by_its_id(tmp_path: Path, panel: Fin
     [
         ("failing", "unauthorized", "unauthorized", 100.0),
         ("failing", "server_error", "server_error", 104.0),
+        ("dialing", "server_error", "server_error", WORD["dialing"]),
         ("stalled", None, "should dial, does not", WORD["stalled"]),
         ("dialing", None, "calls go out", WORD["dialing"]),
     ],
@@ -142,6 +143,19 @@ def test_why_and_what_to_do_go_by_the_state_and_the_last_error(
 
     says(tmp_path, panel("campaigns", "All campaigns"), series, [(KEY | {"why": why}, value)], query="Why")
     says(tmp_path, panel("campaign", "What to do"), series, [(KEY, advice)])
+
+
+def test_a_campaign_that_dials_under_an_alert_is_not_left_alone(tmp_path: Path, panel: Find) -> None:
+    alert = 'job="campaign-exporter", alertname="CampaignFailureRateHigh", alertstate="firing", severity="warning"'
+    series = {
+        f'campaign_state{{{JUNE}, state="dialing"}}': "1x70",
+        f'ALERTS{{{alert}, provider="anyreach", account="acme", campaign="june"}}': "1x70",
+    }
+    what_to_do = panel("campaign", "What to do")
+    (mapping,) = what_to_do["fieldConfig"]["defaults"]["mappings"]
+
+    says(tmp_path, what_to_do, series, [(KEY, 50)])
+    assert mapping["options"]["50"]["text"] == "Follow the alert below: it dials, but not well"
 
 
 @pytest.mark.parametrize("dashboard", ["campaigns", "campaign"])
