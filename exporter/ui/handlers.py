@@ -101,9 +101,7 @@ def _wall(overview: Overview, pages: page.Pages, turn: asyncio.Lock) -> Handler:
             made[view] = asyncio.get_running_loop().create_task(make(fleet, view))
         # A client that goes away must not take the page from the others who wait for it.
         tag, body = await asyncio.shield(made[view])
-        if _is_known(request, tag):
-            return _not_modified(tag, _PAGE_HEADERS)
-        return _answer(request, body, "text/html", tag, _PAGE_HEADERS)
+        return _answer(request, body, "text/html", _PAGE_HEADERS, tag)
 
     return handler
 
@@ -140,7 +138,7 @@ def _json(overview: Overview, turn: asyncio.Lock, answer: Callable[[Fleet, web.R
         except ProblemError as exc:
             body = exc.problem.model_dump_json().encode() + b"\n"
             return web.Response(status=exc.problem.status, body=body, headers={"Content-Type": api.PROBLEM_TYPE})
-        return _tagged(request, body, "application/json", _REVALIDATED)
+        return _answer(request, body, "application/json", _REVALIDATED)
 
     return handler
 
@@ -186,7 +184,7 @@ def _details(overview: Overview, pages: page.Pages) -> Handler:
         if _is_known(request, tag):
             return _not_modified(tag, _PAGE_HEADERS)
         pieces = pages.render("campaign.html", root="../../../", row=details, attempts=attempts, now=overview.wall())
-        return _answer(request, "".join(await in_turns(pieces)).encode(), "text/html", tag, _PAGE_HEADERS)
+        return _answer(request, "".join(await in_turns(pieces)).encode(), "text/html", _PAGE_HEADERS, tag)
 
     return handler
 
@@ -202,22 +200,16 @@ def _runbook(runbooks: Mapping[str, str], pages: page.Pages) -> Handler:
         pieces = pages.render(
             "runbook.html", root="../", alert=alert, body=render(text, labels), asked=asked, labels=labels
         )
-        return _tagged(request, "".join(pieces).encode(), "text/html", _PAGE_HEADERS)
+        return _answer(request, "".join(pieces).encode(), "text/html", _PAGE_HEADERS)
 
     return handler
 
 
 def _fixed(body: bytes, kind: str, headers: Mapping[str, str]) -> Handler:
     async def handler(request: web.Request) -> web.Response:
-        return _tagged(request, body, kind, headers)
+        return _answer(request, body, kind, headers)
 
     return handler
-
-
-def _tagged(request: web.Request, body: bytes, kind: str, headers: Mapping[str, str]) -> web.Response:
-    """Answer with a body, unless the client has it already."""
-    tag = page.weak_tag(body)
-    return _not_modified(tag, headers) if _is_known(request, tag) else _answer(request, body, kind, tag, headers)
 
 
 def _is_known(request: web.Request, tag: str) -> bool:
@@ -229,7 +221,13 @@ def _not_modified(tag: str, headers: Mapping[str, str]) -> web.Response:
     return web.Response(status=304, headers={**headers, "ETag": tag, "Vary": "Accept-Encoding"})
 
 
-def _answer(request: web.Request, body: bytes, kind: str, tag: str, headers: Mapping[str, str]) -> web.Response:
+def _answer(
+    request: web.Request, body: bytes, kind: str, headers: Mapping[str, str], tag: str | None = None
+) -> web.Response:
+    """Answer with a body, by default with the tag of its content, unless the client has it already."""
+    tag = tag or page.weak_tag(body)
+    if _is_known(request, tag):
+        return _not_modified(tag, headers)
     named = {**headers, "ETag": tag, "Vary": "Accept-Encoding"}
     if len(body) > _SMALL and accepts_gzip(",".join(request.headers.getall("Accept-Encoding", ()))):
         named["Content-Encoding"] = "gzip"
