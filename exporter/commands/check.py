@@ -61,14 +61,14 @@ class CampaignReport:
 
     id: str
     name: str
-    display_name: str | None
-    discovered: bool
-    snapshot: Snapshot | None
-    error: PollError | None
-    seconds: float | None
     interval: float
-    hours_gap: HoursGap | None
-    windows: int | None
+    display_name: str | None = None
+    discovered: bool = False
+    snapshot: Snapshot | None = None
+    error: PollError | None = None
+    seconds: float | None = None
+    hours_gap: HoursGap | None = None
+    windows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +120,8 @@ def unasked(account: AccountSettings, poll: PollSettings) -> AccountReport:
             CampaignReport(
                 id=str(campaign.id),
                 name=campaign.name,
-                display_name=None,
-                discovered=False,
-                snapshot=None,
-                error=None,
-                seconds=None,
                 interval=poll.active_interval,
                 hours_gap=_gap_by_configuration(account, campaign),
-                windows=None,
             )
             for campaign in account.campaigns
         ],
