@@ -27,7 +27,6 @@ from exporter.config.section import (
     fault_line,
     faults_of,
     items_of,
-    keys_written,
     unknown_key,
     value_of,
 )
@@ -85,7 +84,7 @@ def load(
                     f"{path}: expected this file, another one by --config.file, or accounts in "
                     f"{ENVIRONMENT_PREFIX}ACCOUNTS; to look around with none of them run `campaign-exporter demo`"
                 ]
-        base = _anchored(document) if document else {}
+        base = document.anchored(Settings) if document else {}
     values = _merged(base, variables, flags)
     settings, found = _settings(values, environ)
     if polling:
@@ -165,15 +164,6 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) < len(pairs):
         raise ValueError("a key stands twice in one object")
     return values
-
-
-def _anchored(document: Document) -> dict[str, Any]:
-    """The values of the file, with its relative paths made to begin at its directory."""
-    for key, section in keys_written(Settings, document.values):
-        name = str(key[-1])
-        if name.endswith("file") and isinstance(section[name], str) and section[name]:
-            section[name] = str(document.path.parent / section[name])
-    return document.values
 
 
 def _merged(base: Mapping[str, Any], *given: Given) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import yaml
 
 from exporter.config.fields import Unquoted
 from exporter.config.files import read_regular
-from exporter.config.section import ConfigurationError, Key, fault_line
+from exporter.config.section import ConfigurationError, Key, Section, fault_line, keys_written
 
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})")
@@ -119,6 +119,14 @@ class Document:
 
     def _refuse(self, node: yaml.Node, key: Key, expected: str) -> None:
         self.faults.append(fault_line(f"{self.path}:{node.start_mark.line + 1}", key, expected))
+
+    def anchored(self, section: type[Section]) -> dict[str, Any]:
+        """The values, with the relative paths of a section's files made to begin at this one's directory."""
+        for key, values in keys_written(section, self.values):
+            name = str(key[-1])
+            if name.endswith("file") and isinstance(values[name], str) and values[name]:
+                values[name] = str(self.path.parent / values[name])
+        return self.values
 
     def line(self, key: Key) -> int:
         """The line of a key, or of the innermost part of its path that is there."""

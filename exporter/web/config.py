@@ -197,13 +197,14 @@ class WebConfigFile:
     def _read(self, before: _InForce | None) -> _InForce:
         document = read_file(self._path, required=True)
         assert document is not None  # noqa: S101  for mypy: only one that is not required may be missing
+        values = document.anchored(WebConfiguration)
         faults: list[Fault] = []
         written = None
         try:
-            written = WebConfiguration.model_validate(document.values)
+            written = WebConfiguration.model_validate(values)
         except ValidationError as exc:
             faults += ((key, _NOT_HONOURED.get(key, words)) for key, words in faults_of(exc))
-        contents, unreadable = self._contents(document.values)
+        contents, unreadable = self._contents(values)
         faults += unreadable
         if document.faults or faults or written is None:
             raise self._error(document, faults)
@@ -214,7 +215,7 @@ class WebConfigFile:
         tls = None
         # While one half of a pair is renewed and the other is not, this is a fault, for a moment.
         if written.tls_server_config.enabled:
-            tls = make_tls(written.tls_server_config, self._path.parent, faults)
+            tls = make_tls(written.tls_server_config, faults)
         if faults:
             raise self._error(document, faults)
         hashes = {name.encode(): stored.encode() for name, stored in written.basic_auth_users.items()}
@@ -230,7 +231,7 @@ class WebConfigFile:
             if isinstance(file, str) and file and "\0" not in file:
                 key = ("tls_server_config", name)
                 try:
-                    contents[key] = hashlib.sha256(read_regular(self._path.parent / file)).digest()
+                    contents[key] = hashlib.sha256(read_regular(file)).digest()
                 except OSError as exc:
                     faults.append((key, f"expected a file that can be read: {exc.strerror}"))
         return contents, faults

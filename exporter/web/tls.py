@@ -161,13 +161,8 @@ def _names(alternatives: Iterable[tuple[str, str]]) -> Iterator[str]:
             yield name
 
 
-def make_tls(written: TlsServerConfig, directory: Path, faults: list[Fault]) -> Tls:
-    """
-    Make the context; what is wrong with certificates, keys and cipher suites is added to the faults.
-
-    Args:
-        directory: Where relative paths begin.
-    """
+def make_tls(written: TlsServerConfig, faults: list[Fault]) -> Tls:
+    """Make the context; what is wrong with certificates, keys and cipher suites is added to the faults."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _VERSIONS[written.min_version]
     context.maximum_version = _VERSIONS[written.max_version]
@@ -175,10 +170,10 @@ def make_tls(written: TlsServerConfig, directory: Path, faults: list[Fault]) -> 
     if not written.prefer_server_cipher_suites:
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
     faults += _choose_ciphers(context, written)
-    faults += _load_certificate(context, written, directory)
+    faults += _load_certificate(context, written)
     context.verify_mode = written.verify_mode
     if written.client_ca_file:
-        faults += _trust(context, directory / written.client_ca_file, "client_ca_file")
+        faults += _trust(context, written.client_ca_file, "client_ca_file")
     elif written.client_ca is not None:
         faults += _trust(context, written.client_ca, "client_ca")
     elif context.verify_mode != ssl.CERT_NONE:
@@ -196,9 +191,9 @@ def _choose_ciphers(context: ssl.SSLContext, written: TlsServerConfig) -> Iterat
         yield (_SECTION, "cipher_suites"), "expected at least one of TLS 1.2 that OpenSSL has, or min_version: TLS13"
 
 
-def _load_certificate(context: ssl.SSLContext, written: TlsServerConfig, directory: Path) -> Iterator[Fault]:
-    certificate = directory / written.cert_file if written.cert_file else written.cert or ""
-    key = directory / written.key_file if written.key_file else written.key.get_secret_value() if written.key else ""
+def _load_certificate(context: ssl.SSLContext, written: TlsServerConfig) -> Iterator[Fault]:
+    certificate = written.cert_file or written.cert or ""
+    key = written.key_file or (written.key.get_secret_value() if written.key else "")
     cert_key: Key = (_SECTION, "cert_file" if written.cert_file else "cert")
     key_key: Key = (_SECTION, "key_file" if written.key_file else "key")
     if unusable := list(_trust(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), certificate, str(cert_key[1]))):
