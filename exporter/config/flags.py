@@ -97,7 +97,10 @@ class FlagParser(argparse.ArgumentParser):
         words = [self._switched(word) for word in (sys.argv[1:] if args is None else args)]
         parsed, unknown = super().parse_known_args(words, namespace)
         if unknown:
-            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+            known = re.findall(r"(--[a-z.-]+)", self.format_help())
+            flags = [re.split(r"[=\s]", word)[0] for word in unknown if word.startswith("--")]
+            close = ", ".join(flag + did_you_mean(flag, known, cutoff=0.8) for flag in flags)
+            self.error(f"unknown flag: {close}" if flags else "unexpected argument")
         return parsed, unknown
 
     def _switched(self, word: str) -> str:
@@ -109,13 +112,7 @@ class FlagParser(argparse.ArgumentParser):
         return flag if value == "true" else f"--no-{flag.removeprefix('--')}"
 
     def error(self, message: str) -> NoReturn:
-        _, _, rest = message.partition("unrecognized arguments: ")
-        if rest:
-            known = re.findall(r"(--[a-z.-]+)", self.format_help())
-            flags = [word.partition("=")[0] for word in rest.split() if word.startswith("--")]
-            unknown = [flag + did_you_mean(flag, known, cutoff=0.8) for flag in flags]
-            message = f"unknown flag: {', '.join(unknown)}" if flags else "unexpected argument"
-        elif match := _WRONG_CHOICE.search(message):
+        if match := _WRONG_CHOICE.search(message):
             choices = re.findall(r"[a-z]+", match[3])
             close = did_you_mean(match[1] or match[2], choices) or f": expected one of {', '.join(choices)}"
             where = message[: match.start()]

@@ -466,6 +466,7 @@ def test_flags_before_a_command_survive_it() -> None:
     ("flags", "complaint"),
     [
         (["--accounts=[{token: t0psecret}]"], "error: unknown flag: --accounts"),
+        (["--token t0psecret"], "error: unknown flag: --token"),
         (["--tokn", "t0psecret"], "error: unknown flag: --tokn"),
         (["t0psecret"], "error: unexpected argument"),
         (["--web.enable-lifecycle=t0psecret"], "error: argument --web.enable-lifecycle"),
