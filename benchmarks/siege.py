@@ -34,6 +34,7 @@ JITTER = 0.1
 SCRAPES = 50
 SLOW_CLIENTS = 200
 SECONDS = 30.0
+MINUTE_AFTER = 60.0
 
 LATE = 1.0
 """Seconds by which a poll may start late before it counts as late."""
@@ -311,6 +312,16 @@ async def _exporter(directory: Path, upstream: int) -> AsyncIterator[tuple[psuti
             await process.wait()
 
 
+async def _probe(session: aiohttp.ClientSession, waits: list[float]) -> None:
+    """Ask for health four times a second, each time on a new connection, and collect how long that takes."""
+    while True:
+        began = time.monotonic()
+        async with session.get("/-/healthy", headers={"Connection": "close"}) as response:
+            await response.read()
+        waits.append(time.monotonic() - began)
+        await asyncio.sleep(0.25)
+
+
 async def _ready(session: aiohttp.ClientSession) -> None:
     async with asyncio.timeout(60):
         while True:
@@ -339,11 +350,16 @@ async def siege() -> Table:
             from_besiegers, theirs = spawn.Pipe()
             besiegers = spawn.Process(target=_besiege, args=(theirs, address), daemon=True)
             besiegers.start()
+            waits: list[float] = []
+            probes = asyncio.create_task(_probe(session, waits))
             result: Besieged = await asyncio.to_thread(from_besiegers.recv)
+            probes.cancel()
             pipe.send("end")
             asked: Asked = await asyncio.to_thread(pipe.recv)
             memory_after, after, cpu_after = process.memory_info().rss, await _health(session), process.cpu_times()
             highest = _highest_memory(process.pid)
+            await asyncio.sleep(MINUTE_AFTER)
+            memory_later = process.memory_info().rss
     lag = {bound: after.lag[bound] - before.lag[bound] for bound in after.lag}
     failed = {
         reason: number - before.polls[reason]
@@ -368,12 +384,18 @@ async def siege() -> Table:
     if seconds:
         p50, p99 = seconds[len(seconds) // 2], seconds[int(len(seconds) * 0.99)]
         table.add_row("their time", f"p50 {p50:.2f} s, p99 {p99:.2f} s, slowest {seconds[-1]:.2f} s")
+    table.add_row("time of a probe", f"p50 {sorted(waits)[len(waits) // 2] * 1e3:.0f} ms, slowest {max(waits):.2f} s")
     table.add_row("visits of slow clients", str(result.visits))
     table.add_row(
         "resident memory",
         " MiB, ".join(
             f"{when} {size / 2**20:.0f}"
-            for when, size in (("before", memory), ("after", memory_after), ("highest", highest))
+            for when, size in (
+                ("before", memory),
+                ("highest", highest),
+                ("at its end", memory_after),
+                ("a minute later", memory_later),
+            )
         )
         + " MiB",
     )

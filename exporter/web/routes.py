@@ -37,13 +37,12 @@ def create_app(
         ready: Whether every campaign was polled and the exporter is not stopping.
         reload: Reads the configuration again and returns what is wrong with it; None answers 403.
         frontend: What answers a GET of the pages for people, of their files and of the API, by path.
-        at_once: Scrapes that are answered at the same time, and as many other requests, without those of probes;
-            further ones get 503.
+        at_once: Scrapes of single names that are answered at the same time, and as many other requests, without those
+            of probes; further ones get 503. Whole pages are not counted: all who ask at the same time share them.
     """
     app = web.Application()
     routes = app.router
-    # Scrapes have places of their own, so that nobody can keep them out by asking for pages.
-    routes.add_get(telemetry_path, _limit(at_once)(_metrics(page)))
+    routes.add_get(telemetry_path, _metrics(page, _limit(at_once)))
     limited = _limit(at_once)
     for path, handler in frontend.items():
         routes.add_get(path, limited(handler))
@@ -88,8 +87,8 @@ def _limit(at_once: int) -> Callable[[Handler], Handler]:
     return limit
 
 
-def _metrics(page: Page) -> Handler:
-    async def handler(request: web.Request) -> web.Response:
+def _metrics(page: Page, limit: Callable[[Handler], Handler]) -> Handler:
+    async def answer(request: web.Request) -> web.Response:
         choice = choose_format(_joined(request, "Accept"))
         gzip = accepts_gzip(_joined(request, "Accept-Encoding"))
         # Empty values are left out, as the official client leaves them out.
@@ -98,6 +97,11 @@ def _metrics(page: Page) -> Handler:
         if gzip:
             headers["Content-Encoding"] = "gzip"
         return web.Response(body=Pieces(await page(choice.format, gzip, names)), headers=headers)
+
+    limited = limit(answer)
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return await (limited if "name[]" in request.query else answer)(request)
 
     return handler
 

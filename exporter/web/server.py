@@ -157,7 +157,7 @@ class _Clients:
             await asyncio.sleep(_LOOK_INTERVAL)
             much_is_unread = self.unread.bytes > self.unread.most / 2
             self._drop_overdue(self.limits.crowded if much_is_unread else float("inf"))
-            if much_is_unread or len(self._open) > self.limits.connections / 2:
+            if much_is_unread or len(self._open) > self.limits.connections / 8:
                 crowded_at = loop.time()
             elif crowded_at is not None and loop.time() - crowded_at > _CALM:
                 crowded_at = None

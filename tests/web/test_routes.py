@@ -221,14 +221,15 @@ class TestMetrics:
 
 
 class TestManyAtOnce:
-    async def test_past_the_limit_a_scrape_is_asked_to_come_again_and_others_are_not(self, exporter: Exporter) -> None:
+    async def test_past_the_limit_a_scrape_of_names_has_to_come_again_and_others_not(self, exporter: Exporter) -> None:
         exporter.let_go.clear()
         async with exporter.running(at_once=2):
-            under_way = [asyncio.create_task(exporter.get()) for _ in range(2)]
+            names = [f"/metrics?name[]={name}" for name in ("a", "b", "c")]
+            under_way = [asyncio.create_task(exporter.get(path)) for path in (*names[:2], "/metrics")]
             for _ in under_way:
                 await exporter.entered.acquire()
 
-            refused = await exporter.get("/metrics")
+            refused = await exporter.get(names[2])
             others = [await exporter.get(path) for path in ("/", "/api/v1/campaigns", "/-/healthy", "/-/ready")]
             exporter.let_go.set()
 
@@ -239,8 +240,8 @@ class TestManyAtOnce:
             )
             assert [answer.status for answer in others] == [200, 200, 200, 503]
             assert others[-1].text == "campaign-exporter is not ready.\n"
-            assert [answer.status for answer in await asyncio.gather(*under_way)] == [200, 200]
-            assert (await exporter.get()).status == 200
+            assert [answer.status for answer in await asyncio.gather(*under_way)] == [200, 200, 200]
+            assert (await exporter.get(names[2])).status == 200
 
     async def test_past_the_limit_other_requests_are_refused_and_scrapes_are_not(self, exporter: Exporter) -> None:
         exporter.reload_let_go.clear()
@@ -260,7 +261,7 @@ class TestManyAtOnce:
 
     async def test_fifty_scrapes_at_once_are_served(self, exporter: Exporter) -> None:
         exporter.let_go.clear()
-        async with exporter.running():
+        async with exporter.running(at_once=2):
             under_way = [asyncio.create_task(exporter.get()) for _ in range(50)]
             for _ in under_way:
                 await exporter.entered.acquire()
