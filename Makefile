@@ -26,7 +26,7 @@ types: dev
 	$(BIN)/mypy
 
 unit: dev
-	$(BIN)/pytest -q -n $(WORKERS) $(ARGS)
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup $(ARGS)
 
 fuzz: dev  ## parsers and page against 10,000 arbitrary answers of each provider: a quarter of an hour
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -q -n $(WORKERS) -m hypothesis tests/providers $(ARGS)

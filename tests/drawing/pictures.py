@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.drawing.browser import drawing
 from tests.drawing.database import DASHBOARDS, make_blocks
-from tests.drawing.situations import THEMES, WIDTHS, views
+from tests.drawing.situations import SITUATIONS, THEMES, WIDTHS, view
 
 OUT = Path(__file__).parent / "out"
 
@@ -26,9 +26,9 @@ async def main(dashboards: Path) -> None:
         async with drawing(directory, dashboards) as drawer:
             for theme in THEMES:
                 for width in WIDTHS:
-                    for situation, view in views(theme, width):
+                    for situation in SITUATIONS:
                         file = OUT / f"{situation}-{theme}-{width}.png"
-                        dump = await drawer.draw(view, file)
+                        dump = await drawer.draw(view(situation, theme, width), file)
                         file.with_suffix(".json").write_text(json.dumps(dump, indent=1), encoding="utf-8")
 
 

@@ -1,6 +1,7 @@
 """What of the history is looked at: each dashboard when all is well, when several things are wrong, and so on."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tests.drawing import history
 from tests.drawing.browser import View
@@ -22,24 +23,40 @@ CAMPAIGNS = {
 """Situations of a campaign's page and who is in them."""
 WELL = ("june-policy-renewals", "june-renewals", "claims-helpline")
 NOT_WELL = {
-    "payment-reminders": "failing",
-    "invoice-follow-up": "failing",
+    "Payment reminders": "failing",
+    "Invoice follow up": "failing",
     "spring-clearance": "failing",
-    "loan-offers": "stalled",
-    "storm-season-outreach": "stalled",
+    "Loan offers": "stalled",
+    "Storm season outreach": "stalled",
 }
-"""The campaigns that need somebody at the end of the history, and the state that says so."""
-
-_NOW = history.END - history.STEP // 2
+"""The campaigns that need somebody at the end of the history, by name or else id, and the state that says so."""
 
 
-def views(theme: str, width: int) -> Iterator[tuple[str, View]]:
-    """All situations at one theme and width, each with a name."""
-    yield "wall-wrong", View(WALL, _NOW, theme, width)
-    yield "wall-well", View(WALL, _NOW, theme, width, {"campaign": WELL})
-    yield "wall-gone", View(WALL, history.GONE, theme, width)
-    for situation, campaign in CAMPAIGNS.items():
-        yield f"campaign-{situation}", View(CAMPAIGN, _NOW, theme, width, {"campaign": (campaign,)})
-    yield "campaign-gone", View(CAMPAIGN, history.GONE, theme, width, {"campaign": (CAMPAIGNS["dialing"],)})
-    yield "exporter", View(EXPORTER, _NOW, theme, width)
-    yield "exporter-gone", View(EXPORTER, history.GONE, theme, width)
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """A dashboard, the moment at which it is looked at, and what is chosen in its variables."""
+
+    dashboard: str
+    now: int = history.END - history.STEP // 2
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+SITUATIONS: Mapping[str, Situation] = {
+    "wall-wrong": Situation(WALL),
+    "wall-well": Situation(WALL, choices={"campaign": WELL}),
+    "wall-osvi": Situation(WALL, choices={"provider": ("osvi",)}),
+    "wall-gone": Situation(WALL, history.GONE),
+    **{
+        f"campaign-{name}": Situation(CAMPAIGN, choices={"campaign": (campaign,)})
+        for name, campaign in CAMPAIGNS.items()
+    },
+    "campaign-gone": Situation(CAMPAIGN, history.GONE, {"campaign": (CAMPAIGNS["dialing"],)}),
+    "exporter": Situation(EXPORTER),
+    "exporter-gone": Situation(EXPORTER, history.GONE),
+}
+
+
+def view(situation: str, theme: str, width: int) -> View:
+    """A situation as it is drawn."""
+    about = SITUATIONS[situation]
+    return View(about.dashboard, about.now, theme, width, about.choices)

@@ -4,7 +4,7 @@ import { build } from 'esbuild';
 // Editors and maps that @grafana/ui carries and no panel here draws.
 const unused = new RegExp(
   '^(monaco-editor|ol|geotiff|slate|slate-react|sql-formatter|react-monaco-editor|codemirror|prismjs' +
-    '|@react-awesome-query-builder|@monaco-editor|@codemirror)(/|$)'
+    '|@react-awesome-query-builder|@monaco-editor|@codemirror)(/|$)',
 );
 // Anything that is read from it is a class that does nothing.
 const nothing = `module.exports = new Proxy(function () {}, {

@@ -1,10 +1,11 @@
-// Draws one dashboard, and leaves what was drawn as text in `window.drawn`.
+// Draws one dashboard, and leaves what was drawn as text in `window.drawn`; `window.settled` waits for changes to end.
 import { ThemeContext } from '@grafana/data';
 import { GlobalStyles, PanelChrome } from '@grafana/ui';
 import { createRoot } from 'react-dom/client';
 import { dump } from './dump';
-import { box, type Drawn, load, MARGIN } from './load';
-import { PANELS, type Panel } from './panels';
+import { box, type Drawn, load, MARGIN, spanOf } from './load';
+import type { Panel } from './panel';
+import { PANELS } from './panels';
 import { ALL, ask, type Scope } from './query';
 import { setUp } from './registry';
 import { chosen, dash, prometheus, range, stopTheClock, theme, width, zone } from './situation';
@@ -39,10 +40,10 @@ function Framed({ panel, frames, error }: Drawn) {
     <div id={`panel-${panel.id}`} style={{ position: 'absolute', left, top, width, height }}>
       <PanelChrome title={panel.title} width={width} height={height} statusMessage={error} padding="md">
         {(w, h) =>
-          error || !Draw ? (
-            <div style={{ color: theme.colors.error.text }}>{error ?? `no picture of ${panel.type}`}</div>
+          error ? (
+            <div style={{ color: theme.colors.error.text }}>{error}</div>
           ) : (
-            <Draw panel={panel} frames={frames} width={w} height={h} range={range} theme={theme} zone={zone} />
+            <Draw panel={panel} frames={frames} width={w} height={h} range={spanOf(panel)} theme={theme} zone={zone} />
           )
         }
       </PanelChrome>
@@ -129,4 +130,4 @@ async function draw() {
 }
 
 stopTheClock();
-(window as any).drawn = draw();
+Object.assign(window, { drawn: draw(), settled });

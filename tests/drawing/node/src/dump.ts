@@ -1,5 +1,13 @@
 // What was drawn, as text: what stands where, how large, how legible, and the series behind it.
-import { colorManipulator, type DataFrame, FieldType, formattedValueToString, getFieldDisplayName, getFieldSeriesColor } from '@grafana/data';
+import {
+  colorManipulator,
+  type DataFrame,
+  type Field,
+  FieldType,
+  formattedValueToString,
+  getFieldDisplayName,
+  getFieldSeriesColor,
+} from '@grafana/data';
 import { box, type Drawn } from './load';
 import { theme } from './situation';
 
@@ -22,7 +30,11 @@ const over = (top: Colour, ground: Colour): Colour => {
 };
 
 const hex = (colour: Colour) =>
-  '#' + colour.slice(0, 3).map((part) => Math.round(part).toString(16).padStart(2, '0')).join('');
+  '#' +
+  colour
+    .slice(0, 3)
+    .map((part) => Math.round(part).toString(16).padStart(2, '0'))
+    .join('');
 
 const contrast = (one: string, other: string) => Number(colorManipulator.getContrastRatio(one, other).toFixed(2));
 
@@ -61,7 +73,8 @@ function isCut(text: DOMRect, element: Element, within: Element): boolean {
     if (at === within) return false;
     const style = getComputedStyle(at);
     const edge = at.getBoundingClientRect();
-    if (style.overflowX !== 'visible' && (text.right > edge.right + EPSILON || text.left < edge.left - EPSILON)) return true;
+    const sticksOut = text.right > edge.right + EPSILON || text.left < edge.left - EPSILON;
+    if (style.overflowX !== 'visible' && sticksOut) return true;
   }
   return false;
 }
@@ -100,11 +113,11 @@ function rows(panel: Element, bottom: number) {
   const grid = panel.querySelector('[role=grid]');
   if (!grid) return [];
   const frame = grid.getBoundingClientRect();
+  const end = Math.min(frame.bottom + EPSILON, bottom);
   return [...grid.querySelectorAll('[role=row]')]
-    .filter((row) => row.querySelector('[role=gridcell]'))
-    .map((row) => ({ row, place: row.getBoundingClientRect() }))
-    .filter(({ place }) => place.bottom <= Math.min(frame.bottom + EPSILON, bottom))
-    .map(({ row }) => [...row.querySelectorAll('[role=gridcell]')].map((cell) => cell.textContent!.trim()));
+    .map((row) => [...row.querySelectorAll('[role=gridcell]')])
+    .filter(([first]) => first && first.getBoundingClientRect().bottom <= end)
+    .map((cells) => cells.map((cell) => cell.textContent!.trim()));
 }
 
 /** The lines of a chart: names, colours, contrast to the panel, and how many points each has. */
@@ -118,27 +131,34 @@ function series({ panel, frames }: Drawn) {
         const colour = hex(over(parsed(getFieldSeriesColor(field, theme).color), parsed(behind)));
         const name = getFieldDisplayName(field, frame, frames);
         return { name, colour, contrast: contrast(colour, behind), points: frame.length };
-      })
+      }),
   );
 }
 
-/** The titles that the panel gives to columns. */
-function titles({ panel }: Drawn): string[] {
+/** The titles that the panel gives to columns, but for those that it hides. */
+function titles({ panel, frames }: Drawn): string[] {
   const options = panel.transformations?.find(({ id }) => id === 'organize')?.options;
   if (panel.type !== 'table' || !options) return [];
-  const shown = Object.entries<string>(options.renameByName ?? {}).filter(([source]) => !options.excludeByName?.[source]);
-  return shown.map(([, title]) => title).filter(Boolean);
+  const renamed = Object.entries<string>(options.renameByName ?? {});
+  const shown = renamed.filter(([source]) => !options.excludeByName?.[source]);
+  const fields = frames.flatMap((frame) => frame.fields);
+  const hidden = fields.filter(({ config }) => config.custom?.hideFrom?.viz).map(({ state }) => state?.displayName);
+  return shown.map(([, title]) => title).filter((title) => title && !hidden.includes(title));
 }
 
+const MOST = 40;
+const text = (field: Field, value: unknown) =>
+  field.display ? formattedValueToString(field.display(value)) : String(value);
+
 function values(frames: DataFrame[]) {
-  return frames.slice(0, 40).map((frame) => ({
+  return frames.slice(0, MOST).map((frame) => ({
     refId: frame.refId,
     rows: frame.length,
     fields: frame.fields.map((field) => ({
       name: getFieldDisplayName(field, frame, frames),
       type: field.type,
       link: frame.length ? field.getLinks?.({ valueRowIndex: 0 })[0]?.href : undefined,
-      values: field.values.slice(-40).map((value) => (field.display ? formattedValueToString(field.display(value)) : String(value))),
+      values: field.values.slice(-MOST).map((value) => text(field, value)),
     })),
   }));
 }

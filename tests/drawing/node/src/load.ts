@@ -1,7 +1,17 @@
 // From a panel's queries to frames that are ready to be drawn.
-import { applyFieldOverrides, cacheFieldDisplayNames, type DataFrame, getFieldDisplayValuesProxy, transformDataFrame } from '@grafana/data';
+import {
+  applyFieldOverrides,
+  cacheFieldDisplayNames,
+  type DataFrame,
+  dateTime,
+  getFieldDisplayValuesProxy,
+  rangeUtil,
+  type TimeRange,
+  transformDataFrame,
+} from '@grafana/data';
 import { lastValueFrom } from 'rxjs';
-import type { Panel } from './panels';
+import type { Panel } from './panel';
+import { PANELS } from './panels';
 import { ask, interpolate, type Scope } from './query';
 import { registryFor } from './registry';
 import { range, theme, width, zone } from './situation';
@@ -39,17 +49,33 @@ function linkText(text: string, scope: Scope, scoped?: any): string {
     .replace(/\$\{__url_time_range\}/g, `from=${range.raw.from}&to=now`);
 }
 
+/** As the table of Grafana 12 and later reads what earlier ones wrote. */
+function migrated(config: Panel['fieldConfig']): Panel['fieldConfig'] {
+  const property = ({ id, value }: { id: string; value?: unknown }) =>
+    id === 'custom.hidden' ? { id: 'custom.hideFrom', value: { viz: value } } : { id, value };
+  const overrides = config.overrides.map((one) => ({ ...one, properties: one.properties.map(property) }));
+  return { ...config, overrides };
+}
+
+/** The span of time of a panel: its own, where it has one. */
+export function spanOf(panel: Panel): TimeRange {
+  if (!panel.timeFrom) return range;
+  const from = dateTime(range.to.valueOf() - rangeUtil.intervalToMs(panel.timeFrom));
+  return { from, to: range.to, raw: { from: `now-${panel.timeFrom}`, to: 'now' } };
+}
+
 export async function load(panel: Panel, scope: Scope): Promise<Drawn> {
   try {
+    if (!(panel.type in PANELS)) throw new Error(`no picture of ${panel.type}`);
     const points = Math.min(panel.maxDataPoints ?? Infinity, Math.floor(box(panel.gridPos).width));
-    const asked = (panel.targets ?? []).map((target) => ask(target, range, points, scope));
+    const asked = (panel.targets ?? []).map((target) => ask(target, spanOf(panel), points, scope));
     const answers = (await Promise.all(asked)).flat();
     const steps = panel.transformations ?? [];
     const context = { interpolate: (text: string) => interpolate(text, scope) };
     const data = steps.length ? await lastValueFrom(transformDataFrame(steps, answers, context)) : answers;
     const frames = applyFieldOverrides({
       data,
-      fieldConfig: panel.fieldConfig,
+      fieldConfig: migrated(panel.fieldConfig),
       replaceVariables: (text, scoped) => linkText(text, scope, scoped),
       theme,
       timeZone: zone,
