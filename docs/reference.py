@@ -17,9 +17,10 @@ from exporter.campaign.standing import Standing
 from exporter.config.fields import format_duration
 from exporter.config.flags import options
 from exporter.config.model import AccountSettings
+from exporter.exposition.account_families import ACCOUNT_FAMILIES, POLLING_FAMILIES
 from exporter.exposition.attempt_families import ATTEMPT_FAMILIES, ATTEMPT_READING_FAMILIES
 from exporter.exposition.board import Board
-from exporter.exposition.families import ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, POLLING_FAMILIES
+from exporter.exposition.families import CAMPAIGN_FAMILIES
 from exporter.exposition.own import Instruments
 from exporter.exposition.page import Exposition
 from exporter.providers.errors import PollError

@@ -13,9 +13,10 @@ from prometheus_client import CollectorRegistry
 
 from docs.reference import documents
 from exporter.cli import _parser
+from exporter.exposition.account_families import ACCOUNT_FAMILIES, POLLING_FAMILIES
 from exporter.exposition.attempt_families import ATTEMPT_FAMILIES, ATTEMPT_READING_FAMILIES
 from exporter.exposition.board import Board
-from exporter.exposition.families import ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, POLLING_FAMILIES
+from exporter.exposition.families import CAMPAIGN_FAMILIES
 from exporter.exposition.own import Instruments
 from exporter.exposition.page import Exposition
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from exporter.campaign.attempts import NO_READING, AttemptsState
 from exporter.campaign.attempts import Reading as AttemptsReading
 from exporter.campaign.state import CampaignState
-from exporter.exposition.families import AccountNow, Family, Reading, counter, gauge
+from exporter.exposition.account_families import AccountNow
+from exporter.exposition.families import Family, Reading, counter, gauge
 
 
 def _read(read: Callable[[AttemptsReading], Reading]) -> Callable[[CampaignState], Reading]:

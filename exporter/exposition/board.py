@@ -4,7 +4,8 @@ The lines of all campaigns, made when a number changes.
 Each family has a column with one piece of text for each campaign; a poll replaces the pieces whose numbers it changed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from itertools import repeat
 
 from exporter.campaign.state import CampaignState
@@ -21,7 +22,14 @@ _EXEMPLAR_WRITERS = {
     for place, family in enumerate(ATTEMPT_FAMILIES)
     if family.type == "histogram"
 }
-_READERS = tuple(family.read for family in CAMPAIGN_FAMILIES)
+
+
+@lru_cache
+def _readers(provider: str) -> tuple[tuple[int, Callable[[CampaignState], Reading]], ...]:
+    """The places of the families that a provider's campaigns have, and how to read them."""
+    return tuple(
+        (place, family.read) for place, family in enumerate(CAMPAIGN_FAMILIES) if family.only in (None, provider)
+    )
 
 
 class Board:
@@ -60,7 +68,7 @@ class Board:
         if slot < 0:
             return
         readings, labels = self._readings[slot], self._labels[slot]
-        for place, read in enumerate(_READERS):
+        for place, read in _readers(state.lifecycle.name):
             reading, before = read(state), readings[place]
             if reading is before or reading == before:
                 continue

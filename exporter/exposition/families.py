@@ -1,18 +1,17 @@
 """
-The metric families of campaigns and accounts, as tables: adding a metric is adding a row.
+The metric families of campaigns, as a table: adding a metric is adding a row.
 
 A row reads a number, a mapping from label value to number, the label value or values of a single 1, a distribution, or
-None for "no sample". The metrics of the process itself are instruments of prometheus-client, in `own.py`.
+None for "no sample". The families of accounts are in `account_families.py`; the metrics of the process itself are
+instruments of prometheus-client, in `own.py`.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Generic, Literal, TypeVar
 
-from exporter.campaign.account import AccountState
 from exporter.campaign.attempts import Durations
 from exporter.campaign.state import CampaignState
-from exporter.polling.account import Account
 from exporter.polling.counters import Distribution
 
 Reading = (
@@ -39,18 +38,8 @@ class Family(Generic[Subject]):
     read: Callable[[Subject], Reading]
     by_clock: bool = False
     """Whether it comes from the exporter's clock: it is written to 14 digits, and faster."""
-
-
-@dataclass(frozen=True, slots=True)
-class AccountNow:
-    """An account at the moment (monotonic) of a scrape."""
-
-    account: Account
-    now: float
-
-    @property
-    def state(self) -> AccountState:
-        return self.account.state
+    only: str | None = None
+    """The provider whose campaigns alone have it; None for every provider's."""
 
 
 def gauge(
@@ -65,16 +54,12 @@ def counter(
     return Family(name, "counter", help, labels, read, by_clock)
 
 
-def histogram(name: str, help: str, read: Callable[[Subject], Distribution]) -> Family[Subject]:
-    return Family(name, "histogram", help, (), read)
+def of(provider: str, *rows: Family[Subject]) -> Iterator[Family[Subject]]:
+    """Rows that only one provider's campaigns have: a poll of another one's does not read them."""
+    return (replace(row, only=provider) for row in rows)
 
 
-def _cut(at: float | None, wall: Callable[[], float]) -> float | None:
-    """Leave no time stamp in the future: the wall clock may have been set back."""
-    return None if at is None else min(at, wall())
-
-
-def _truth(value: bool | None) -> int | None:
+def truth(value: bool | None) -> int | None:
     return None if value is None else int(value)
 
 
@@ -94,82 +79,88 @@ CAMPAIGN_FAMILIES: tuple[Family[CampaignState], ...] = (
         lambda c: c.statuses,
         "status",
     ),
-    gauge(
-        "campaign_contacts",
-        "Contacts by lifecycle bucket; pending includes those that wait for a retry (Anyreach contacts).",
-        lambda c: c.shown.contacts,
-        "bucket",
+    *of(
+        "anyreach",
+        gauge(
+            "campaign_contacts",
+            "Contacts by lifecycle bucket; pending includes those that wait for a retry (Anyreach contacts).",
+            lambda c: c.shown.contacts,
+            "bucket",
+        ),
+        gauge(
+            "campaign_contacts_loaded",
+            "Contacts in all buckets; falls when contacts are deleted (Anyreach contacts.total).",
+            lambda c: c.shown.contacts_loaded,
+        ),
+        gauge(
+            "campaign_attempts",
+            "Call attempts over all contacts; may fall when contacts are deleted, so rate "
+            "campaign_observed_attempts_total instead (Anyreach attempts.total).",
+            lambda c: c.shown.attempts,
+        ),
+        gauge(
+            "campaign_attempts_per_contact",
+            "Average attempts per contact as the provider rounds it (Anyreach attempts.average_per_contact).",
+            lambda c: c.shown.attempts_per_contact,
+        ),
+        gauge(
+            "campaign_active_calls",
+            "Calls in flight as sent; whether of the campaign or of the organization is not documented, so never "
+            "sum it (Anyreach active_calls).",
+            lambda c: c.shown.active_calls,
+        ),
+        gauge(
+            "campaign_concurrency_limit",
+            "Cap on the organization's calls in flight, the same for all its campaigns, so never sum it (Anyreach "
+            "concurrency_limit).",
+            lambda c: c.shown.concurrency_limit,
+        ),
     ),
-    gauge(
-        "campaign_contacts_loaded",
-        "Contacts in all buckets; falls when contacts are deleted (Anyreach contacts.total).",
-        lambda c: c.shown.contacts_loaded,
-    ),
-    gauge(
-        "campaign_attempts",
-        "Call attempts over all contacts; may fall when contacts are deleted, so rate "
-        "campaign_observed_attempts_total instead (Anyreach attempts.total).",
-        lambda c: c.shown.attempts,
-    ),
-    gauge(
-        "campaign_attempts_per_contact",
-        "Average attempts per contact as the provider rounds it (Anyreach attempts.average_per_contact).",
-        lambda c: c.shown.attempts_per_contact,
-    ),
-    gauge(
-        "campaign_active_calls",
-        "Calls in flight as sent; whether of the campaign or of the organization is not documented, so never "
-        "sum it (Anyreach active_calls).",
-        lambda c: c.shown.active_calls,
-    ),
-    gauge(
-        "campaign_concurrency_limit",
-        "Cap on the organization's calls in flight, the same for all its campaigns, so never sum it (Anyreach "
-        "concurrency_limit).",
-        lambda c: c.shown.concurrency_limit,
-    ),
-    gauge(
-        "campaign_calls",
-        "Calls so far by status; picked means answered (OSVI calls.by_status).",
-        lambda c: c.shown.calls,
-        "status",
-    ),
-    gauge("campaign_calls_made", "Calls so far (OSVI calls.total).", lambda c: c.shown.calls_made),
-    gauge("campaign_uploads", "Number of contact uploads (OSVI uploads).", lambda c: c.shown.uploads),
-    gauge(
-        "campaign_queues",
-        "Number of calling queues by agent and state, open or completed (OSVI uploads[].queues[]).",
-        lambda c: c.shown.queues,
-        "agent",
-        "state",
-    ),
-    gauge(
-        "campaign_queued_contacts",
-        "Contacts queued, by agent and state of the queue; whether it falls as calls are made is not "
-        "documented (OSVI queues[].total_queued).",
-        lambda c: c.shown.queued_contacts,
-        "agent",
-        "state",
-    ),
-    gauge(
-        "campaign_retry_enabled",
-        "1 when unanswered contacts are called again, else 0 (OSVI is_retry_enabled).",
-        lambda c: c.shown.retry_enabled,
-    ),
-    gauge(
-        "campaign_retry_threshold",
-        "Limit on retries; whether the first call counts is not documented (OSVI retry_threshold).",
-        lambda c: c.shown.retry_threshold,
-    ),
-    gauge(
-        "campaign_retry_delay_seconds",
-        "Wait before a contact is called again, in seconds (OSVI retry_delay).",
-        lambda c: c.shown.retry_delay_seconds,
-    ),
-    gauge(
-        "campaign_created_timestamp_seconds",
-        "Unix time at which the campaign was created (OSVI created_at).",
-        lambda c: c.shown.created_timestamp_seconds,
+    *of(
+        "osvi",
+        gauge(
+            "campaign_calls",
+            "Calls so far by status; picked means answered (OSVI calls.by_status).",
+            lambda c: c.shown.calls,
+            "status",
+        ),
+        gauge("campaign_calls_made", "Calls so far (OSVI calls.total).", lambda c: c.shown.calls_made),
+        gauge("campaign_uploads", "Number of contact uploads (OSVI uploads).", lambda c: c.shown.uploads),
+        gauge(
+            "campaign_queues",
+            "Number of calling queues by agent and state, open or completed (OSVI uploads[].queues[]).",
+            lambda c: c.shown.queues,
+            "agent",
+            "state",
+        ),
+        gauge(
+            "campaign_queued_contacts",
+            "Contacts queued, by agent and state of the queue; whether it falls as calls are made is not "
+            "documented (OSVI queues[].total_queued).",
+            lambda c: c.shown.queued_contacts,
+            "agent",
+            "state",
+        ),
+        gauge(
+            "campaign_retry_enabled",
+            "1 when unanswered contacts are called again, else 0 (OSVI is_retry_enabled).",
+            lambda c: c.shown.retry_enabled,
+        ),
+        gauge(
+            "campaign_retry_threshold",
+            "Limit on retries; whether the first call counts is not documented (OSVI retry_threshold).",
+            lambda c: c.shown.retry_threshold,
+        ),
+        gauge(
+            "campaign_retry_delay_seconds",
+            "Wait before a contact is called again, in seconds (OSVI retry_delay).",
+            lambda c: c.shown.retry_delay_seconds,
+        ),
+        gauge(
+            "campaign_created_timestamp_seconds",
+            "Unix time at which the campaign was created (OSVI created_at).",
+            lambda c: c.shown.created_timestamp_seconds,
+        ),
     ),
     # Where it stands
     gauge(
@@ -208,7 +199,7 @@ CAMPAIGN_FAMILIES: tuple[Family[CampaignState], ...] = (
     gauge(
         "campaign_work_remaining",
         "1 while work is left, else 0: contacts pending or in progress (Anyreach), an open queue (OSVI).",
-        lambda c: _truth(c.shown.work_remaining),
+        lambda c: truth(c.shown.work_remaining),
     ),
     gauge(
         "campaign_calling_window_open",
@@ -246,24 +237,31 @@ CAMPAIGN_FAMILIES: tuple[Family[CampaignState], ...] = (
         "Silence that means a stall while dialing is expected; no series where silence is never a stall.",
         lambda c: c.stall_after,
     ),
-    counter(
-        "campaign_observed_attempts_total",
-        "Attempts that began while the campaign was watched: the sum of the rises of campaign_attempts, where "
-        "a fall adds nothing (Anyreach).",
-        lambda c: c.rises.attempts,
+    *of(
+        "anyreach",
+        counter(
+            "campaign_observed_attempts_total",
+            "Attempts that began while the campaign was watched: the sum of the rises of campaign_attempts, where "
+            "a fall adds nothing (Anyreach).",
+            lambda c: c.rises.attempts,
+        ),
+        counter(
+            "campaign_observed_contacts_total",
+            "Contacts that entered a terminal bucket while the campaign was watched: the sum of the rises of "
+            "campaign_contacts (Anyreach).",
+            lambda c: c.rises.contacts,
+            "bucket",
+        ),
     ),
-    counter(
-        "campaign_observed_contacts_total",
-        "Contacts that entered a terminal bucket while the campaign was watched: the sum of the rises of "
-        "campaign_contacts (Anyreach).",
-        lambda c: c.rises.contacts,
-        "bucket",
-    ),
-    counter(
-        "campaign_observed_calls_total",
-        "Calls that ended while the campaign was watched, by outcome: the sum of the rises of campaign_calls (OSVI).",
-        lambda c: c.rises.calls,
-        "status",
+    *of(
+        "osvi",
+        counter(
+            "campaign_observed_calls_total",
+            "Calls that ended while the campaign was watched, by outcome: the sum of the rises of campaign_calls "
+            "(OSVI).",
+            lambda c: c.rises.calls,
+            "status",
+        ),
     ),
     counter(
         "campaign_observed_seconds_total",
@@ -271,121 +269,23 @@ CAMPAIGN_FAMILIES: tuple[Family[CampaignState], ...] = (
         lambda c: c.observed_seconds,
         by_clock=True,
     ),
-    counter(
-        "campaign_active_call_seconds_total",
-        "Active calls integrated over the observed time; its rate over that of "
-        "campaign_observed_seconds_total is the average. What is shorter than the poll interval is an "
-        "estimate (Anyreach).",
-        lambda c: c.active_call_seconds,
-        by_clock=True,
-    ),
-    counter(
-        "campaign_saturated_seconds_total",
-        "Observed time with campaign_active_calls at or above campaign_concurrency_limit. What is shorter "
-        "than the poll interval is an estimate (Anyreach).",
-        lambda c: c.saturated_seconds,
-        by_clock=True,
+    *of(
+        "anyreach",
+        counter(
+            "campaign_active_call_seconds_total",
+            "Active calls integrated over the observed time; its rate over that of "
+            "campaign_observed_seconds_total is the average. What is shorter than the poll interval is an "
+            "estimate (Anyreach).",
+            lambda c: c.active_call_seconds,
+            by_clock=True,
+        ),
+        counter(
+            "campaign_saturated_seconds_total",
+            "Observed time with campaign_active_calls at or above campaign_concurrency_limit. What is shorter "
+            "than the poll interval is an estimate (Anyreach).",
+            lambda c: c.saturated_seconds,
+            by_clock=True,
+        ),
     ),
 )
 """Everything about one campaign; each sample carries provider, account, campaign and the configured labels besides."""
-
-ACCOUNT_FAMILIES: tuple[Family[AccountNow], ...] = (
-    gauge(
-        "campaign_account_active_calls",
-        "Calls in flight of the whole organization, estimated from below by its campaigns polled within the "
-        "last two active intervals (Anyreach).",
-        lambda a: a.state.active_calls(a.now),
-    ),
-    gauge(
-        "campaign_account_concurrency_limit",
-        "Cap on the organization's calls in flight, by the newest answer (Anyreach concurrency_limit).",
-        lambda a: a.state.concurrency_limit(a.now),
-    ),
-    gauge(
-        "campaign_account_utilization_ratio",
-        "Average use of the cap over the last 10 minutes: the larger of one campaign's highest average of active "
-        "calls and the sum of the averages of contacts in progress, over the cap. No series before 5 minutes are "
-        "covered (Anyreach).",
-        lambda a: a.state.utilization(a.now),
-    ),
-    gauge(
-        "campaign_account_contacts_waiting",
-        "Pending contacts of the account's active campaigns whose values are fresh (Anyreach).",
-        lambda a: a.state.contacts_waiting(a.now),
-    ),
-    counter(
-        "campaign_account_saturated_seconds_total",
-        "Observed time with campaign_account_active_calls at or above the cap. What is shorter than the poll "
-        "interval is an estimate (Anyreach).",
-        lambda a: a.state.saturated_seconds,
-        by_clock=True,
-    ),
-    counter(
-        "campaign_account_observed_seconds_total",
-        "Time covered by successful polls of the account's campaigns (Anyreach).",
-        lambda a: a.state.observed_seconds,
-        by_clock=True,
-    ),
-)
-"""Everything about one organization; each sample carries provider, account and the account's labels besides."""
-
-POLLING_FAMILIES: tuple[Family[AccountNow], ...] = (
-    counter(
-        "campaign_exporter_polls_total",
-        "Polls by result: success, or the reason of the failure.",
-        lambda a: a.account.poller.counters.polls,
-        "result",
-    ),
-    gauge(
-        "campaign_exporter_requests_in_flight",
-        "Requests that wait for their answer.",
-        lambda a: a.account.throttle.in_flight,
-    ),
-    counter(
-        "campaign_exporter_throttled_seconds_total",
-        "Time during which polls were due and had to wait for max_requests_per_second or max_in_flight.",
-        lambda a: a.account.agenda.held_seconds,
-    ),
-    gauge(
-        "campaign_exporter_interval_stretch",
-        "Factor by which all poll intervals are stretched so that max_requests_per_second carries them; 1 for none.",
-        lambda a: a.account.poller.stretch,
-    ),
-    gauge(
-        "campaign_exporter_breaker_open",
-        "1 while the account's credentials are refused and only one request a minute goes out, else 0.",
-        lambda a: _truth(a.account.breaker.is_open),
-    ),
-    gauge(
-        "campaign_exporter_campaigns",
-        "Campaigns polled, configured or discovered.",
-        lambda a: len(a.account.poller.targets),
-    ),
-    gauge(
-        "campaign_exporter_discovery_success",
-        "1 when the last listing of campaigns was complete, else 0; no series without discovery.",
-        lambda a: _truth(a.account.discovery.success),
-    ),
-    gauge(
-        "campaign_exporter_discovery_last_success_timestamp_seconds",
-        "Unix time of the last complete listing of campaigns.",
-        lambda a: _cut(a.account.discovery.last_success, a.account.shared.wall),
-    ),
-    gauge(
-        "campaign_exporter_windows_readable",
-        "1 when calling windows can be read from the provider, 0 when the token may not; no series where they are not "
-        "read.",
-        lambda a: _truth(a.account.calling_windows.readable),
-    ),
-    histogram(
-        "campaign_exporter_request_duration_seconds",
-        "Time from the start of a poll to its last byte or its failure.",
-        lambda a: a.account.poller.counters.request_seconds,
-    ),
-    histogram(
-        "campaign_exporter_poll_lag_seconds",
-        "How late polls start, by the moment at which they were due.",
-        lambda a: a.account.poller.counters.lag_seconds,
-    ),
-)
-"""How the polling of an account goes; each sample carries provider, account and the account's labels besides."""

@@ -57,22 +57,31 @@ def writer(family: Family[Any]) -> Writer:
 
 
 def _number(name: str, *, by_clock: bool) -> Writer:
+    start = f"{name}{{"
+
     def write(labels: str, value: Any) -> bytes:
-        return b"" if value is None else f"{name}{{{labels}}} {value!r}\n".encode()
+        return b"" if value is None else f"{start}{labels}}} {value!r}\n".encode()
 
     def write_by_clock(labels: str, value: Any) -> bytes:
-        return b"" if value is None else f"{name}{{{labels}}} {value:.14g}\n".encode()
+        return b"" if value is None else f"{start}{labels}}} {value:.14g}\n".encode()
 
     return write_by_clock if by_clock else write
 
 
 def _by_one_label(name: str, key: str) -> Writer:
+    @lru_cache(_ESCAPES_KEPT)
+    def last_label(value: str) -> str:
+        return f'{key}="{escape(value)}"}} '
+
     def write(labels: str, value: Any) -> bytes:
         if value is None:
             return b""
         numbers: Mapping[str, float] = {value: 1} if isinstance(value, str) else value
-        start = f'{name}{{{labels},{key}="'
-        return "".join([f'{start}{escape(at)}"}} {number!r}\n' for at, number in numbers.items()]).encode()
+        start, lines = f"{name}{{{labels},", ""
+        # Cheaper than a list of the few that there are.
+        for at, number in numbers.items():
+            lines += f"{start}{last_label(at)}{number!r}\n"
+        return lines.encode()
 
     return write
 

@@ -17,9 +17,10 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 
 from exporter.campaign.account import AccountState
 from exporter.campaign.state import CampaignState
+from exporter.exposition.account_families import ACCOUNT_FAMILIES, POLLING_FAMILIES, AccountNow
 from exporter.exposition.attempt_families import ATTEMPT_READING_FAMILIES
 from exporter.exposition.board import Board
-from exporter.exposition.families import ACCOUNT_FAMILIES, POLLING_FAMILIES, AccountNow, Family
+from exporter.exposition.families import Family
 from exporter.exposition.lines import header, label_block, sample_names, writer
 from exporter.exposition.negotiation import Format
 from exporter.polling.account import Account

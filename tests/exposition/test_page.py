@@ -23,8 +23,9 @@ from exporter.campaign.labels import clean
 from exporter.campaign.schedule import Hours
 from exporter.campaign.snapshot import CALL_OUTCOMES, Snapshot
 from exporter.campaign.state import Campaign, CampaignState
+from exporter.exposition.account_families import ACCOUNT_FAMILIES, POLLING_FAMILIES
 from exporter.exposition.board import Board
-from exporter.exposition.families import ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, POLLING_FAMILIES
+from exporter.exposition.families import CAMPAIGN_FAMILIES
 from exporter.exposition.negotiation import Format
 from exporter.exposition.own import Instruments
 from exporter.exposition.page import Exposition
@@ -504,7 +505,7 @@ class Plain(Collector):
                     "campaign": state.campaign.name,
                     **dict(state.campaign.labels),
                 }
-                reading = row.read(state)
+                reading = row.read(state) if row.only in (None, state.lifecycle.name) else None
                 by_key = cast(Mapping[Any, float], reading) if isinstance(reading, Mapping) else {}
                 if isinstance(reading, float | int):
                     by_key = {(): reading}
