@@ -92,25 +92,6 @@ class _Queue:
         heapq.heappush(self.moments, moment)
         return True
 
-    def first(self) -> tuple[float, Job] | None:
-        """The next job and its moment; entries that have been superseded are dropped on the way."""
-        while self.moments:
-            moment = self.moments[0]
-            jobs = self.waiting[moment]
-            while jobs:
-                job = jobs[-1]
-                if job.due == moment and job.task is None:
-                    return moment, job
-                jobs.pop()
-                self.entries -= 1
-            heapq.heappop(self.moments)
-            del self.waiting[moment]
-        return None
-
-    def take_first(self) -> None:
-        self.waiting[self.moments[0]].pop()
-        self.entries -= 1
-
     def drop_superseded(self) -> None:
         valid = {}
         for moment, jobs in self.waiting.items():
@@ -211,23 +192,28 @@ class Agenda:
         self._start_from(self._queued, now)
 
     def _start_from(self, queue: _Queue, now: float) -> None:
-        while (first := queue.first()) is not None:
-            moment, job = first
+        assert self._group is not None  # noqa: S101 -- for mypy: only started with it
+        while queue.moments:
+            moment = queue.moments[0]
             if moment > now:
                 self._arm(moment)
                 return
-            if delay := job.delay(now):
-                self._held_since = now
-                self._arm(now + delay)
-                return
-            queue.take_first()
-            self._start(job, now)
-
-    def _start(self, job: Job, now: float) -> None:
-        assert self._group is not None  # noqa: S101 -- for mypy: only started with it
-        work = job.start(now)
-        job.due = inf
-        job.task = self._group.create_task(self._do(job, work))
+            jobs = queue.waiting[moment]
+            while jobs:
+                job = jobs[-1]
+                # Else the entry has been superseded.
+                if job.due == moment and job.task is None:
+                    if delay := job.delay(now):
+                        self._held_since = now
+                        self._arm(now + delay)
+                        return
+                    work = job.start(now)
+                    job.due = inf
+                    job.task = self._group.create_task(self._do(job, work))
+                jobs.pop()
+                queue.entries -= 1
+            heapq.heappop(queue.moments)
+            del queue.waiting[moment]
 
     async def _do(self, job: Job, work: Coroutine[Any, Any, float]) -> None:
         due = inf
@@ -236,7 +222,7 @@ class Agenda:
         finally:
             job.task = None
             # It may have been put on the agenda meanwhile.
-            self.put(job, min(due, job.due))
+            self.put(job, due if due < job.due else job.due)
 
     def _expire(self, now: float) -> None:
         expiries = self._expiries

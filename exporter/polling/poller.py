@@ -168,10 +168,7 @@ class Poller:
 
     def delay(self, now: float) -> float:
         """As `Job.delay`."""
-        if self._throttle.full:
-            self._throttle.when_free(self._agenda.wake)
-            return inf
-        return self._throttle.delay(now)
+        return self._throttle.delay(now, self._agenda.wake)
 
     def start(self, target: Target, now: float) -> Coroutine[Any, Any, float]:
         """As `Job.start`."""

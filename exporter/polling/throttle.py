@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from math import inf
 
 
 class Slots:
@@ -25,9 +26,6 @@ class Slots:
     def wait(self, wake: Callable[[], None]) -> None:
         if wake not in self._waiting:
             self._waiting.append(wake)
-
-    def take(self) -> None:
-        self.taken += 1
 
     def release(self) -> None:
         self.taken -= 1
@@ -77,13 +75,19 @@ class Throttle:
         """Send nothing before this time (monotonic): the server asked for it."""
         self.held_until = max(self.held_until, until)
 
-    @property
-    def full(self) -> bool:
-        """Whether a request has to wait until another one ends."""
-        return self.in_flight >= self.max_in_flight or self._slots.taken >= self._slots.limit
+    def delay(self, now: float, wake: Callable[[], None]) -> float:
+        """
+        Seconds until a request may go out; 0 when it may now.
 
-    def delay(self, now: float) -> float:
-        """Seconds until the rate allows a request; 0 when it does now."""
+        Infinite while it has to wait until another one ends: then `wake` is called, once.
+        """
+        if self.in_flight >= self.max_in_flight:
+            if wake not in self._waiting:
+                self._waiting.append(wake)
+            return inf
+        if self._slots.taken >= self._slots.limit:
+            self._slots.wait(wake)
+            return inf
         soonest = self._next - self._EARLIEST
         if soonest < self.held_until:
             soonest = self.held_until
@@ -92,21 +96,13 @@ class Throttle:
     def take(self, now: float) -> None:
         self._next = (self._next if self._next > now else now) + self.spacing
         self.in_flight += 1
-        self._slots.take()
+        self._slots.taken += 1
 
     def release(self) -> None:
         self.in_flight -= 1
         self._slots.release()
         while self._waiting and self.in_flight < self.max_in_flight:
             self._waiting.popleft()()
-
-    def when_free(self, wake: Callable[[], None]) -> None:
-        """Call once, when a request has ended and another one may begin."""
-        if self.in_flight >= self.max_in_flight:
-            if wake not in self._waiting:
-                self._waiting.append(wake)
-        else:
-            self._slots.wait(wake)
 
 
 class Share:
@@ -160,13 +156,10 @@ class Share:
         def grant() -> None:
             if granted.done():
                 return
-            if throttle.full:
-                throttle.when_free(grant)
-                return
             now = loop.time()
-            turn = now + throttle.delay(now)
-            throttle.take(now)
-            granted.set_result(turn)
+            if (delay := throttle.delay(now, grant)) < inf:
+                throttle.take(now)
+                granted.set_result(now + delay)
 
         grant()
         try:

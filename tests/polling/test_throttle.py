@@ -28,7 +28,7 @@ def test_no_second_sees_more_requests_than_the_rate_allows(rate: float, gaps: li
     for gap in gaps:
         now += gap
         for _ in range(ceil(rate / 5) + 1):
-            while delay := tested.delay(now):
+            while delay := tested.delay(now, lambda: None):
                 now += delay
             tested.take(now)
             sent.append(now)
@@ -42,9 +42,9 @@ def test_the_rate_is_all_but_used_up_though_timers_are_late(rate: float, latenes
     now = 1000.0
     number = ceil(3 * rate)
     for _ in range(number):
-        if delay := tested.delay(now):
+        if delay := tested.delay(now, lambda: None):
             now += delay + lateness
-        while delay := tested.delay(now):
+        while delay := tested.delay(now, lambda: None):
             now += delay
         tested.take(now)
     assert now - 1000.0 <= number / rate * 1.02 + lateness
@@ -55,16 +55,16 @@ def test_a_new_rate_counts_from_the_next_request_on() -> None:
     tested.take(1000.0)
     tested.rate = 10
     tested.take(1001.1)
-    assert tested.delay(1001.1) == pytest.approx(65 / 640 - 0.0156)
+    assert tested.delay(1001.1, lambda: None) == pytest.approx(65 / 640 - 0.0156)
 
 
 def test_nothing_goes_out_during_a_hold_and_a_shorter_one_does_not_end_it() -> None:
     tested = throttle()
     tested.hold(1030.0)
     tested.hold(1010.0)
-    assert tested.delay(1000.0) == pytest.approx(30)
-    assert tested.delay(1029.0) == pytest.approx(1)
-    assert tested.delay(1030.0) == 0
+    assert tested.delay(1000.0, lambda: None) == pytest.approx(30)
+    assert tested.delay(1029.0, lambda: None) == pytest.approx(1)
+    assert tested.delay(1030.0, lambda: None) == 0
 
 
 @settings(quick, max_examples=20)
