@@ -67,7 +67,8 @@ def read_answer(body: bytes) -> Snapshot:
         InvalidResponseError: No stats answer, or another kind of value where an object must stand.
     """
     try:
-        stats = _decode_stats(body)
+        # As text, because msgspec does not look for invalid UTF-8 in what it skips.
+        stats = _decode_stats(body.decode())
     except (ValueError, RecursionError):
         return read_stats(read_object(body))
     status, contacts, attempts = stats.status, stats.contacts, stats.attempts

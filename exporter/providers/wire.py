@@ -92,7 +92,8 @@ def read_as(decoder: msgspec.json.Decoder[T], body: bytes) -> T | None:
     """
     try:
         try:
-            return decoder.decode(body)
+            # As text, because msgspec does not look for invalid UTF-8 in what it skips.
+            return decoder.decode(body.decode())
         except msgspec.ValidationError:
             return None
         except (msgspec.DecodeError, UnicodeDecodeError):

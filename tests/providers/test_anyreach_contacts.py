@@ -219,7 +219,11 @@ def test_a_duration_needs_an_end_after_its_start(ended: object, seconds: float |
 
 
 @pytest.mark.parametrize(
-    "body", [b"[]", b"{}", b'{"contacts": {}}', b'{"contacts": [1]}', b'{"contacts": [{"attempts": 1}]}', b"{", b"\xff"]
+    "body",
+    [
+        *[b"[]", b"{}", b'{"contacts": {}}', b'{"contacts": [1]}', b'{"contacts": [{"attempts": 1}]}', b"{", b"\xff"],
+        b'{"contacts": [], "skipped": "\xff"}',
+    ],
 )
 def test_what_is_no_page_of_contacts_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidResponseError):
