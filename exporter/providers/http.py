@@ -275,11 +275,7 @@ class Transport:
         body = b""
         response: aiohttp.ClientResponse | None = None
         try:
-            # What `get` wraps in a context manager, which does nothing more than the release below and takes a
-            # twenty-fifth of the instructions; the tests notice when it is gone.
-            response = await session._request(
-                "GET", url, headers=headers, allow_redirects=False, proxy_headers=self._proxy_headers
-            )
+            response = await session.get(url, headers=headers, allow_redirects=False, proxy_headers=self._proxy_headers)
             try:
                 if response.status == 200:
                     body = await response.content.readany()
