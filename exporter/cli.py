@@ -169,7 +169,8 @@ async def _exporter(
 ) -> int:
     plan = plan_of(load())
     web_config = _web_config(plan.settings)
-    registry = CollectorRegistry()
+    # Described, so that `name[]` finds the process's own metrics.
+    registry = CollectorRegistry(auto_describe=True)
     instruments = Instruments(registry, __version__, __revision__)
     redactor = Redactor()
 

@@ -129,6 +129,21 @@ async def test_the_demo_needs_nothing_and_shows_both_providers_in_several_states
         assert await process.ended() == 0
 
 
+async def test_every_kind_of_metric_can_be_asked_for_by_name(tmp_path: Path) -> None:
+    names = [
+        "campaign_up",
+        "campaign_exporter_build_info",
+        "process_open_fds",
+        "python_info",
+        "python_gc_collections_total",
+    ]
+    async with exporter("demo", directory=tmp_path) as (_, address):
+        await until(lambda: answers(f"{address}/-/ready"))
+
+        for name in names:
+            assert set(samples_of(await text(f"{address}/metrics?name[]={name}"))) == {name}
+
+
 async def test_variables_alone_configure_a_container(tmp_path: Path) -> None:
     clock = ManualClock(START)
     scenario = demo(clock)
