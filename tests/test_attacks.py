@@ -124,12 +124,17 @@ class Gateway(Loopback):
 
 
 @pytest.mark.parametrize(("own", "other"), [(OWN, OTHER), ("7", "8")], ids=["anyreach", "osvi"])
-async def test_an_answer_about_another_campaign_fails(tmp_path: Path, own: str, other: str) -> None:
+@pytest.mark.parametrize("honest_at_first", [True, False])
+async def test_an_answer_about_another_campaign_fails(
+    tmp_path: Path, own: str, other: str, honest_at_first: bool
+) -> None:
     async with listening(Gateway()) as gateway:
         account = osvi_account(gateway.url, 7, 8) if own == "7" else anyreach_account(gateway.url, own, other)
+        gateway.answers_about = "" if honest_at_first else other
         async with attacked(tmp_path, account) as victim:
             await until(lambda: victim.has_polled(4))
-            assert [value for _, value in await victim.samples("campaign_up")] == [1, 1]
+            if honest_at_first:
+                assert [value for _, value in await victim.samples("campaign_up")] == [1, 1]
 
             gateway.answers_about = other
             await until(lambda: victim.has_failed_for("invalid_response", own))

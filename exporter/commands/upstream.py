@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from exporter.config.model import AccountSettings, Settings
-from exporter.polling.account import PROVIDERS
+from exporter.polling.account import PROVIDERS, Polled
 from exporter.polling.breaker import Breaker
 from exporter.polling.connections import transport_of
 from exporter.polling.requests import Requests
@@ -52,9 +52,14 @@ def upstreams(settings: Settings, redactor: Redactor) -> tuple[Upstream, ...]:
         throttle = Throttle(account.max_requests_per_second, account.max_in_flight, slots)
         # There are no polls for which some of the rate would have to be left.
         requests = Requests(throttle, Share(throttle, 1.0), Breaker(), partial(_report_pause, account.name))
-        provider = PROVIDERS[account.provider](account, transport, credentials)
+        provider = PROVIDERS[account.provider](account, transport, credentials, _polled(account))
         found.append(Upstream(account, transport, provider, requests))
     return tuple(found)
+
+
+def _polled(account: AccountSettings) -> Polled:
+    ids = frozenset(str(campaign.id) for campaign in account.campaigns)
+    return lambda: ids
 
 
 def _report_pause(account: str, seconds: float) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -45,11 +45,14 @@ Kind = TypeVar("Kind", bound=AccountJob)
 _RETIRED_FOR = 1.0
 _SHARE_OF_LISTINGS = 0.25
 
-PROVIDERS: dict[str, Callable[[AccountSettings, Transport, Credentials], Provider]] = {
-    "anyreach": lambda account, transport, credentials: Anyreach(
-        transport, credentials.token, organization=account.organization
+Polled = Callable[[], Container[str]]
+"""Gives the ids of the campaigns that are polled."""
+
+PROVIDERS: dict[str, Callable[[AccountSettings, Transport, Credentials, Polled], Provider]] = {
+    "anyreach": lambda account, transport, credentials, polled: Anyreach(
+        transport, credentials.token, organization=account.organization, polled=polled
     ),
-    "osvi": lambda account, transport, credentials: Osvi(transport, credentials.token),
+    "osvi": lambda account, transport, credentials, polled: Osvi(transport, credentials.token, polled=polled),
 }
 """Adding a provider is its file and a line here."""
 
@@ -123,7 +126,7 @@ class Account:
         self._transport = transport
         self.certificates = certificates_of(settings.http)
         self.credentials = self._read_credentials()
-        self.provider = PROVIDERS[settings.provider](settings, transport, self.credentials)
+        self.provider = self._provider_through(transport)
         self._log = PollLog(settings.provider, settings.name)
         self.agenda = Agenda()
         self.throttle = Throttle(settings.max_requests_per_second, settings.max_in_flight, shared.slots)
@@ -268,9 +271,11 @@ class Account:
         self.agenda.spawn(self._close_later(retired, timeout))
 
     def _ask_through(self, transport: Transport) -> None:
-        self.provider = self.poller.provider = PROVIDERS[self.settings.provider](
-            self.settings, transport, self.credentials
-        )
+        self.provider = self.poller.provider = self._provider_through(transport)
+
+    def _provider_through(self, transport: Transport) -> Provider:
+        make = PROVIDERS[self.settings.provider]
+        return make(self.settings, transport, self.credentials, lambda: self.poller.targets)
 
     @staticmethod
     async def _close_later(transport: Transport, timeout: float) -> None:

@@ -6,7 +6,7 @@ Routes and filters: https://docs.anyreach.ai/api-reference/campaigns/overview.
 Calling windows: https://docs.anyreach.ai/campaigns/configurations.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Annotated, ClassVar, Final
 
 import msgspec
@@ -254,6 +254,7 @@ class Anyreach:
         transport: Sends the requests, entered by the caller.
         token: Gives the credential in force: an organization's key (`ak_...`) or a personal token (`pat_...`).
         organization: The organization's id, which a personal token needs and a key must not have.
+        polled: Gives the ids of the campaigns that are polled.
     """
 
     name: ClassVar[str] = "anyreach"
@@ -261,9 +262,16 @@ class Anyreach:
     active_status: ClassVar[str] = "active"
     final_status: ClassVar[str | None] = "closed"
 
-    def __init__(self, transport: Transport, token: Callable[[], str], *, organization: str | None = None) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        token: Callable[[], str],
+        *,
+        organization: str | None = None,
+        polled: Callable[[], Container[str]] = tuple,
+    ) -> None:
         self._transport = transport
-        self._targets = Targets(self._stats_url, is_uuid, transport.distrust_connections)
+        self._targets = Targets(self._stats_url, is_uuid, transport.distrust_connections, polled)
         extra = {"X-Anyreach-Org": organization} if organization else {}
         self._headers = AuthorizedHeaders(token, lambda token: {"Authorization": f"Bearer {token}", **extra})
 

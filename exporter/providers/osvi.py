@@ -6,7 +6,7 @@ Tokens and errors: https://docs.osvi.ai/api-reference/introduction.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import InitVar, dataclass, field
 from typing import ClassVar
 
@@ -146,6 +146,7 @@ class Osvi:
     Args:
         transport: Sends the requests, entered by the caller.
         token: Gives the account's token in force.
+        polled: Gives the ids of the campaigns that are polled.
     """
 
     name: ClassVar[str] = "osvi"
@@ -153,9 +154,11 @@ class Osvi:
     active_status: ClassVar[str] = "active"
     final_status: ClassVar[str | None] = None
 
-    def __init__(self, transport: Transport, token: Callable[[], str]) -> None:
+    def __init__(
+        self, transport: Transport, token: Callable[[], str], *, polled: Callable[[], Container[str]] = tuple
+    ) -> None:
         self._transport = transport
-        self._targets = Targets(self._status_url, str.isdecimal, transport.distrust_connections)
+        self._targets = Targets(self._status_url, str.isdecimal, transport.distrust_connections, polled)
         self._headers = AuthorizedHeaders(token, lambda token: {"API-Token": token})
 
     async def poll(self, campaign_id: str) -> Snapshot:

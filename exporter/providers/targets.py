@@ -1,7 +1,7 @@
 """What the campaigns of an account are asked for at, and whether an answer is about the one that it was asked for."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,12 +40,20 @@ class Targets:
         url: Where a campaign is asked for.
         is_own: Whether an id can be one that the provider has given; external ids are their owners'.
         distrust: Called when an answer is another campaign's.
+        polled: The ids of the account's campaigns, of which some may not have been asked for yet.
     """
 
-    def __init__(self, url: Callable[[str], URL], is_own: Callable[[str], bool], distrust: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        url: Callable[[str], URL],
+        is_own: Callable[[str], bool],
+        distrust: Callable[[], None],
+        polled: Callable[[], Container[str]],
+    ) -> None:
         self._url = url
         self._is_own = is_own
         self._distrust = distrust
+        self._polled = polled
         self._targets: dict[str, Target] = {}
 
     def __getitem__(self, campaign_id: str) -> Target:
@@ -69,7 +77,7 @@ class Targets:
         """
         is_own = self._is_own(named)
         if plain(named) != plain(target.id):
-            if named in self._targets:
+            if named in self._targets or named in self._polled():
                 # Only an id of the owner's and one of the provider's can mean the same campaign.
                 is_wrong = target.named is not None or self._is_own(target.id) or not is_own
             else:

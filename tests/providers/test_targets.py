@@ -65,6 +65,17 @@ async def test_an_answer_about_another_campaign_of_the_account_is_refused(
     assert await outcomes(asked, map(stats, named), Anyreach) == expected.split()
 
 
+@pytest.mark.parametrize(
+    ("provider", "own", "answer"), [(Anyreach, ONE, stats(TWO)), (Osvi, "7", status(8))], ids=["anyreach", "osvi"]
+)
+async def test_the_first_answer_of_all_is_refused_where_it_names_another_polled_campaign(
+    provider: type[Anyreach] | type[Osvi], own: str, answer: bytes
+) -> None:
+    async with serving(answer) as server, transport(server.url) as sender:
+        with pytest.raises(InvalidResponseError):
+            await provider(sender, lambda: "token", polled=lambda: {ONE, TWO, "7", "8"}).poll(own)
+
+
 @pytest.mark.parametrize("known", [True, False])
 async def test_another_campaign_under_an_external_id_is_believed_the_second_time(known: bool) -> None:
     named = [ONE, TWO, TWO, TWO] if known else [ONE, THREE, TWO, TWO]
