@@ -97,24 +97,22 @@ async function annotations(dashboard: Dashboard, scope: Scope) {
   return Object.fromEntries(await Promise.all(counts));
 }
 
-const QUIET = 250;
-const PATIENCE = 8000;
+const QUIET_FRAMES = 20;
+const PATIENCE = 30_000;
 
-/** Wait until nothing on the page has changed for a while: tables and charts take several turns. */
-function settled(): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      seen.disconnect();
-      resolve();
-    };
-    let timer = setTimeout(done, QUIET);
-    const seen = new MutationObserver(() => {
-      clearTimeout(timer);
-      timer = setTimeout(done, QUIET);
-    });
-    seen.observe(document.body, { attributes: true, childList: true, subtree: true, characterData: true });
-    setTimeout(done, PATIENCE);
+/**
+ * Wait until nothing on the page has changed for a while: tables and charts take several turns. It counts frames, not
+ * time, because sizes are measured once a frame, and a busy machine makes few of them.
+ */
+async function settled(): Promise<void> {
+  let quiet = 0;
+  const seen = new MutationObserver(() => {
+    quiet = 0;
   });
+  seen.observe(document.body, { attributes: true, childList: true, subtree: true, characterData: true });
+  const latest = performance.now() + PATIENCE;
+  while (quiet++ < QUIET_FRAMES && performance.now() < latest) await new Promise(requestAnimationFrame);
+  seen.disconnect();
 }
 
 async function draw() {
