@@ -208,6 +208,37 @@ async def test_pipelined_requests_silence_nobody(tmp_path: Path) -> None:
         await close(*crowd)
 
 
+async def cost(victim: Victim, request: bytes) -> float:
+    """Processor time that answers to five requests take, in seconds."""
+    began = victim.processor_seconds
+    for number in range(5):
+        # An answer is kept for whoever asks the same.
+        reader, writer = await victim.say(request % number)
+        while await reader.read(65536):
+            pass
+        await close((reader, writer))
+    return victim.processor_seconds - began
+
+
+@pytest.mark.parametrize(
+    ("ordinary", "hostile"),
+    [
+        (b"GET /?q=%d HTTP/1.1\r\n", b"GET /?q=" + b"+".join([b"a"] * 4000) + b"+%d HTTP/1.1\r\n"),
+        (
+            b"GET /metrics?name[]=up%d HTTP/1.1\r\nAccept: text/plain\r\n",
+            b"GET /metrics?name[]=up%d HTTP/1.1\r\n" + 7 * (b"Accept: " + b",".join([b"a"] * 4000) + b"\r\n"),
+        ),
+    ],
+    ids=["words of a search", "elements of Accept"],
+)
+async def test_thousands_of_parts_of_a_request_cost_little(tmp_path: Path, ordinary: bytes, hostile: bytes) -> None:
+    end = b"Host: a\r\nConnection: close\r\n\r\n"
+    async with attacked(tmp_path, LARGE) as victim:
+        usual = await cost(victim, ordinary + end)
+
+        assert await cost(victim, hostile + end) < usual + 0.25
+
+
 async def test_many_who_ask_for_long_lists_hold_up_nobody_and_fill_no_memory(tmp_path: Path) -> None:
     async with attacked(tmp_path, campaigns=1000) as victim:
         ask = b"GET /api/v1/campaigns?limit=1000 HTTP/1.1\r\nHost: x\r\n\r\n"
