@@ -153,6 +153,10 @@ class TestReadme:
 
         assert {"docs/images/wall.png", "docs/images/page-light.png"} <= set(re.findall(r"\((\S+\.png)\)", beginning))
 
+    @pytest.mark.parametrize("command", ["make demo", "make test"])
+    def test_it_shows_the_commands_that_set_everything_up(self, command: str) -> None:
+        assert f"```sh\n{command}\n```" in self.TEXT
+
     def test_it_lists_every_alert_with_its_severity(self) -> None:
         rules = yaml.safe_load(RULES.read_text(encoding="utf-8"))
         alerts = {
