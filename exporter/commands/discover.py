@@ -70,7 +70,7 @@ async def _list(upstream: Upstream, statuses: Sequence[str] | None, name_contain
         try:
             await walk(upstream.requests, provider.list_page, listing)
         except PollError as exc:
-            problems.append(f"{exc.reason}: {exc}. {advice(exc.reason, account)}")
+            problems.append(f"{exc.reason}: {exc}. {advice(exc.reason, account, listing=True)}")
     if listing.problem:
         problems.append(f"{listing.problem}.")
     new = not_configured(listing.campaigns, {str(campaign.id) for campaign in account.campaigns})

@@ -255,7 +255,7 @@ def _failures(report: Report, document: Mapping[str, Any]) -> Iterator[str]:
     for account, found in zip(report.accounts, document["accounts"], strict=True):
         name, error = found["account"], account.listing_error
         if found["listing_problem"]:
-            words = f" {advice(error.reason, account.account)}" if error else ""
+            words = f" {advice(error.reason, account.account, listing=True)}" if error else ""
             yield f"{name}: the campaigns could not all be listed: {found['listing_problem']}.{words}"
         for kind, names in kinds.get(name, {}).items():
             more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""

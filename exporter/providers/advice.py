@@ -45,9 +45,10 @@ _BY_PROVIDER = MappingProxyType(
         },
     }
 )
+_NO_LISTING = "Look at the path in `base_url`: the API lists no campaigns there."
 
 
-def advice(reason: str, account: AccountSettings) -> str:
+def advice(reason: str, account: AccountSettings, *, listing: bool = False) -> str:
     """
     Say what to do about a failed request.
 
@@ -57,7 +58,10 @@ def advice(reason: str, account: AccountSettings) -> str:
     Args:
         reason: The `reason` of a `PollError`.
         account: The one whose request has failed.
+        listing: Whether its campaigns were to be listed, so that no id can be wrong.
     """
+    if listing and reason in ("not_found", "client_error"):
+        return _NO_LISTING
     words = _FOR_BOTH.get(reason) or _BY_PROVIDER[account.provider][reason]
     if reason == "not_found" and account.base_url != BASE_URLS[account.provider]:
         words += " A wrong path in `base_url` gives the same answer."
