@@ -101,7 +101,7 @@ def _label_overflow() -> timeseries.Panel:
     return chart(
         About(
             "Label overflow",
-            "Whether a provider invents more statuses, buckets or agents than are told apart.",
+            "Whether a provider invents more statuses, buckets or agents than get labels of their own.",
             "Values counted under the label value other, in an hour, since their family has 50 already. 0 is well.",
             "No instance",
         ),

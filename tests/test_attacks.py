@@ -29,7 +29,7 @@ WELL = json.dumps(osvi_status())
 
 
 class Provider(Loopback):
-    """Answers as it is told about campaign 1, and well about the others."""
+    """Gives the answer of the test for campaign 1, and ordinary ones for the others."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(http(WELL))
