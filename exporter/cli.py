@@ -194,6 +194,11 @@ async def _exporter(
             scheme = "https" if web_config and web_config.tls else "http"
             for sock in sockets:
                 log.info("listening", extra={"address": location(sock, scheme)})
+            campaigns = sum(len(account.poller.targets) for account in exporter.accounts.values())
+            log.info(
+                "started",
+                extra={"version": __version__, "accounts": len(exporter.accounts), "campaigns": campaigns},
+            )
 
         try:
             await serve(exporter, sockets, load, read_file, started, web_config)

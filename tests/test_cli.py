@@ -100,6 +100,11 @@ async def test_a_pipe_in_place_of_a_token_file_fails_a_reload_and_stops_nothing(
         assert await process.ended() == 0
 
 
+async def test_the_start_is_logged_with_what_is_polled(tmp_path: Path) -> None:
+    async with exporter(written(tmp_path, token="t", campaigns=[{"id": 7}, {"id": 8}])) as (process, _):
+        await process.logged(r"msg=started version=\S+ accounts=1 campaigns=2\n")
+
+
 async def test_a_proxy_variable_is_logged_as_not_read_without_its_value(tmp_path: Path) -> None:
     environ = {"https_proxy": "http://user:t0psecret@proxy:1", "HTTP_PROXY": ""}
     async with exporter(written(tmp_path, token="t"), environ=environ) as (process, _):
