@@ -265,8 +265,7 @@ class Exporter:
                 account.breaker.is_open,
                 partial(advice, account=account.settings),
                 [target.state for target in account.poller.targets.values()],
-                attempts.conversation_url if (attempts := account.settings.attempts) else "",
-                attempts is not None,
+                attempts.conversation_url if (attempts := account.settings.attempts) else None,
             )
             for account in self.accounts.values()
         ]

@@ -100,8 +100,7 @@ class MadeUpAccount:
         self.state = AccountState(lifecycle.name, name)
         self.state.horizon = self.state.stale_after = 1e9
         self.breaker_open = False
-        self.conversation_url = ""
-        self.reads_attempts = False
+        self.conversation_url: str | None = None
         self.campaigns: list[CampaignState] = []
 
     def add(self, name: str, *, hours: Hours | None = ROUND_THE_CLOCK, **campaign: Any) -> CampaignState:
@@ -134,7 +133,6 @@ class MadeUpAccount:
             lambda reason: f"Cure `{reason}`.",
             self.campaigns,
             self.conversation_url,
-            self.reads_attempts,
         )
 
 

@@ -1,141 +1,110 @@
-"""
-All campaigns of a moment: picked, sorted and looked up.
-
-Looking through ten thousand campaigns takes a while, so it is done in slices, between which the event loop does what
-is due, and once for everybody who asks within a second.
-"""
+"""All campaigns of a moment: picked, sorted and looked up."""
 
 import asyncio
 import time
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from operator import attrgetter
 from typing import Any, TypeVar
 
-from exporter.campaign.standing import Standing
 from exporter.campaign.state import CampaignState
 from exporter.turns import Turns
 from exporter.ui.attempts import AttemptRow, newest_attempts
 from exporter.ui.details import CampaignDetails, details_of, timezones_of
 from exporter.ui.queries import AttemptsQuery, Filters
-from exporter.ui.rows import (
-    AccountRow,
-    CampaignRow,
-    WatchedAccount,
-    account_row_of,
-    row_of,
-)
+from exporter.ui.rows import AccountRow, CampaignRow, WatchedAccount, account_row_of, row_of, status_of
 from exporter.ui.states import ATTENTION
 
 T = TypeVar("T")
 
-SortKey = Callable[[CampaignState, Standing], Any]
-"""What a campaign in a state is sorted by; None where that is not known."""
+SortKey = Callable[[CampaignState], Any]
+"""What a campaign is sorted by; None where that is not known."""
 
 MAX_AGE = 1.0
-"""Seconds for which rows are shown to others who ask."""
+"""Seconds for which a look at all campaigns is shared by all who ask."""
+
+
+def position(campaign: CampaignState) -> str:
+    """Where a campaign stands in the order, also among those that come and go; no two have the same."""
+    return f"{campaign.campaign.account}\0{campaign.campaign.name}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fleet:
     """
-    All campaigns of one moment, by account and campaign; a campaign's number is its place in that order.
+    All campaigns of one moment.
 
-    A row is only made of those that are shown: thousands of new objects a second would keep the garbage collector busy,
-    which holds up everything else.
+    Looking through ten thousand of them takes a while, so it is done in slices, between which the event loop does what
+    is due. A row is only made of those that are shown: thousands of new objects a second would keep the garbage
+    collector busy.
     """
 
-    _campaigns: Sequence[CampaignState]
-    _accounts: Sequence[WatchedAccount]
-    """The account of each campaign."""
-    states: Sequence[Standing]
-    """Where each campaign stands."""
-    _lines: Mapping[WatchedAccount, AccountRow]
+    campaigns: Sequence[CampaignState]
+    """In the order of their positions."""
+    accounts: Mapping[str, WatchedAccount]
+    """By name, in order."""
+    _rows: Mapping[str, AccountRow]
     _hours_wall: float
 
-    def __len__(self) -> int:
-        return len(self._campaigns)
+    def account_rows(self, campaigns: Iterable[CampaignState]) -> dict[str, AccountRow]:
+        """Give the accounts of campaigns by name, those in trouble first."""
+        rows = [self._rows[name] for name in dict.fromkeys(campaign.campaign.account for campaign in campaigns)]
+        rows.sort(key=lambda row: len(ATTENTION) if row.state is None else ATTENTION[row.state])
+        return {row.account: row for row in rows}
 
-    @property
-    def providers(self) -> list[str]:
-        return sorted({account.state.provider for account in dict.fromkeys(self._accounts)})
+    def row(self, campaign: CampaignState) -> CampaignRow:
+        name = campaign.campaign.account
+        return row_of(campaign, self.accounts[name], self._rows[name])
 
-    @property
-    def accounts(self) -> list[str]:
-        return [account.state.name for account in dict.fromkeys(self._accounts)]
-
-    def position(self, place: int) -> str:
-        """Where a campaign stands in the order, also among those that come and go; no two have the same."""
-        campaign = self._campaigns[place].campaign
-        return f"{campaign.account}\0{campaign.name}"
-
-    def lines(self, places: Iterable[int]) -> list[AccountRow]:
-        """Give the accounts of campaigns, those in trouble first."""
-        lines = map(self._lines.__getitem__, dict.fromkeys(map(self._accounts.__getitem__, places)))
-        return sorted(lines, key=lambda line: len(ATTENTION) if line.state is None else ATTENTION[line.state])
-
-    def row(self, place: int) -> CampaignRow:
-        account = self._accounts[place]
-        return row_of(self._campaigns[place], self.states[place], account, self._lines[account])
-
-    def find(self, provider: str, account: str, campaign: str) -> int | None:
-        """Give the place of a campaign; None when there is none of these names."""
-        wanted = f"{account}\0{campaign}"
-        place = bisect_left(range(len(self)), wanted, key=self.position)
-        if place == len(self) or self.position(place) != wanted:
+    def find(self, provider: str, account: str, campaign: str) -> CampaignState | None:
+        """Give the campaign of these names; None when there is none."""
+        watched = self.accounts.get(account)
+        if watched is None or watched.state.provider != provider:
             return None
-        return place if self._accounts[place].state.provider == provider else None
+        return next((state for state in watched.campaigns if state.campaign.name == campaign), None)
 
-    async def details(self, place: int) -> CampaignDetails:
+    async def details(self, campaign: CampaignState) -> CampaignDetails:
         """Give a campaign with all its numbers."""
-        campaign = self._campaigns[place]
         hours = campaign.hours if campaign.fresh else None
         timezones = None if hours is None else await in_turns(timezones_of(hours, self._hours_wall))
-        return details_of(self.row(place), campaign, timezones)
+        return details_of(self.row(campaign), campaign, timezones)
 
-    def attempts(self, place: int, query: AttemptsQuery) -> list[AttemptRow] | None:
-        """Give a campaign's newest attempts; None where single attempts are not read."""
-        account = self._accounts[place]
-        if not account.reads_attempts:
-            return None
-        return newest_attempts(self._campaigns[place], account.conversation_url, query)
+    def attempts(self, campaign: CampaignState, query: AttemptsQuery) -> list[AttemptRow] | None:
+        """Give a campaign's newest attempts, the newest first; None where single attempts are not read."""
+        url = self.accounts[campaign.campaign.account].conversation_url
+        return None if url is None else newest_attempts(campaign, url, query)
 
-    async def select(self, filters: Filters) -> list[int]:
+    async def select(self, filters: Filters) -> list[CampaignState]:
         """Pick the campaigns that all filters let through."""
-        places = list(range(len(self)))
-        if filters.provider or filters.account:
-            wanted = {
-                account
-                for account in dict.fromkeys(self._accounts)
-                if filters.provider in ("", account.state.provider) and filters.account in ("", account.state.name)
-            }
-            places = [place for place in places if self._accounts[place] in wanted]
-        if filters.state:
-            places = [place for place in places if self.states[place] == filters.state]
-        if words := filters.text.casefold().split():
-            found = await in_turns(self._has_all(words, place) for place in places)
-            places = list(compress(places, found))
-        await asyncio.sleep(0)
-        return places
+        words = filters.text.casefold().split()
 
-    async def sort(self, places: Sequence[int], key: SortKey, *, descending: bool) -> list[int]:
+        def fits(campaign: CampaignState) -> bool:
+            return (
+                filters.provider in ("", campaign.lifecycle.name)
+                and filters.account in ("", campaign.campaign.account)
+                and filters.state in ("", campaign.standing)
+                and (not words or _has_all(campaign, words))
+            )
+
+        return list(compress(self.campaigns, await in_turns(map(fits, self.campaigns))))
+
+    async def sort(self, campaigns: Sequence[CampaignState], key: SortKey, *, descending: bool) -> list[CampaignState]:
         """Put campaigns in the order of a key; equals keep theirs, and what is not known comes last."""
-        keys = await in_turns(key(self._campaigns[place], self.states[place]) for place in places)
+        keys = await in_turns(map(key, campaigns))
         order = [index for index, key in enumerate(keys) if key is not None]
         order.sort(key=keys.__getitem__, reverse=descending)
         await asyncio.sleep(0)
         order += [index for index, key in enumerate(keys) if key is None]
-        return [places[index] for index in order]
+        return [campaigns[index] for index in order]
 
-    def _has_all(self, words: Sequence[str], place: int) -> bool:
-        campaign, account = self._campaigns[place], self._accounts[place]
-        labels = (word for label in campaign.campaign.labels for word in label)
-        status = (campaign.snapshot.status if campaign.fresh or campaign.is_final else None) or ""
-        names = (campaign.campaign.name, campaign.campaign.id, campaign.display_name)
-        text = "\n".join((*names, account.state.name, account.state.provider, status, *labels)).casefold()
-        return all(word in text for word in words)
+
+def _has_all(campaign: CampaignState, words: Iterable[str]) -> bool:
+    described = campaign.campaign
+    names = (described.name, described.id, campaign.display_name, described.account, campaign.lifecycle.name)
+    labels = (word for label in described.labels for word in label)
+    text = "\n".join((*names, status_of(campaign) or "", *labels)).casefold()
+    return all(word in text for word in words)
 
 
 class Overview:
@@ -174,20 +143,15 @@ class Overview:
             return self._fleet
 
     async def _make(self) -> Fleet:
+        accounts = {account.state.name: account for account in sorted(self._accounts(), key=attrgetter("state.name"))}
         campaigns: list[CampaignState] = []
-        accounts: list[WatchedAccount] = []
-        states: list[Standing] = []
-        lines: dict[WatchedAccount, AccountRow] = {}
-        for account in sorted(self._accounts(), key=attrgetter("state.name")):
-            in_order = sorted(account.campaigns, key=attrgetter("campaign.name"))
-            standings = [campaign.standing for campaign in in_order]
-            campaigns += in_order
-            accounts += [account] * len(in_order)
-            states += standings
+        rows: dict[str, AccountRow] = {}
+        for name, account in accounts.items():
+            campaigns += sorted(account.campaigns, key=attrgetter("campaign.name"))
             await asyncio.sleep(0)  # each of these steps walks over thousands of campaigns
-            lines[account] = account_row_of(account, Standing.SATURATED in standings, self._now())
+            rows[name] = account_row_of(account, self._now())
             await asyncio.sleep(0)
-        return Fleet(campaigns, accounts, states, lines, self._hours_wall())
+        return Fleet(campaigns, accounts, rows, self._hours_wall())
 
 
 async def in_turns(items: Iterable[T]) -> list[T]:

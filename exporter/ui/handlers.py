@@ -14,9 +14,10 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from isal import igzip
 
+from exporter.campaign.state import CampaignState
 from exporter.exposition.negotiation import accepts_gzip
 from exporter.ui import api, page
-from exporter.ui.fleet import Fleet, Overview, in_turns
+from exporter.ui.fleet import Fleet, Overview, in_turns, position
 from exporter.ui.queries import MAX_NAME, AttemptsQuery, CampaignQuery, ProblemError, not_found, parse
 from exporter.ui.runbooks import PLACEHOLDERS, placeholders, render
 
@@ -107,24 +108,24 @@ def _wall(overview: Overview, pages: page.Pages, turn: asyncio.Lock) -> Handler:
 
 
 async def _select(fleet: Fleet, view: page.View) -> page.Selection:
-    places = await fleet.select(replace(view.filters, state=""))
-    counts = Counter(map(fleet.states.__getitem__, places))
+    campaigns = await fleet.select(replace(view.filters, state=""))
+    counts = Counter(campaign.standing for campaign in campaigns)
     await asyncio.sleep(0)
-    lines = fleet.lines(places)
+    account_rows = fleet.account_rows(campaigns)
     if wanted := view.filters.state:
-        places = [place for place in places if fleet.states[place] == wanted]
-    view = view.at_page(min(view.page, page.pages(len(places))))
+        campaigns = [campaign for campaign in campaigns if campaign.standing == wanted]
+    view = view.at_page(min(view.page, page.pages(len(campaigns))))
     start = (view.page - 1) * page.PAGE_SIZE
-    places = await fleet.sort(places, page.SORTS[view.sort], descending=view.descending)
+    campaigns = await fleet.sort(campaigns, page.SORTS[view.sort], descending=view.descending)
     return page.Selection(
         view=view,
-        rows=await in_turns(map(fleet.row, places[start : start + page.PAGE_SIZE])),
-        lines=lines,
-        matching=len(places),
-        total=len(fleet),
+        rows=await in_turns(map(fleet.row, campaigns[start : start + page.PAGE_SIZE])),
+        account_rows=account_rows,
+        matching=len(campaigns),
+        total=len(fleet.campaigns),
         counts=counts,
-        providers=fleet.providers,
-        accounts=fleet.accounts,
+        providers=sorted({account.state.provider for account in fleet.accounts.values()}),
+        accounts=list(fleet.accounts),
     )
 
 
@@ -145,41 +146,41 @@ def _json(overview: Overview, turn: asyncio.Lock, answer: Callable[[Fleet, web.R
 
 async def _campaigns(fleet: Fleet, request: web.Request) -> bytes:
     query = parse(CampaignQuery, request.query.items())
-    places = await fleet.select(query.filters)
-    start = bisect_right(places, query.after, key=fleet.position) if query.after else 0
-    shown = places[start : start + query.limit]
-    after = fleet.position(shown[-1]) if start + query.limit < len(places) else None
+    campaigns = await fleet.select(query.filters)
+    start = bisect_right(campaigns, query.after, key=position) if query.after else 0
+    shown = campaigns[start : start + query.limit]
+    after = position(shown[-1]) if start + query.limit < len(campaigns) else None
     rows = await in_turns(map(fleet.row, shown))
-    return b"".join(await in_turns(api.answer(rows, after, len(places))))
+    return b"".join(await in_turns(api.answer(rows, after, len(campaigns))))
 
 
 async def _campaign(fleet: Fleet, request: web.Request) -> bytes:
-    return api.answer_one(await fleet.details(_place(fleet, request)))
+    return api.answer_one(await fleet.details(_find(fleet, request)))
 
 
 async def _attempts(fleet: Fleet, request: web.Request) -> bytes:
     query = parse(AttemptsQuery, request.query.items())
-    if (rows := fleet.attempts(_place(fleet, request), query)) is None:
+    if (rows := fleet.attempts(_find(fleet, request), query)) is None:
         raise not_found("Single attempts of this account are not read.")
     return api.answer_attempts(rows)
 
 
-def _place(fleet: Fleet, request: web.Request) -> int:
-    place = fleet.find(*(request.match_info[name] for name in ("provider", "account", "campaign")))
-    if place is None:
+def _find(fleet: Fleet, request: web.Request) -> CampaignState:
+    campaign = fleet.find(*(request.match_info[name] for name in ("provider", "account", "campaign")))
+    if campaign is None:
         raise not_found("There is no such campaign.")
-    return place
+    return campaign
 
 
 def _details(overview: Overview, pages: page.Pages) -> Handler:
     async def handler(request: web.Request) -> web.Response:
         fleet = await overview.fleet()
         try:
-            place = _place(fleet, request)
+            campaign = _find(fleet, request)
         except ProblemError:
             body = "".join(pages.render("missing.html", root="../../../"))
             return web.Response(status=404, text=body, content_type="text/html", headers=_PAGE_HEADERS)
-        details, attempts = await fleet.details(place), fleet.attempts(place, AttemptsQuery())
+        details, attempts = await fleet.details(campaign), fleet.attempts(campaign, AttemptsQuery())
         tag = pages.etag(details, attempts)
         if _is_known(request, tag):
             return _not_modified(tag, _PAGE_HEADERS)

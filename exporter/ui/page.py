@@ -28,11 +28,10 @@ from exporter.ui.rows import AccountRow, CampaignRow, calls_now, finished, progr
 from exporter.ui.states import ATTENTION, WORDS
 
 PAGE_SIZE = 100
-MAX_LINES = 20
+MAX_TROUBLED = 20
 """Accounts in trouble that are shown above the campaigns; the others are folded away."""
-
-SHOWN_LINES = 8
-"""Accounts without trouble that are shown unfolded."""
+MAX_OPEN = 8
+"""Other accounts that are shown unfolded."""
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -63,14 +62,14 @@ class Column:
 
 
 COLUMNS = (
-    Column("attention", "State", False, lambda _, state: ATTENTION[state]),
-    Column("campaign", "Campaign", False, lambda c, _: (c.display_name or c.campaign.name).casefold()),
-    Column("account", "Account", False, lambda c, _: c.campaign.account.casefold()),
-    Column("progress", "Progress", True, lambda c, _: finished(c.shown.contacts)),
-    Column("calls", "Calls", True, lambda c, _: calls_now(c.shown)),
-    Column("dialing", "Should dial", True, lambda c, _: c.expected),
-    Column("called", "Last progress", False, lambda c, _: progress_of(c)),
-    Column("updated", "Updated", False, lambda c, _: c.last_success_wall),
+    Column("attention", "State", False, lambda c: ATTENTION[c.standing]),
+    Column("campaign", "Campaign", False, lambda c: (c.display_name or c.campaign.name).casefold()),
+    Column("account", "Account", False, lambda c: c.campaign.account.casefold()),
+    Column("progress", "Progress", True, lambda c: finished(c.shown.contacts)),
+    Column("calls", "Calls", True, lambda c: calls_now(c.shown)),
+    Column("dialing", "Should dial", True, lambda c: c.expected),
+    Column("called", "Last progress", False, progress_of),
+    Column("updated", "Updated", False, lambda c: c.last_success_wall),
 )
 SORTS = {column.name: column.key for column in COLUMNS}
 
@@ -149,8 +148,8 @@ class Selection:
     view: View
     """Its page is one that there is."""
     rows: Sequence[CampaignRow]
-    lines: Sequence[AccountRow]
-    """The accounts of all campaigns that match, those in trouble first."""
+    account_rows: Mapping[str, AccountRow]
+    """The accounts of all campaigns that match by name, those in trouble first."""
     matching: int
     """How many campaigns there are on all pages."""
     total: int
@@ -163,20 +162,6 @@ class Selection:
     @property
     def pages(self) -> int:
         return pages(self.matching)
-
-    @property
-    def account_lines(self) -> Mapping[str, AccountRow]:
-        return {line.account: line for line in self.lines}
-
-    @property
-    def troubled(self) -> Sequence[AccountRow]:
-        """The accounts in trouble, as many as are shown."""
-        return [line for line in self.lines[:MAX_LINES] if line.state]
-
-    @property
-    def calm(self) -> Sequence[AccountRow]:
-        """The accounts that are folded away."""
-        return self.lines[len(self.troubled) :]
 
 
 def pages(matching: int) -> int:
@@ -371,7 +356,8 @@ _GLOBALS: Mapping[str, Any] = {
     "max_words": MAX_WORDS,
     "outcomes": CALL_OUTCOMES,
     "path_of": path_of,
-    "shown_lines": SHOWN_LINES,
+    "max_troubled": MAX_TROUBLED,
+    "max_open": MAX_OPEN,
     "states": tuple(WORDS),
     "words": WORDS,
 }

@@ -132,21 +132,15 @@ class WatchedAccount:
     advise: Callable[[str], str]
     """Gives the advice for the reason of a failed poll."""
     campaigns: Sequence[CampaignState]
-    conversation_url: str = ""
-    """The address of a conversation, with a placeholder for its id; empty where none is configured."""
-    reads_attempts: bool = False
+    conversation_url: str | None = None
+    """The address of a conversation, with a placeholder for its id; empty where none is configured, None where single
+    attempts are not read."""
 
 
-def row_of(campaign: CampaignState, state: Standing, account: WatchedAccount, line: AccountRow) -> CampaignRow:
-    """
-    Make the row of a campaign.
-
-    Args:
-        state: Where it stands.
-        account: The one that it belongs to.
-        line: What is known of that account.
-    """
+def row_of(campaign: CampaignState, account: WatchedAccount, account_row: AccountRow) -> CampaignRow:
+    """Make the row of a campaign from its state, its account and what is known of that."""
     shown = campaign.shown
+    advice, alert = _advice_and_alert(account, campaign.standing, campaign.error)
     return CampaignRow(
         provider=account.state.provider,
         account=campaign.campaign.account,
@@ -154,10 +148,10 @@ def row_of(campaign: CampaignState, state: Standing, account: WatchedAccount, li
         campaign_id=valid(campaign.campaign.id),
         campaign_name=campaign.display_name or None,
         labels={name: valid(value) for name, value in campaign.campaign.labels},
-        state=state,
-        status=campaign.snapshot.status if campaign.fresh or campaign.is_final else None,
-        advice=_advice(campaign, state, account),
-        alert=_alert(state, campaign.error, account.breaker_open),
+        state=campaign.standing,
+        status=status_of(campaign),
+        advice=advice,
+        alert=alert,
         error=campaign.error,
         error_message=_message(campaign),
         contacts=whole_numbers(shown.contacts),
@@ -165,9 +159,9 @@ def row_of(campaign: CampaignState, state: Standing, account: WatchedAccount, li
         finished_ratio=finished(shown.contacts),
         attempts=whole(shown.attempts),
         active_calls=whole(calls_now(shown)),
-        account_active_calls=None if shown.concurrency_limit is None else line.active_calls,
+        account_active_calls=None if shown.concurrency_limit is None else account_row.active_calls,
         concurrency_limit=whole(shown.concurrency_limit),
-        account_utilization_ratio=None if shown.concurrency_limit is None else line.utilization_ratio,
+        account_utilization_ratio=None if shown.concurrency_limit is None else account_row.utilization_ratio,
         calls=whole_numbers(shown.calls),
         calls_made=whole(shown.calls_made),
         work_remaining=shown.work_remaining,
@@ -183,27 +177,27 @@ def row_of(campaign: CampaignState, state: Standing, account: WatchedAccount, li
     )
 
 
-def account_row_of(account: WatchedAccount, saturated: bool, now: float) -> AccountRow:
-    """
-    Make the row of an account.
-
-    Args:
-        saturated: Whether any of its campaigns is saturated.
-        now: The monotonic clock of the states.
-    """
-    concerned = _concerned(account)
-    error = concerned.error if concerned else None
-    state = Standing.FAILING if error else Standing.SATURATED if saturated else None
+def account_row_of(account: WatchedAccount, now: float) -> AccountRow:
+    """Make the row of an account at a moment (monotonic)."""
+    failing = _failing_like_all(account)
+    error = failing.error if failing else None
+    state, advice, alert = None, None, None
+    if error:
+        state = Standing.FAILING
+    elif any(campaign.standing is Standing.SATURATED for campaign in account.campaigns):
+        state = Standing.SATURATED
+    if state:
+        advice, alert = _advice_and_alert(account, state, error)
     limit = account.state.concurrency_limit(now)
     return AccountRow(
         provider=account.state.provider,
         account=account.state.name,
         campaigns=len(account.campaigns),
         state=state,
-        advice=account.advise(error) if error else state and WORDS[state].advice,
-        alert=state and _alert(state, error, account.breaker_open),
+        advice=advice,
+        alert=alert,
         error=error,
-        error_message=_message(concerned) if concerned else None,
+        error_message=_message(failing) if failing else None,
         active_calls=None if limit is None else whole(account.state.active_calls(now)),
         concurrency_limit=whole(limit),
         utilization_ratio=account.state.utilization(now),
@@ -211,18 +205,27 @@ def account_row_of(account: WatchedAccount, saturated: bool, now: float) -> Acco
     )
 
 
+def status_of(campaign: CampaignState) -> str | None:
+    """The provider's word for it, which stays where it is final."""
+    return campaign.snapshot.status if campaign.fresh or campaign.is_final else None
+
+
 def progress_of(campaign: CampaignState) -> float | None:
     """When progress was last seen (Unix time); the first poll alone shows none."""
     return campaign.last_progress if campaign.progress_seen else None
 
 
-def _advice(campaign: CampaignState, state: Standing, account: WatchedAccount) -> str | None:
-    if campaign.error is None or _has_gone(state, campaign.error):
-        return WORDS[state].advice
-    return account.advise(campaign.error)
+def _advice_and_alert(account: WatchedAccount, state: Standing, error: str | None) -> tuple[str | None, str | None]:
+    words = WORDS[state]
+    # That a closed campaign has disappeared is no incident.
+    if error is None or (state is Standing.CLOSED and error == "not_found"):
+        return words.advice, words.alert
+    if account.breaker_open:
+        return account.advise(error), "CampaignAccountUnauthorized"
+    return account.advise(error), "CampaignNotFound" if error == "not_found" else words.alert
 
 
-def _concerned(account: WatchedAccount) -> CampaignState | None:
+def _failing_like_all(account: WatchedAccount) -> CampaignState | None:
     """Give a campaign that fails as all of its account do; None where they do not all fail for one reason."""
     campaigns = account.campaigns
     if not campaigns or (len(campaigns) == 1 and not account.breaker_open):
@@ -233,19 +236,6 @@ def _concerned(account: WatchedAccount) -> CampaignState | None:
 
 def _message(campaign: CampaignState) -> str | None:
     return valid(campaign.message[:MAX_MESSAGE]) or None
-
-
-def _alert(state: Standing, error: str | None, breaker_open: bool) -> str | None:
-    if error and breaker_open:
-        return "CampaignAccountUnauthorized"
-    if error == "not_found" and not _has_gone(state, error):
-        return "CampaignNotFound"
-    return WORDS[state].alert
-
-
-def _has_gone(state: Standing, error: str) -> bool:
-    """Whether a closed campaign has disappeared, which is no incident."""
-    return state is Standing.CLOSED and error == "not_found"
 
 
 def finished(contacts: Mapping[str, float] | None) -> float | None:

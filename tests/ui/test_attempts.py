@@ -24,7 +24,7 @@ PATH = "anyreach/acme/june"
 def june(*newest: Attempt, conversation_url: str = "", reads: bool = True) -> MadeUp:
     made = MadeUp()
     acme = made.account("acme")
-    acme.conversation_url, acme.reads_attempts = conversation_url, reads
+    acme.conversation_url = conversation_url if reads else None
     campaign = acme.says(acme.add("june"), **WORKING)
     if newest:
         campaign.attempts = AttemptsState(campaign.budget, newest=newest)

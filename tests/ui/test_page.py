@@ -85,7 +85,7 @@ ROW = CampaignRow(
 def selected(*rows: CampaignRow, view: View | None = None, **known: Any) -> Selection:
     described: dict[str, Any] = {
         "rows": rows,
-        "lines": [LINE],
+        "account_rows": {"acme": LINE},
         "matching": len(rows),
         "total": len(rows),
         "counts": {row.state: 1 for row in rows},
@@ -184,7 +184,7 @@ class TestRow:
     @pytest.mark.parametrize("changed", [{"campaign": "."}, {"campaign": ".."}, {"account": ".."}])
     def test_a_name_that_no_path_can_hold_is_no_link(self, changed: dict[str, Any]) -> None:
         line = replace(LINE, account=changed.get("account", "acme"))
-        shown = written(replace(ROW, **changed), lines=[line])
+        shown = written(replace(ROW, **changed), account_rows={line.account: line})
 
         assert '<bdi title="6c6f">June renewals</bdi>' in shown
         assert '<a href="./campaigns' not in shown
@@ -227,7 +227,7 @@ class TestRow:
 
     def test_a_limit_of_0_has_no_meter(self) -> None:
         assert '<svg class="meter"' not in written(
-            replace(ROW, concurrency_limit=0), lines=[replace(LINE, concurrency_limit=0)]
+            replace(ROW, concurrency_limit=0), account_rows={"acme": replace(LINE, concurrency_limit=0)}
         )
 
     def test_a_time_is_written_out_too(self) -> None:
@@ -268,9 +268,11 @@ def strewn(foreign: str) -> str:
         row,
         replace(row, contacts=None, calls={foreign: 3}),
         view=View(Filters(foreign, foreign, foreign, foreign)),
-        lines=[
-            replace(LINE, account=foreign, provider=foreign, error_message=foreign, state=Standing.FAILING, error="tls")
-        ],
+        account_rows={
+            foreign: replace(
+                LINE, account=foreign, provider=foreign, error_message=foreign, state=Standing.FAILING, error="tls"
+            )
+        },
         providers=[foreign],
         accounts=[foreign],
         matching=1000,
@@ -411,7 +413,7 @@ class TestTag:
             selected(ROW, view=View(Filters(), page=2)),
             selected(ROW, total=2),
             selected(ROW, accounts=["acme", "b"]),
-            selected(ROW, lines=[replace(LINE, active_calls=9)]),
+            selected(ROW, account_rows={"acme": replace(LINE, active_calls=9)}),
         ],
     )
     def test_whatever_is_shown_changes_it(self, other: Selection) -> None:
@@ -502,6 +504,10 @@ class TestOverHttp:
         assert len(names) == len(set(names)) == 450
         assert names == sorted(names, key=str.casefold, reverse=True)
         assert set(re.findall(r'class="account"><bdi>([^<]+)</bdi><small>(\w+)', filtered)) == {("account-d", "osvi")}
+        assert re.findall(r'<option value="(\w+)"( selected)?>\1</option>', filtered)[:2] == [
+            ("anyreach", ""),
+            ("osvi", " selected"),
+        ]
         assert "Page 5 of 5" in past
 
     async def test_files_are_kept_for_ever_under_the_hash_of_their_content(self) -> None:

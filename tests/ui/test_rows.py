@@ -10,7 +10,7 @@ from benchmarks.holds import Holds
 from exporter.campaign.schedule import Hours
 from exporter.campaign.standing import Standing
 from exporter.campaign.state import CampaignState
-from exporter.ui.fleet import MAX_AGE, Fleet, Overview, in_turns
+from exporter.ui.fleet import MAX_AGE, Fleet, Overview, in_turns, position
 from exporter.ui.page import SORTS
 from exporter.ui.queries import Filters
 from exporter.ui.rows import AccountRow, CampaignRow
@@ -59,7 +59,8 @@ class June:
         return await self.made.overview.fleet()
 
     async def row(self) -> CampaignRow:
-        return (await self.fleet()).row(0)
+        fleet = await self.fleet()
+        return fleet.row(fleet.campaigns[0])
 
 
 async def test_a_sum_that_no_float_can_hold_costs_itself_and_no_other_number() -> None:
@@ -168,7 +169,7 @@ class TestAccounts:
 
     async def line(self, june: June) -> AccountRow:
         fleet = await june.fleet()
-        (line,) = fleet.lines(range(len(fleet)))
+        (line,) = fleet.account_rows(fleet.campaigns).values()
         return line
 
     async def test_an_account_has_the_use_of_its_cap(self) -> None:
@@ -218,7 +219,7 @@ class TestAccounts:
             campaign.failed("forbidden", "")
         fleet = await made.overview.fleet()
 
-        assert [line.account[-1] for line in fleet.lines(range(len(fleet)))] == ["c", "a", "b", "d"]
+        assert [name[-1] for name in fleet.account_rows(fleet.campaigns)] == ["c", "a", "b", "d"]
 
 
 async def test_what_is_not_known_is_none_and_never_0() -> None:
@@ -252,7 +253,7 @@ def test_every_state_has_its_meaning_and_rank() -> None:
 
 class TestSelecting:
     async def names(self, fleet: Fleet, **filters: str) -> list[str]:
-        return [fleet.row(place).campaign for place in await fleet.select(Filters(**filters))]
+        return [campaign.campaign.name for campaign in await fleet.select(Filters(**filters))]
 
     async def fleet(self) -> Fleet:
         made = MadeUp()
@@ -266,9 +267,8 @@ class TestSelecting:
         fleet = await self.fleet()
 
         assert await self.names(fleet) == ["a", "b", "straße"]
-        assert fleet.accounts == ["acme", "zeta"]
-        assert fleet.providers == ["anyreach", "osvi"]
-        assert [fleet.position(place) for place in range(3)] == sorted(fleet.position(place) for place in range(3))
+        assert list(fleet.accounts) == ["acme", "zeta"]
+        assert [position(campaign) for campaign in fleet.campaigns] == sorted(map(position, fleet.campaigns))
 
     @pytest.mark.parametrize(
         ("text", "names"),
@@ -319,20 +319,20 @@ class TestSorting:
         made = crowd(200)
         made.accounts[0].add("never polled")
         fleet = await made.overview.fleet()
-        places = await fleet.sort(range(len(fleet)), SORTS[by], descending=descending)
-        keys = [SHOWN[by](fleet.row(place)) for place in places]
+        campaigns = await fleet.sort(fleet.campaigns, SORTS[by], descending=descending)
+        keys = [SHOWN[by](fleet.row(campaign)) for campaign in campaigns]
 
         known = [key for key in keys if key is not None]
-        assert sorted(places) == list(range(len(fleet)))
+        assert sorted(campaigns, key=position) == fleet.campaigns
         assert keys[: len(known)] == sorted(known, reverse=descending)
 
     @pytest.mark.parametrize("descending", [False, True])
     async def test_equals_keep_their_order(self, *, descending: bool) -> None:
         fleet = await crowd(200).overview.fleet()
-        places = await fleet.sort(range(len(fleet)), SORTS["account"], descending=descending)
-        of_one = [place for place in places if fleet.row(place).account == "account-b"]
+        campaigns = await fleet.sort(fleet.campaigns, SORTS["account"], descending=descending)
+        of_one = [campaign for campaign in campaigns if campaign.campaign.account == "account-b"]
 
-        assert of_one == sorted(of_one)
+        assert of_one == sorted(of_one, key=position)
 
 
 def slowly(number: int) -> int:
