@@ -46,6 +46,9 @@ class ScriptedProvider:
     active_status: ClassVar[str] = "active"
     final_status: ClassVar[str | None] = "closed"
 
+    transport: Any
+    headers: Any
+
     def __init__(self, answer: Answer = ACTIVE, *, latency: float = 0.05) -> None:
         self.answer = answer
         self.answers: dict[str, Answer] = {}

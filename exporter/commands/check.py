@@ -193,7 +193,7 @@ class _AccountCheck:
             return None, None
         listing = Listing.of(options)
         try:
-            await walk(self._requests, provider.list_page, listing)
+            await walk(self._requests, provider, listing)
         except PollError as exc:
             return listing, exc
         return listing, None

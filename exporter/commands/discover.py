@@ -68,7 +68,7 @@ async def _list(upstream: Upstream, statuses: Sequence[str] | None, name_contain
     problems = []
     async with upstream.transport:
         try:
-            await walk(upstream.requests, provider.list_page, listing)
+            await walk(upstream.requests, provider, listing)
         except PollError as exc:
             problems.append(f"{exc.reason}: {exc}. {advice(exc.reason, account, listing=True)}")
     if listing.problem:

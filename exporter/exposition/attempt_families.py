@@ -6,7 +6,7 @@ from exporter.campaign.attempts import NO_READING, AttemptsState
 from exporter.campaign.attempts import Reading as AttemptsReading
 from exporter.campaign.state import CampaignState
 from exporter.exposition.account_families import AccountNow
-from exporter.exposition.families import Family, Reading, counter, gauge
+from exporter.exposition.families import Family, Reading, counter, gauge, truth
 
 
 def _read(read: Callable[[AttemptsReading], Reading]) -> Callable[[CampaignState], Reading]:
@@ -108,22 +108,17 @@ ATTEMPT_FAMILIES: tuple[Family[CampaignState], ...] = (
 """Everything about a campaign's single attempts; no series where `attempts` is not configured."""
 
 
-def _readable(a: AccountNow) -> int | None:
-    job = a.account.attempts
-    return None if job is None or job.readable is None else int(job.readable)
-
-
 ATTEMPT_READING_FAMILIES: tuple[Family[AccountNow], ...] = (
     counter(
         "campaign_exporter_attempts_readings_total",
         "Readings of single attempts by result: complete, incomplete, or the reason of the failure.",
-        lambda a: None if a.account.attempts is None else a.account.attempts.readings,
+        lambda a: a.account.attempts.readings if a.account.attempts.wanted else None,
         "result",
     ),
     gauge(
         "campaign_exporter_attempts_readable",
         "1 when single attempts can be read, 0 when the token may not; no series where they are not read.",
-        _readable,
+        lambda a: truth(a.account.attempts.readable),
     ),
 )
 """How the readings of an account go; each sample carries provider, account and the account's labels besides."""

@@ -5,7 +5,7 @@ import contextlib
 import random
 from collections.abc import Callable, Container
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from exporter.campaign.account import AccountState
 from exporter.campaign.labels import clean
@@ -39,8 +39,6 @@ from exporter.providers.listing import CampaignRecord
 from exporter.providers.osvi import Osvi
 from exporter.providers.redaction import Redactor, Secrets
 
-Kind = TypeVar("Kind", bound=AccountJob)
-
 # Longer than a poll's time limit may be late.
 _RETIRED_FOR = 1.0
 _SHARE_OF_LISTINGS = 0.25
@@ -54,13 +52,10 @@ PROVIDERS: dict[str, Callable[[AccountSettings, Transport, Credentials, Polled],
     ),
     "osvi": lambda account, transport, credentials, polled: Osvi(transport, credentials.token, polled=polled),
 }
-"""Adding a provider is its file and a line here."""
+"""Adding a provider is its file and a line here, and one in `READERS`."""
 
-KINDS: tuple[type[AccountJob], ...] = (
-    *(TokenWatch, CertificateWatch, Probe, Discovery, CallingWindows),
-    *(ContactReader, CallLogReader),
-)
-"""What an account does besides its polls; adding a kind of job is its file and a line here."""
+READERS: dict[str, type[AttemptsJob]] = {"anyreach": ContactReader, "osvi": CallLogReader}
+"""What reads a provider's single attempts."""
 
 
 class Display(Protocol):
@@ -123,10 +118,12 @@ class Account:
         self.now = asyncio.get_running_loop().time
         self.log_as: dict[str, object] = {"provider": settings.provider, "account": settings.name}
         self.state = AccountState(settings.provider, settings.name, tuple(sorted(settings.labels.items())))
-        self._transport = transport
         self.certificates = certificates_of(settings.http)
-        self.credentials = self._read_credentials()
-        self.provider = self._provider_through(transport)
+        self.credentials = Credentials(settings)
+        self._hide_token()
+        self._transport = transport
+        make_provider = PROVIDERS[settings.provider]
+        self.provider = make_provider(settings, transport, self.credentials, lambda: self.poller.targets)
         self._log = PollLog(settings.provider, settings.name)
         self.agenda = Agenda()
         self.throttle = Throttle(settings.max_requests_per_second, settings.max_in_flight, shared.slots)
@@ -148,7 +145,18 @@ class Account:
             on_overflow=shared.on_overflow,
         )
         self._roster = Roster(self.log_as)
-        self._jobs = {kind: kind(self) for kind in KINDS}
+        self.discovery = Discovery(self)
+        self.calling_windows = CallingWindows(self)
+        self.attempts = READERS[settings.provider](self)
+        # What it does besides its polls; adding a kind of job is its file and a line here.
+        self._jobs: tuple[AccountJob, ...] = (
+            TokenWatch(self),
+            CertificateWatch(self),
+            Probe(self),
+            self.discovery,
+            self.calling_windows,
+            self.attempts,
+        )
 
     @property
     def directory(self) -> Directory | None:
@@ -156,28 +164,14 @@ class Account:
         return self.provider if isinstance(self.provider, Directory) else None
 
     @property
-    def discovery(self) -> Discovery:
-        return self._job(Discovery)
-
-    @property
-    def calling_windows(self) -> CallingWindows:
-        return self._job(CallingWindows)
-
-    @property
-    def attempts(self) -> AttemptsJob | None:
-        """What reads its single attempts; None where they are not read."""
-        jobs = [job for job in self._jobs.values() if isinstance(job, AttemptsJob) and job.wanted]
-        return jobs[0] if jobs else None
-
-    @property
     def ready(self) -> bool:
         """Whether every campaign was polled once, and the campaigns were listed once; or either has failed once."""
-        return self.poller.ready and all(job.ready for job in self._jobs.values())
+        return self.poller.ready and self.discovery.ready
 
     def begin(self) -> None:
         """Show its campaigns, and have them polled as soon as it runs."""
         self.settle()
-        for job in self._jobs.values():
+        for job in self._jobs:
             job.settings_changed()
 
     async def run(self) -> None:
@@ -207,7 +201,7 @@ class Account:
         self.close()
         campaign_ids = tuple(self.poller.targets)
         for campaign_id in campaign_ids:
-            self.shared.display.remove(self.poller.remove(campaign_id))
+            self._remove(campaign_id)
         return len(campaign_ids)
 
     async def change(self, plan: AccountPlan, poll: PollSettings, transport: Transport | None) -> Changes:
@@ -219,84 +213,58 @@ class Account:
         Args:
             transport: New connections, where the old ones don't fit any more.
         """
-        before, poll_before = self.settings, self.poll
-        if plan is self.plan and poll == poll_before and transport is None:
+        if plan is self.plan and poll == self.poll and transport is None:
             return Changes()
-        self.plan, self.poll = plan, poll
-        self.settings = settings = plan.settings
+        before, settings = self.settings, plan.settings
+        self.plan, self.settings = plan, settings
         self.state.labels = tuple(sorted(settings.labels.items()))
-        credentials = (settings.token, settings.token_file, settings.token_env)
-        token_is_elsewhere = credentials != (before.token, before.token_file, before.token_env)
-        if token_is_elsewhere:
-            self.credentials = self._read_credentials()
         if transport is not None:
-            await self._use(transport, poll_before.timeout)
-        if token_is_elsewhere or transport is not None:
-            self._ask_through(self._transport)
-        if token_is_elsewhere:
+            await self.reconnect(transport)
+        self.poll = poll
+        if (settings.token, settings.token_file, settings.token_env) != (
+            before.token,
+            before.token_file,
+            before.token_env,
+        ):
+            self.credentials = Credentials(settings)
+            self.provider.headers.token = self.credentials.token
             self.token_changed()
         self.poller.set_pace(Pace.of(poll), settings.max_requests_per_second, settings.max_in_flight)
-        for job in self._jobs.values():
+        for job in self._jobs:
             job.settings_changed()
         return self.settle(hours_differ=settings.calling_windows != before.calling_windows)
 
     async def reconnect(self, transport: Transport) -> None:
-        """Go on over new connections."""
-        await self._use(transport, self.poll.timeout)
-        self._ask_through(transport)
+        """Go on over new connections; the old ones are closed when the polls that still use them must have ended."""
+        await transport.__aenter__()
+        self.certificates = certificates_of(self.settings.http)
+        self.agenda.spawn(_close_later(self._transport, self.poll.timeout))
+        self._transport = self.provider.transport = transport
 
     def token_changed(self) -> None:
         """Try again at once what was refused."""
-        self._hide_token(self.credentials)
-        was_open = self.breaker.is_open
+        self._hide_token()
         self.breaker.token_changed(self.now())
-        if not was_open:
-            self.poller.token_changed()
-            for job in self._jobs.values():
-                job.credentials_accepted()
+        self.poller.token_changed()
+        for job in self._jobs:
+            job.credentials_accepted()
 
-    def _read_credentials(self) -> Credentials:
-        credentials = Credentials(self.settings)
-        self._hide_token(credentials)
-        return credentials
-
-    def _hide_token(self, credentials: Credentials) -> None:
+    def _hide_token(self) -> None:
         with contextlib.suppress(CredentialsError):
-            self.secrets.replace("token", [credentials.token()])
-
-    async def _use(self, transport: Transport, timeout: float) -> None:
-        await transport.__aenter__()
-        self.certificates = certificates_of(self.settings.http)
-        retired, self._transport = self._transport, transport
-        self.agenda.spawn(self._close_later(retired, timeout))
-
-    def _ask_through(self, transport: Transport) -> None:
-        self.provider = self.poller.provider = self._provider_through(transport)
-
-    def _provider_through(self, transport: Transport) -> Provider:
-        make = PROVIDERS[self.settings.provider]
-        return make(self.settings, transport, self.credentials, lambda: self.poller.targets)
-
-    @staticmethod
-    async def _close_later(transport: Transport, timeout: float) -> None:
-        """Close connections that are not used any more, once the polls that still use them must have ended."""
-        try:
-            await asyncio.sleep(timeout + _RETIRED_FOR)
-        finally:
-            await transport.__aexit__(None, None, None)
+            self.secrets.replace("token", [self.credentials.token()])
 
     def _credentials_refused(self) -> None:
         error = self.breaker.error
         assert error is not None  # noqa: S101 -- for mypy: that is why it is called
         self._log.breaker_opened(error, len(self.poller.targets))
         self.poller.refused(error)
-        for job in self._jobs.values():
+        for job in self._jobs:
             job.credentials_refused()
 
     def _credentials_accepted(self, why: str) -> None:
         self._log.breaker_closed(why)
         self.poller.accepted()
-        for job in self._jobs.values():
+        for job in self._jobs:
             job.credentials_accepted()
 
     # Campaigns
@@ -313,66 +281,62 @@ class Account:
         before = {campaign_id: target.state.campaign for campaign_id, target in targets.items()}
         wanted = self._roster.wanted(self.plan, self.discovery.records, before)
         for campaign_id in before.keys() - wanted.keys():
-            display.remove(self.poller.remove(campaign_id))
+            self._remove(campaign_id)
             changes.removed += 1
         new: list[tuple[Campaign, Hours | None]] = []
         for campaign_id, campaign in wanted.items():
             if campaign is before.get(campaign_id) and not hours_differ:
                 continue
-            hours = self._hours(campaign)
+            hours = self.hours(campaign)
             target = targets.get(campaign_id)
             if target is None:
                 new.append((campaign, hours))
                 continue
-            has_other_hours = target.state.hours is not hours
+            changes.changed += target.state.campaign != campaign or target.state.hours is not hours
             self.poller.set_hours(campaign_id, hours)
             if target.state.campaign != campaign:
                 target.state.configure(campaign)
                 display.relabel(target.state)
-            elif not has_other_hours:
-                continue
-            changes.changed += 1
         for state in self.poller.add(new):
             display.add(state)
         changes.added = len(new)
         for campaign_id, record in self.discovery.records.items():
             self.name(campaign_id, record)
-        for job in self._jobs.values():
+        for job in self._jobs:
             job.campaigns_changed()
         return changes
 
-    def without_hours(self) -> list[str]:
-        """The campaigns whose hours the provider has to tell."""
-        return [
-            campaign_id for campaign_id, target in self.poller.targets.items() if target.state.campaign.hours is None
-        ]
-
     def name(self, campaign_id: str, record: CampaignRecord) -> None:
         """Show the provider's name of a campaign, under whichever id it is polled."""
-        for known in (campaign_id, record.external_id):
-            target = self.poller.targets.get(known or "")
-            if target is None:
+        for known in (campaign_id, record.external_id or ""):
+            if (target := self.poller.targets.get(known)) is None:
                 continue
             if record.name is not None and target.state.display_name != clean(record.name):
                 target.state.rename(clean(record.name))
                 self.shared.display.update(target.state)
-            self.calling_windows.reader.learned(target.state.campaign.id, record.configuration_id)
+            self.calling_windows.learned(known, record.configuration_id)
 
     def _identified(self, campaign_id: str, provider_id: str) -> None:
         if (twin := self._roster.identified(campaign_id, provider_id, self.poller.targets)) is not None:
-            self.shared.display.remove(self.poller.remove(twin))
+            self._remove(twin)
 
-    def _hours(self, campaign: Campaign) -> Hours | None:
+    def _remove(self, campaign_id: str) -> None:
+        self.shared.display.remove(self.poller.remove(campaign_id))
+
+    def hours(self, campaign: Campaign) -> Hours | None:
+        """When a campaign may dial; None where that is not known."""
         if campaign.hours is not None:
             return self.shared.watch.of(campaign.hours)
         match self.settings.calling_windows:
             case "always":
                 return self.shared.watch.around_the_clock
             case "auto":
-                return self.calling_windows.reader.hours(campaign.id)
+                return self.calling_windows.hours_of(campaign.id)
         return None
 
-    def _job(self, kind: type[Kind]) -> Kind:
-        job = self._jobs[kind]
-        assert isinstance(job, kind)  # noqa: S101 -- for mypy: made from that kind
-        return job
+
+async def _close_later(transport: Transport, timeout: float) -> None:
+    try:
+        await asyncio.sleep(timeout + _RETIRED_FOR)
+    finally:
+        await transport.__aexit__(None, None, None)

@@ -34,7 +34,6 @@ class AttemptsJob(AccountJob):
         readable: Whether the token may read them; None before the first answer.
     """
 
-    provider: ClassVar[str]
     route: ClassVar[str]
     exemplar_label: ClassVar[str]
 
@@ -51,13 +50,13 @@ class AttemptsJob(AccountJob):
 
     @property
     def wanted(self) -> bool:
-        return self.settings is not None and self.account.settings.provider == self.provider
+        return self.settings is not None
 
     def settings_changed(self) -> None:
-        if self.wanted and self.settings is not None:
+        if self.settings is not None:
             self._share = Share(self.account.throttle, self.settings.request_share, lambda: self.account.poller.left)
             self.readable = True if self.readable is None else self.readable
-        elif self.account.settings.provider == self.provider:
+        else:
             self.readable = None
             for target in self.account.poller.targets.values():
                 if target.state.attempts is not None:

@@ -26,7 +26,6 @@ _ENOUGH_KNOWN = 50
 class CallLogReader(AttemptsJob):
     """Reads what the call log has got since the last time, and counts the calls that have ended."""
 
-    provider: ClassVar[str] = "osvi"
     route: ClassVar[str] = "calls"
     exemplar_label: ClassVar[str] = "call_id"
 

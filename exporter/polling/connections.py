@@ -107,6 +107,3 @@ class CertificateWatch(AccountJob):
                 await account.reconnect(transport)
                 log.info("the certificates have changed", extra=account.log_as)
         return account.now() + CERTIFICATES_LOOK
-
-    def credentials_accepted(self) -> None:
-        """The looks go on as they are."""

@@ -62,7 +62,6 @@ class _Watched:
 class ContactReader(AttemptsJob):
     """Walks through the contacts of one campaign after the other, the most overdue first."""
 
-    provider: ClassVar[str] = "anyreach"
     route: ClassVar[str] = "contacts"
     exemplar_label: ClassVar[str] = "conversation_id"
 

@@ -1,12 +1,12 @@
 """Which campaigns an account has, by the provider's list."""
 
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from exporter.config.model import DiscoverySettings
 from exporter.polling.job import AccountJob
 from exporter.polling.requests import Requests
+from exporter.providers import Directory
 from exporter.providers.errors import ForbiddenError, PollError
 from exporter.providers.listing import CampaignRecord, Listing
 
@@ -19,18 +19,15 @@ _SMALL = 0.5
 """The part of the known campaigns below which a listing is believed only when the next one says the same."""
 
 
-async def walk(requests: Requests, list_page: Callable[[Listing], Awaitable[None]], listing: Listing) -> None:
+async def walk(requests: Requests, directory: Directory, listing: Listing) -> None:
     """
     Go through all pages of a listing.
-
-    Args:
-        list_page: Sends one request, and lets the listing take the answer.
 
     Raises:
         PollError: A page could not be had; what was found before it is in the listing.
     """
     while not listing.ended:
-        await requests.ask("listing", lambda: list_page(listing))
+        await requests.ask("listing", lambda: directory.list_page(listing))
 
 
 @dataclass(slots=True, eq=False)
@@ -67,12 +64,15 @@ class Discovery(AccountJob):
         AccountJob.settings_changed(self)
 
     async def run(self) -> float:
-        options = self.account.settings.discovery
-        assert options is not None  # noqa: S101 -- for mypy: on the agenda only while it is wanted
+        options, directory = self.account.settings.discovery, self.account.directory
+        assert options is not None and directory is not None  # noqa: S101, PT018 -- for mypy: run only while wanted
         wait = RETRY
-        if not self.account.requests.breaker.is_open:
-            listing = Listing.of(options)
-            error = await self._walk(listing)
+        if not self.account.breaker.is_open:
+            listing, error = Listing.of(options), None
+            try:
+                await walk(self.account.requests, directory, listing)
+            except PollError as exc:
+                error = exc
             if self.account.settings.discovery != options:
                 return self.account.now()
             self._take(listing, error, options)
@@ -81,18 +81,6 @@ class Discovery(AccountJob):
                 wait = OFF_FOR if isinstance(error, ForbiddenError) else min(wait, RETRY)
         self.listed = True
         return self.account.now() + wait
-
-    async def _walk(self, listing: Listing) -> PollError | None:
-        try:
-            await walk(self.account.requests, self._list_page, listing)
-        except PollError as exc:
-            return exc
-        return None
-
-    async def _list_page(self, listing: Listing) -> None:
-        # The account's own, since that may be replaced during the walk.
-        if (directory := self.account.directory) is not None:
-            await directory.list_page(listing)
 
     def _take(self, listing: Listing, error: PollError | None, options: DiscoverySettings) -> None:
         """Have polled what a listing shows; one that is not complete takes nothing away."""

@@ -1,8 +1,7 @@
 """
 The kinds of jobs that an account has one of, besides its polls.
 
-A kind is a subclass of `AccountJob` in a file of its own and a line in `account.KINDS`. What it sends goes through
-`account.requests`, so that one budget and one breaker hold for all kinds.
+What they send goes through `account.requests`, so that one budget and one breaker hold for all of them.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class AccountJob(Job):
-    """A job about an account as a whole; made for each account, also where nothing asks for it yet."""
+    """A job about an account as a whole; made for each account, also where the settings don't ask for it."""
 
     account: Account
 
@@ -35,11 +34,6 @@ class AccountJob(Job):
     @property
     def wanted(self) -> bool:
         """Whether the settings ask for it."""
-        return True
-
-    @property
-    def ready(self) -> bool:
-        """Whether the account need not wait for it to be ready."""
         return True
 
     def settings_changed(self) -> None:

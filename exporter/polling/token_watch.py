@@ -26,6 +26,3 @@ class TokenWatch(AccountJob):
             log.info("the token has changed", extra=self.account.log_as)
             self.account.token_changed()
         return self.account.now() + TOKEN_LOOK
-
-    def credentials_accepted(self) -> None:
-        """The looks go on as they are."""

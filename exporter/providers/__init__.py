@@ -10,11 +10,22 @@ from typing import Protocol, runtime_checkable
 from exporter.campaign.schedule import Schedule
 from exporter.campaign.snapshot import Snapshot
 from exporter.campaign.state import Lifecycle
+from exporter.providers.credentials import AuthorizedHeaders
+from exporter.providers.http import Transport
 from exporter.providers.listing import CampaignRecord, Listing
 
 
 class Provider(Lifecycle, Protocol):
-    """Asks one provider about the campaigns of one account."""
+    """
+    Asks one provider about the campaigns of one account.
+
+    Attributes:
+        transport: Sends the requests; may be replaced at any time.
+        headers: Those with the token.
+    """
+
+    transport: Transport
+    headers: AuthorizedHeaders
 
     async def poll(self, campaign_id: str) -> Snapshot:
         """

@@ -270,10 +270,10 @@ class Anyreach:
         organization: str | None = None,
         polled: Callable[[], Container[str]] = tuple,
     ) -> None:
-        self._transport = transport
-        self._targets = Targets(self._stats_url, is_uuid, transport.distrust_connections, polled)
+        self.transport = transport
+        self._targets = Targets(self._stats_url, is_uuid, lambda: self.transport.distrust_connections(), polled)
         extra = {"X-Anyreach-Org": organization} if organization else {}
-        self._headers = AuthorizedHeaders(token, lambda token: {"Authorization": f"Bearer {token}", **extra})
+        self.headers = AuthorizedHeaders(token, lambda token: {"Authorization": f"Bearer {token}", **extra})
 
     async def poll(self, campaign_id: str) -> Snapshot:
         """
@@ -283,7 +283,7 @@ class Anyreach:
             PollError: Any failure that a later poll may cure.
         """
         target = self._targets[campaign_id]
-        body = await self._transport.get(target.url, self._headers.current())
+        body = await self.transport.get(target.url, self.headers.current())
         snapshot = await read(body, read_answer)
         if snapshot.campaign_id is not None and snapshot.campaign_id != target.named:
             is_own = self._targets.check(target, snapshot.campaign_id)
@@ -340,7 +340,7 @@ class Anyreach:
             listing.take(await read(body, read_json))
 
     def _stats_url(self, campaign_id: str) -> URL:
-        return self._transport.url(f"/campaign/campaigns/{segment(campaign_id)}/stats")
+        return self.transport.url(f"/campaign/campaigns/{segment(campaign_id)}/stats")
 
     async def _get(self, path: str, query: str = "") -> bytes:
-        return await self._transport.get(self._transport.url(path, query), self._headers.current())
+        return await self.transport.get(self.transport.url(path, query), self.headers.current())

@@ -86,12 +86,12 @@ class AuthorizedHeaders:
     The headers that carry an account's token; made again when the token changes.
 
     Args:
-        token: Gives the token in force.
+        token: Gives the token in force; may be replaced at any time.
         header: Turns a token into headers.
     """
 
     def __init__(self, token: Callable[[], str], header: Callable[[str], Mapping[str, str]]) -> None:
-        self._token = token
+        self.token = token
         self._header = header
         self._sent: str | None = None
         self._headers: CIMultiDict[str] = CIMultiDict()
@@ -103,7 +103,7 @@ class AuthorizedHeaders:
         Raises:
             CredentialsError: There is no token, or no header can carry it.
         """
-        token = self._token()
+        token = self.token()
         if token != self._sent:
             if not (token.isascii() and token.isprintable()):
                 raise CredentialsError("the token holds characters that a header cannot carry")

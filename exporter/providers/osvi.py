@@ -157,9 +157,9 @@ class Osvi:
     def __init__(
         self, transport: Transport, token: Callable[[], str], *, polled: Callable[[], Container[str]] = tuple
     ) -> None:
-        self._transport = transport
-        self._targets = Targets(self._status_url, str.isdecimal, transport.distrust_connections, polled)
-        self._headers = AuthorizedHeaders(token, lambda token: {"API-Token": token})
+        self.transport = transport
+        self._targets = Targets(self._status_url, str.isdecimal, lambda: self.transport.distrust_connections(), polled)
+        self.headers = AuthorizedHeaders(token, lambda token: {"API-Token": token})
 
     async def poll(self, campaign_id: str) -> Snapshot:
         """
@@ -169,7 +169,7 @@ class Osvi:
             PollError: Any failure that a later poll may cure.
         """
         target = self._targets[campaign_id]
-        body = await self._transport.get(target.url, self._headers.current())
+        body = await self.transport.get(target.url, self.headers.current())
         snapshot, named = await read(body, _read)
         if named is not None and named != target.named:
             self._targets.check(target, named)
@@ -187,8 +187,8 @@ class Osvi:
             PollError: Any failure that a later request may cure.
         """
         query = f"page={page}&per_page={CALLS_PER_PAGE}" + ("&status=in_progress" if in_progress else "")
-        body = await self._transport.get(self._transport.url("/v1/calls", query), self._headers.current())
+        body = await self.transport.get(self.transport.url("/v1/calls", query), self.headers.current())
         return await read(body, read_calls)
 
     def _status_url(self, campaign_id: str) -> URL:
-        return self._transport.url(f"/v1/campaigns/{segment(campaign_id)}/status")
+        return self.transport.url(f"/v1/campaigns/{segment(campaign_id)}/status")

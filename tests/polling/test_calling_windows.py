@@ -8,11 +8,8 @@ from typing import Any, Literal
 
 import pytest
 
-from exporter.campaign.schedule import Hours, HoursWatch, Schedule, Window
-from exporter.polling.breaker import Breaker
-from exporter.polling.calling_windows import WindowReader
-from exporter.polling.requests import Requests
-from exporter.polling.throttle import Share, Slots, Throttle
+from exporter.campaign.schedule import Hours, Schedule, Window
+from exporter.campaign.snapshot import Snapshot
 from exporter.providers.errors import (
     ForbiddenError,
     NotFoundError,
@@ -26,6 +23,7 @@ from exporter.simulator import ROUND_THE_CLOCK, Organization, Servers, World, se
 from exporter.simulator import Schedule as SimulatedSchedule
 from exporter.simulator import Window as SimulatedWindow
 from tests.exporting import EPOCH, Page, Running, anyreach_account, exporting
+from tests.scripted import CLOSED, Rig, ScriptedProvider
 
 pytestmark = pytest.mark.virtual_time
 
@@ -125,19 +123,22 @@ class TestWindowsOfTheProvider:
             assert (await running.page()).one("campaign_exporter_windows_readable") == 1
 
 
-class ScriptedDirectory:
+class ScriptedDirectory(ScriptedProvider):
     """Says of campaigns and configurations what it was told to; an exception is raised."""
 
     def __init__(self) -> None:
+        super().__init__(CLOSED)
         self.campaigns: dict[str, str | PollError | None] = {}
         """Configuration id by campaign id."""
         self.schedules: dict[str, Schedule | PollError | None] = {}
         self.listed: dict[str, str] | PollError = ForbiddenError("no")
         """Configuration id by campaign id."""
-        self.asked: list[tuple[float, str]] = []
 
     def count(self) -> Counter[str]:
         return Counter(name for _, name in self.asked)
+
+    async def poll(self, campaign_id: str) -> Snapshot:
+        return CLOSED
 
     async def campaign(self, campaign_id: str) -> CampaignRecord:
         self.asked.append((asyncio.get_running_loop().time(), campaign_id))
@@ -161,196 +162,188 @@ class ScriptedDirectory:
         listing.take({"campaigns": campaigns, "next": None})
 
 
-class RecordedRequests(Requests):
-    """Requests within a usual budget, and the errors of those that have failed."""
+class Windows(Rig):
+    """An account at work whose campaigns have no hours of their own; their polls all say that they are closed."""
 
-    def __init__(self) -> None:
-        throttle = Throttle(20, 4, Slots(10))
-        super().__init__(throttle, Share(throttle, 0.25), Breaker(), lambda seconds: None)
-        self.errors: list[PollError] = []
+    def __init__(self, *campaigns: str) -> None:
+        self.directory = ScriptedDirectory()
+        super().__init__(self.directory, rate=20)
+        self.job = self.account.calling_windows
+        self.add(*campaigns)
+        self.job.campaigns_changed()
 
-    def failed(self, route: str, error: PollError, sent: float, campaign_id: str = "") -> None:
-        self.errors.append(error)
-        super().failed(route, error, sent, campaign_id)
+    def hours(self, campaign_id: str) -> Hours | None:
+        return self.poller.targets[campaign_id].state.hours
 
 
-class TestWindowReader:
+class TestCallingWindows:
     ALWAYS = Schedule("UTC", (Window(frozenset(range(7)), 0, 1439),))
     LATER = Schedule("UTC", (Window(frozenset(range(7)), 60, 120),))
 
-    directory: ScriptedDirectory
-
-    def reader(self) -> tuple[WindowReader, dict[str, CampaignRecord], list[PollError]]:
-        """A reader, the records that it finds, and the failures of its requests."""
-        loop = asyncio.get_running_loop()
-        found: dict[str, CampaignRecord] = {}
-        requests = RecordedRequests()
-        watch = HoursWatch(lambda: EPOCH + loop.time())
-        reader = WindowReader(lambda: self.directory, requests, watch, found.__setitem__, {"account": "acme"})
-        return reader, found, requests.errors
-
-    async def read_for(
-        self, reader: WindowReader, directory: ScriptedDirectory, campaigns: list[str], seconds: float
-    ) -> None:
-        self.directory = directory
-        loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
-        while loop.time() < end:
-            async for _ in reader.read(campaigns):
-                pass
-            await asyncio.sleep(5)
-
     async def test_each_configuration_is_asked_for_once_in_ten_minutes_and_each_campaign_once(self) -> None:
-        reader, found, _ = self.reader()
-        directory = ScriptedDirectory()
         campaigns = [f"c{place}" for place in range(40)]
+        windows = Windows(*campaigns)
+        directory = windows.directory
         directory.campaigns = {name: f"conf{place % 2}" for place, name in enumerate(campaigns)}
         directory.schedules = {"conf0": self.ALWAYS, "conf1": self.LATER}
-        await self.read_for(reader, directory, campaigns, 3590)
+        await asyncio.sleep(3590)
         assert directory.count() == {**dict.fromkeys(campaigns, 1), "conf0": 6, "conf1": 6, "list": 1}
-        assert found["c3"].name == "C3"
-        hours = [reader.hours(name) for name in campaigns]
+        assert windows.account.poller.targets["c3"].state.display_name == "C3"
+        hours = [windows.hours(name) for name in campaigns]
         assert hours[0] is hours[2] is not hours[1] is hours[3]
         assert isinstance(hours[0], Hours)
         assert hours[0].schedule == self.ALWAYS
+        await windows.stop()
 
     async def test_many_campaigns_are_learned_of_by_one_walk_through_the_list(self) -> None:
-        reader, _, _ = self.reader()
-        directory = ScriptedDirectory()
         campaigns = [f"c{place}" for place in range(300)]
+        windows = Windows(*campaigns)
+        directory = windows.directory
         directory.listed = dict.fromkeys(campaigns, "conf")
         directory.schedules = {"conf": self.ALWAYS}
-        reader._found = lambda campaign_id, record: reader.learned(campaign_id, record.configuration_id)
-        await self.read_for(reader, directory, campaigns, 500)
+        await asyncio.sleep(500)
 
         assert directory.count() == {"list": 1, "conf": 1}
-        assert all(reader.hours(name) for name in campaigns)
+        assert all(windows.hours(name) for name in campaigns)
+        await windows.stop()
 
     async def test_a_campaign_that_is_given_another_configuration_is_noticed_within_the_hour(self) -> None:
-        reader, _, _ = self.reader()
-        directory = ScriptedDirectory()
+        windows = Windows("june")
+        directory = windows.directory
         directory.campaigns = {"june": "one"}
         directory.schedules = {"one": self.ALWAYS, "two": self.LATER}
-        await self.read_for(reader, directory, ["june"], 60)
+        await asyncio.sleep(60)
         directory.campaigns = {"june": "two"}
-        await self.read_for(reader, directory, ["june"], 3600)
+        await asyncio.sleep(3600)
 
-        hours = reader.hours("june")
+        hours = windows.hours("june")
         assert hours is not None
         assert hours.schedule == self.LATER
+        await windows.stop()
 
     async def test_nothing_is_asked_from_the_moment_the_credentials_are_refused(self) -> None:
-        reader, _, _ = self.reader()
-        directory = ScriptedDirectory()
         campaigns = [f"c{place}" for place in range(20)]
+        windows = Windows(*campaigns)
+        directory = windows.directory
         directory.campaigns = dict.fromkeys(campaigns, UnauthorizedError("no"))
-        await self.read_for(reader, directory, campaigns, 3000)
+        await asyncio.sleep(3000)
 
-        assert directory.count() == {"c0": 1}
+        # Once, and by a probe a minute.
+        assert directory.count().keys() == {"c0"}
+        assert directory.count()["c0"] <= 51
+        await windows.stop()
 
     async def test_a_wish_to_be_left_alone_is_heard_on_the_list_too(self) -> None:
-        reader, _, failed = self.reader()
-        directory = ScriptedDirectory()
         campaigns = [f"c{place}" for place in range(30)]
+        windows = Windows(*campaigns)
+        directory = windows.directory
         directory.campaigns = dict.fromkeys(campaigns)
         directory.listed = RateLimitedError("slow down", retry_after=60)
-        await self.read_for(reader, directory, campaigns, 5)
+        await asyncio.sleep(5)
 
-        assert [error.retry_after for error in failed] == [60]
+        assert windows.throttle.held_until == pytest.approx(windows.loop.time() + 55, abs=1)
+        await windows.stop()
 
     async def test_a_defect_in_reading_an_answer_is_told_and_ends_nothing(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        reader, _, failed = self.reader()
-        await self.read_for(reader, ScriptedDirectory(), ["unheard-of"], 5)
+        windows = Windows("unheard-of")
+        await asyncio.sleep(5)
 
-        assert failed == []
-        assert reader.hours("unheard-of") is None
+        assert windows.faults == []
+        assert windows.hours("unheard-of") is None
         assert "KeyError" in caplog.text
+        await windows.stop()
 
     async def test_what_a_listing_has_told_is_not_asked_for(self) -> None:
-        reader, _, _ = self.reader()
-        directory = ScriptedDirectory()
+        windows = Windows("june")
+        directory = windows.directory
         directory.schedules = {"conf": self.ALWAYS}
-        reader.learned("june", "conf")
-        await self.read_for(reader, directory, ["june"], 20)
+        windows.job.learned("june", "conf")
+        await asyncio.sleep(20)
         assert directory.count() == {"conf": 1}
-        assert reader.hours("june") is not None
+        assert windows.hours("june") is not None
+        await windows.stop()
 
     async def test_failures_are_tried_again_and_leave_in_force_what_is_known(self) -> None:
-        reader, _, failed = self.reader()
-        directory = ScriptedDirectory()
+        windows = Windows("june", "gone")
+        directory = windows.directory
         directory.campaigns = {"june": ServerFaultError("down"), "gone": NotFoundError("gone")}
-        await self.read_for(reader, directory, ["june", "gone"], 130)
+        await asyncio.sleep(130)
         assert directory.count() == {"june": 3, "gone": 1}
-        assert len(failed) == 4
         directory.campaigns["june"] = "conf"
         directory.schedules = {"conf": self.ALWAYS}
-        await self.read_for(reader, directory, ["june", "gone"], 60)
-        known = reader.hours("june")
+        await asyncio.sleep(60)
+        known = windows.hours("june")
         assert known is not None
         directory.schedules["conf"] = ServerFaultError("down")
         directory.asked.clear()
-        await self.read_for(reader, directory, ["june", "gone"], 780)
-        assert reader.hours("june") is known
+        await asyncio.sleep(780)
+        assert windows.hours("june") is known
         assert 3 <= directory.count()["conf"] <= 4
         directory.schedules["conf"] = self.LATER
-        await self.read_for(reader, directory, ["june", "gone"], 65)
-        changed = reader.hours("june")
+        await asyncio.sleep(65)
+        changed = windows.hours("june")
         assert changed is not None
         assert changed.schedule == self.LATER
+        await windows.stop()
 
     async def test_what_cannot_be_understood_is_unknown_and_told_once(self, caplog: pytest.LogCaptureFixture) -> None:
-        reader, _, _ = self.reader()
-        directory = ScriptedDirectory()
+        windows = Windows("june")
+        directory = windows.directory
         directory.schedules = {"conf": None}
-        reader.learned("june", "conf")
-        await self.read_for(reader, directory, ["june"], 3600)
-        assert reader.hours("june") is None
+        windows.job.learned("june", "conf")
+        await asyncio.sleep(3600)
+        assert windows.hours("june") is None
         assert len(caplog.records) == 1
         assert directory.count()["conf"] >= 5
+        await windows.stop()
 
     async def test_one_campaign_that_is_forbidden_costs_the_others_nothing(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        reader, _, _ = self.reader()
-        directory = ScriptedDirectory()
+        windows = Windows("foreign", "june")
+        directory = windows.directory
         directory.campaigns = {"foreign": ForbiddenError("no"), "june": "conf"}
         directory.schedules = {"conf": self.ALWAYS}
-        await self.read_for(reader, directory, ["foreign", "june"], 3000)
-        assert reader.hours("june") is not None
-        assert reader.readable is True
+        await asyncio.sleep(3000)
+        assert windows.hours("june") is not None
+        assert windows.job.readable is True
         assert directory.count()["conf"] == 5
         assert caplog.records == []
+        await windows.stop()
 
     async def test_two_campaigns_that_are_forbidden_turn_it_off_until_the_token_changes(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        reader, _, _ = self.reader()
-        directory = ScriptedDirectory()
         campaigns = [f"c{place}" for place in range(10)]
+        windows = Windows(*campaigns)
+        directory = windows.directory
         directory.campaigns = dict.fromkeys(campaigns, ForbiddenError("no"))
-        await self.read_for(reader, directory, campaigns, 3000)
+        await asyncio.sleep(3000)
         assert directory.count() == {"c0": 1, "c1": 1}
-        assert reader.readable is False
+        assert windows.job.readable is False
         assert len(caplog.records) == 1
         directory.campaigns = dict.fromkeys(campaigns, "conf")
         directory.schedules = {"conf": self.ALWAYS}
-        reader.allow()
-        await self.read_for(reader, directory, campaigns, 20)
-        assert reader.readable is True
-        assert all(reader.hours(name) for name in campaigns)
+        windows.account.token_changed()
+        await asyncio.sleep(20)
+        assert windows.job.readable is True
+        assert all(windows.hours(name) for name in campaigns)
+        await windows.stop()
 
     async def test_campaigns_that_have_gone_are_forgotten(self) -> None:
-        reader, _, _ = self.reader()
-        directory = ScriptedDirectory()
+        windows = Windows("june", "july")
+        directory = windows.directory
         directory.schedules = {"one": self.ALWAYS, "two": self.LATER}
-        reader.learned("june", "one")
-        reader.learned("july", "two")
-        await self.read_for(reader, directory, ["june", "july"], 5)
-        reader.forget_others(["july"])
-        assert reader.hours("june") is None
-        assert reader.hours("july") is not None
+        windows.job.learned("june", "one")
+        windows.job.learned("july", "two")
+        await asyncio.sleep(5)
+        windows.poller.remove("june")
+        windows.job.campaigns_changed()
+        assert windows.job.hours_of("june") is None
+        assert windows.hours("july") is not None
         directory.asked.clear()
-        await self.read_for(reader, directory, ["july"], 700)
+        await asyncio.sleep(700)
         assert directory.count() == {"two": 1}
+        await windows.stop()
