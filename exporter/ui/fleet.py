@@ -77,7 +77,7 @@ class Fleet:
 
     async def select(self, filters: Filters) -> list[CampaignState]:
         """Pick the campaigns that all filters let through."""
-        words = filters.text.casefold().split()
+        words = filters.q.casefold().split()
 
         def fits(campaign: CampaignState) -> bool:
             return (

@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -24,7 +25,7 @@ from exporter.ui.runbooks import PLACEHOLDERS, placeholders, render
 _GZIP_LEVEL = 1
 _SMALL = 1000
 _MOST_VIEWS = 16
-"""Views of the list that are kept for a second."""
+"""Views of the list that are kept."""
 
 _PAGE_HEADERS = {
     "Content-Security-Policy": page.CONTENT_SECURITY_POLICY,
@@ -52,18 +53,13 @@ def routes(
     assets = page.read_assets()
     paths = {name: f"static/{page.hashed(name, content)}" for name, content in assets.items()}
     links = {
-        "Metrics": telemetry_path,
-        "Health": "/-/healthy",
-        "Readiness": "/-/ready",
-        "JSON": api.CAMPAIGNS,
-        "API description": api.DESCRIPTION,
+        "Metrics": telemetry_path[1:],
+        "Health": "-/healthy",
+        "Readiness": "-/ready",
+        "JSON": api.CAMPAIGNS[1:],
+        "API description": api.DESCRIPTION[1:],
     }
-    pages = page.Pages(
-        version=version,
-        links={title: path.removeprefix("/") for title, path in links.items()},
-        runbooks=sorted(runbooks),
-        assets=paths,
-    )
+    pages = page.Pages(version=version, links=links, runbooks=sorted(runbooks), assets=paths)
     # One answer at a time: the rows of many would fill the memory, and their turns hold up everybody else's.
     turn = asyncio.Lock()
     made: dict[str, Handler] = {
@@ -83,50 +79,50 @@ def routes(
 
 def _wall(overview: Overview, pages: page.Pages, turn: asyncio.Lock) -> Handler:
     # Made once for all who ask for the same view of the same campaigns: hundreds of clients may do so at once.
-    made: dict[page.View, asyncio.Task[tuple[str, bytes]]] = {}
-    made_of: Fleet | None = None
+    made: dict[tuple[Fleet, page.View], asyncio.Task[tuple[str, bytes]]] = {}
 
     async def make(fleet: Fleet, view: page.View) -> tuple[str, bytes]:
         async with turn:
-            selection = await _select(fleet, view)
-            pieces = pages.render("wall.html", root="./", selection=selection, now=overview.wall())
-            return pages.etag(selection), "".join(await in_turns(pieces)).encode()
+            shown = await _shown(fleet, view)
+            pieces = pages.render("wall.html", root="./", now=overview.wall(), **shown)
+            return pages.etag(shown), "".join(await in_turns(pieces)).encode()
 
     async def handler(request: web.Request) -> web.Response:
-        nonlocal made_of
-        fleet, view = await overview.fleet(), page.View.parse(request.query)
-        if fleet is not made_of or len(made) >= _MOST_VIEWS:
-            made.clear()
-            made_of = fleet
-        if view not in made:
-            made[view] = asyncio.get_running_loop().create_task(make(fleet, view))
+        key = await overview.fleet(), page.View.parse(request.query)
+        if key not in made:
+            if len(made) >= _MOST_VIEWS:
+                made.clear()
+            made[key] = asyncio.get_running_loop().create_task(make(*key))
         # A client that goes away must not take the page from the others who wait for it.
-        tag, body = await asyncio.shield(made[view])
+        tag, body = await asyncio.shield(made[key])
         return _answer(request, body, "text/html", _PAGE_HEADERS, tag)
 
     return handler
 
 
-async def _select(fleet: Fleet, view: page.View) -> page.Selection:
+async def _shown(fleet: Fleet, view: page.View) -> dict[str, Any]:
+    """Collect what the list of campaigns shows."""
     campaigns = await fleet.select(replace(view.filters, state=""))
     counts = Counter(campaign.standing for campaign in campaigns)
     await asyncio.sleep(0)
     account_rows = fleet.account_rows(campaigns)
     if wanted := view.filters.state:
         campaigns = [campaign for campaign in campaigns if campaign.standing == wanted]
-    view = view.at_page(min(view.page, page.pages(len(campaigns))))
+    campaigns = await fleet.sort(campaigns, page.COLUMNS[view.sort].key, descending=view.descending)
+    pages = max(1, -(-len(campaigns) // page.PAGE_SIZE))
+    view = replace(view, page=min(view.page, pages))
     start = (view.page - 1) * page.PAGE_SIZE
-    campaigns = await fleet.sort(campaigns, page.SORTS[view.sort], descending=view.descending)
-    return page.Selection(
-        view=view,
-        rows=await in_turns(map(fleet.row, campaigns[start : start + page.PAGE_SIZE])),
-        account_rows=account_rows,
-        matching=len(campaigns),
-        total=len(fleet.campaigns),
-        counts=counts,
-        providers=sorted({account.state.provider for account in fleet.accounts.values()}),
-        accounts=list(fleet.accounts),
-    )
+    return {
+        "view": view,
+        "rows": await in_turns(map(fleet.row, campaigns[start : start + page.PAGE_SIZE])),
+        "pages": pages,
+        "matching": len(campaigns),
+        "total": len(fleet.campaigns),
+        "counts": counts,
+        "account_rows": account_rows,
+        "providers": sorted({account.state.provider for account in fleet.accounts.values()}),
+        "accounts": list(fleet.accounts),
+    }
 
 
 def _json(overview: Overview, turn: asyncio.Lock, answer: Callable[[Fleet, web.Request], Awaitable[bytes]]) -> Handler:

@@ -8,8 +8,8 @@ pages work behind a reverse proxy under any path.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,9 @@ from markupsafe import Markup
 
 from exporter.campaign.schedule import DAYS
 from exporter.campaign.snapshot import CALL_OUTCOMES, CALLS_IN_PROGRESS, CONTACT_BUCKETS
-from exporter.campaign.standing import Standing
 from exporter.ui.fleet import SortKey
 from exporter.ui.queries import MAX_NAME, MAX_TEXT, MAX_WORDS, Filters
-from exporter.ui.rows import AccountRow, CampaignRow, calls_now, finished, progress_of
+from exporter.ui.rows import CampaignRow, calls_now, finished, progress_of
 from exporter.ui.states import ATTENTION, WORDS
 
 PAGE_SIZE = 100
@@ -42,7 +41,6 @@ _BAR_WIDTH = 200.0
 _BAR_CONTACTS = ("completed", "exhausted", "in_progress", "pending")
 _BAR_CALLS = ("picked", "voicemail", "busy", "not_picked", "failed", CALLS_IN_PROGRESS)
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
-_DOTS = frozenset({".", ".."})
 _PAGE_NUMBER = re.compile(r"[1-9][0-9]{0,6}", re.ASCII)
 
 # Control characters, which HTML can't hold; those that turn the direction of text; and what is no character.
@@ -53,25 +51,23 @@ _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u
 class Column:
     """A column of the table, and by what its rows are sorted."""
 
-    name: str
-    """Its name in the address."""
     title: str
     descends: bool
     """Whether the first click puts the greatest first."""
     key: SortKey
 
 
-COLUMNS = (
-    Column("attention", "State", False, lambda c: ATTENTION[c.standing]),
-    Column("campaign", "Campaign", False, lambda c: (c.display_name or c.campaign.name).casefold()),
-    Column("account", "Account", False, lambda c: c.campaign.account.casefold()),
-    Column("progress", "Progress", True, lambda c: finished(c.shown.contacts)),
-    Column("calls", "Calls", True, lambda c: calls_now(c.shown)),
-    Column("dialing", "Should dial", True, lambda c: c.expected),
-    Column("called", "Last progress", False, progress_of),
-    Column("updated", "Updated", False, lambda c: c.last_success_wall),
-)
-SORTS = {column.name: column.key for column in COLUMNS}
+COLUMNS: Mapping[str, Column] = {
+    "attention": Column("State", False, lambda c: ATTENTION[c.standing]),
+    "campaign": Column("Campaign", False, lambda c: (c.display_name or c.campaign.name).casefold()),
+    "account": Column("Account", False, lambda c: c.campaign.account.casefold()),
+    "progress": Column("Progress", True, lambda c: finished(c.shown.contacts)),
+    "calls": Column("Calls", True, lambda c: calls_now(c.shown)),
+    "dialing": Column("Should dial", True, lambda c: c.expected),
+    "called": Column("Last progress", False, progress_of),
+    "updated": Column("Updated", False, lambda c: c.last_success_wall),
+}
+"""By the name that they have in addresses."""
 
 DEFAULT_SORT = "attention"
 
@@ -92,7 +88,7 @@ class View:
         """Read an address; an odd parameter counts as missing, since people write addresses by hand."""
         sort = parameters.get("sort", "")
         name = sort.removeprefix("-")
-        known = name in SORTS
+        known = name in COLUMNS
         page = parameters.get("page", "")
         text = parameters.get("q", "").strip()
         words = text[:MAX_TEXT].split()
@@ -110,63 +106,21 @@ class View:
 
     @property
     def order(self) -> str:
+        """The column that it is sorted by, as in its address: after a "-" where the greatest comes first."""
         return ("-" if self.descending else "") + self.sort
 
-    @property
-    def query(self) -> str:
-        """The query of this view's address, without defaults."""
-        said = {
-            "q": self.filters.text,
-            "provider": self.filters.provider,
-            "account": self.filters.account,
-            "state": self.filters.state,
-            "sort": "" if self.order == DEFAULT_SORT else self.order,
-            "page": "" if self.page == 1 else str(self.page),
-        }
-        query = _query({name: value for name, value in said.items() if value})
-        return f"?{query}" if query else ""
+    def order_after_click(self, column: str) -> str:
+        descending = not self.descending if column == self.sort else COLUMNS[column].descends
+        return ("-" if descending else "") + column
 
-    def at_page(self, page: int) -> "View":
-        return replace(self, page=page)
-
-    def in_state(self, state: str) -> "View":
-        return replace(self, filters=replace(self.filters, state=state), page=1)
-
-    def of_account(self, account: str) -> "View":
-        return replace(self, filters=replace(self.filters, account=account), page=1)
-
-    def sorted_by(self, column: Column) -> "View":
-        """The view after a click on the head of a column."""
-        descending = not self.descending if column.name == self.sort else column.descends
-        return replace(self, sort=column.name, descending=descending, page=1)
+    def query(self, **changes: str | int) -> str:
+        """The query of this view's address with some parameters changed; its first page if none is named."""
+        values = {**asdict(self.filters), "sort": self.order, **changes}
+        said = {name: value for name, value in values.items() if value and value != _DEFAULTS.get(name)}
+        return f"?{_query(said)}" if said else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """The campaigns that a view shows."""
-
-    view: View
-    """Its page is one that there is."""
-    rows: Sequence[CampaignRow]
-    account_rows: Mapping[str, AccountRow]
-    """The accounts of all campaigns that match by name, those in trouble first."""
-    matching: int
-    """How many campaigns there are on all pages."""
-    total: int
-    """How many there are without filters."""
-    counts: Mapping[Standing, int]
-    """How many the other filters let through, by state."""
-    providers: Sequence[str]
-    accounts: Sequence[str]
-
-    @property
-    def pages(self) -> int:
-        return pages(self.matching)
-
-
-def pages(matching: int) -> int:
-    """How many pages so many campaigns fill; an empty one is one too."""
-    return max(1, -(-matching // PAGE_SIZE))
+_DEFAULTS = {"sort": DEFAULT_SORT, "page": 1}
 
 
 class Pages:
@@ -192,10 +146,9 @@ class Pages:
             auto_reload=False,
         )
         environment.filters |= _FILTERS
-        environment.globals |= _GLOBALS
-        environment.globals |= {"version": version, "links": links, "runbooks": sorted(runbooks), "assets": assets}
+        self._around = {"version": version, "links": links, "runbooks": runbooks, "assets": assets}
+        environment.globals |= _GLOBALS | self._around
         self._templates = {name: environment.get_template(name) for name in environment.list_templates()}
-        self._identity = repr((version, links, sorted(runbooks), assets))
 
     def render(self, template: str, **context: Any) -> Iterator[str]:
         """Write a page, in pieces that are quickly made."""
@@ -203,7 +156,7 @@ class Pages:
 
     def etag(self, *shown: object) -> str:
         """Make the tag of a page: weak, since ages differ each time, and the script counts them up by itself."""
-        return weak_tag(repr((self._identity, shown)).encode(errors="replace"))
+        return weak_tag(repr((self._around, shown)).encode(errors="replace"))
 
 
 def weak_tag(content: bytes) -> str:
@@ -261,14 +214,6 @@ def percent(ratio: float) -> str:
     return f"{round(100 * ratio)} %"
 
 
-def _nonzero(numbers: Mapping[str, int]) -> Mapping[str, int]:
-    return {name: number for name, number in numbers.items() if number}
-
-
-def _number(value: float) -> str:
-    return f"{value:,}"
-
-
 def _listed(numbers: Mapping[str, int], order: Sequence[str]) -> str:
     """Write numbers with their names, the known ones first."""
     names = [name for name in order if name in numbers] + [name for name in numbers if name not in order]
@@ -302,22 +247,14 @@ def _days(days: Sequence[str]) -> str:
     return ", ".join(days)
 
 
-def _local(moment: float, timezone: str) -> str:
-    return datetime.fromtimestamp(moment, ZoneInfo(timezone)).strftime("%a %d %b %H:%M")
-
-
-def _width(number: float, limit: float) -> str:
-    return f"{_BAR_WIDTH * min(1.0, number / limit):.2f}"
-
-
-def _written(moment: float, form: str) -> str:
-    return datetime.fromtimestamp(moment, UTC).strftime(form)
+def _written(moment: float, form: str, timezone: str = "UTC") -> str:
+    return datetime.fromtimestamp(moment, ZoneInfo(timezone)).strftime(form)
 
 
 def path_of(row: CampaignRow) -> str | None:
     """Give the path of a campaign's page; None for names that no path can hold, since clients take dots away."""
     names = (row.provider, row.account, row.campaign)
-    if not _DOTS.isdisjoint(names):
+    if not {".", ".."}.isdisjoint(names):
         return None
     return "/".join(("campaigns", *(quote(name, safe="", errors="replace") for name in names)))
 
@@ -327,7 +264,7 @@ def _key(*names: str) -> str:
     return blake2b("\0".join(names).encode(errors="replace"), digest_size=8).hexdigest()
 
 
-def _query(values: Mapping[str, str]) -> str:
+def _query(values: Mapping[str, str | int]) -> str:
     return urlencode(values, errors="replace")
 
 
@@ -336,28 +273,25 @@ _FILTERS = {
     "days": _days,
     "duration": duration,
     "listed": _listed,
-    "local": _local,
-    "nonzero": _nonzero,
-    "number": _number,
+    "number": "{:,}".format,
     "percent": percent,
     "query": _query,
     "shares": _shares,
-    "width": _width,
     "written": _written,
 }
 
-_GLOBALS: Mapping[str, Any] = {
+_GLOBALS: dict[str, Any] = {
     "bars": {"contacts": _BAR_CONTACTS, "calls": _BAR_CALLS},
     "buckets": CONTACT_BUCKETS,
     "columns": COLUMNS,
     "key": _key,
     "max_name": MAX_NAME,
+    "max_open": MAX_OPEN,
     "max_text": MAX_TEXT,
+    "max_troubled": MAX_TROUBLED,
     "max_words": MAX_WORDS,
     "outcomes": CALL_OUTCOMES,
     "path_of": path_of,
-    "max_troubled": MAX_TROUBLED,
-    "max_open": MAX_OPEN,
     "states": tuple(WORDS),
     "words": WORDS,
 }

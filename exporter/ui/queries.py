@@ -34,7 +34,7 @@ _WORDS = rf"^\s*(\S+\s+){{0,{MAX_WORDS - 1}}}\S*\s*$"
 class Filters:
     """Which campaigns to show; an empty string lets all through."""
 
-    text: str = ""
+    q: str = ""
     """Words that have to be in the campaign's name, id, account, provider, status or labels, whatever their case."""
     provider: str = ""
     account: str = ""

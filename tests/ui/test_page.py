@@ -18,7 +18,7 @@ from yarl import URL
 
 from exporter.campaign.standing import Standing
 from exporter.ui import page
-from exporter.ui.page import PAGE_SIZE, Pages, Selection, View, age, hashed
+from exporter.ui.page import Pages, View, age, hashed
 from exporter.ui.queries import Filters
 from exporter.ui.rows import AccountRow, CampaignRow
 from tests.made_up import CALLING, OSVI, WALL, WORKING, MadeUp, behind_proxy, crowd, serving_frontend
@@ -82,21 +82,23 @@ ROW = CampaignRow(
 )
 
 
-def selected(*rows: CampaignRow, view: View | None = None, **known: Any) -> Selection:
+def selected(*rows: CampaignRow, **known: Any) -> dict[str, Any]:
     described: dict[str, Any] = {
+        "view": View(Filters()),
         "rows": rows,
-        "account_rows": {"acme": LINE},
+        "pages": 1,
         "matching": len(rows),
         "total": len(rows),
         "counts": {row.state: 1 for row in rows},
+        "account_rows": {"acme": LINE},
         "providers": ["anyreach"],
         "accounts": ["acme"],
-    } | known
-    return Selection(view=view or View(Filters()), **described)
+    }
+    return described | known
 
 
 def written(*rows: CampaignRow, **known: Any) -> str:
-    return "".join(PAGES.render("wall.html", root="./", selection=selected(*rows, **known), now=WALL))
+    return "".join(PAGES.render("wall.html", root="./", now=WALL, **selected(*rows, **known)))
 
 
 class Cells(HTMLParser):
@@ -275,7 +277,7 @@ def strewn(foreign: str) -> str:
         },
         providers=[foreign],
         accounts=[foreign],
-        matching=1000,
+        pages=10,
     )
 
 
@@ -340,7 +342,7 @@ class TestAddress:
         ],
     )
     def test_an_address_leads_back_to_its_view(self, view: View) -> None:
-        assert View.parse(dict(URL(f"./{view.query}").query)) == view
+        assert View.parse(dict(URL(f"./{view.query(page=view.page)}").query)) == view
 
 
 class TestAround:
@@ -353,7 +355,7 @@ class TestAround:
         assert '<input type="hidden" name="sort" value="-calls">' in document
 
     def test_states_link_to_their_campaigns_and_the_chosen_one_back_to_all(self) -> None:
-        view = View(Filters(text="a", state="stalled"), page=1)
+        view = View(Filters(q="a", state="stalled"), page=1)
         document = written(ROW, view=view, counts={Standing.STALLED: 2, Standing.CLOSED: 1200})
 
         assert '<a href="./?q=a" data-nav aria-current="true" class="bad"' in document
@@ -361,8 +363,8 @@ class TestAround:
         assert "<b>1,200</b> Closed" in document
 
     def test_pages_are_links(self) -> None:
-        first = written(ROW, matching=250)
-        last = written(ROW, matching=250, view=View(Filters(), page=3))
+        first = written(ROW, pages=3)
+        last = written(ROW, pages=3, view=View(Filters(), page=3))
 
         assert "Page 1 of 3" in first
         assert '<span class="off">Previous</span>' in first
@@ -371,7 +373,7 @@ class TestAround:
         assert '<a href="./?page=2" data-nav>Previous</a>' in last
 
     def test_one_page_has_no_links_to_others(self) -> None:
-        assert 'class="paging"' not in written(ROW, matching=PAGE_SIZE)
+        assert 'class="paging"' not in written(ROW)
 
     def test_no_match_and_no_campaign_have_different_words(self) -> None:
         assert "No campaign matches" in written(matching=0, total=3)
@@ -397,8 +399,8 @@ class TestAround:
         assert "http" not in document.replace("https://", "http").replace("<!DOCTYPE html>", "")
 
 
-def etag(selection: Selection, **changed: Any) -> str:
-    return Pages(**AROUND | changed).etag(selection)
+def etag(shown: dict[str, Any], **changed: Any) -> str:
+    return Pages(**AROUND | changed).etag(shown)
 
 
 class TestTag:
@@ -416,7 +418,7 @@ class TestTag:
             selected(ROW, account_rows={"acme": replace(LINE, active_calls=9)}),
         ],
     )
-    def test_whatever_is_shown_changes_it(self, other: Selection) -> None:
+    def test_whatever_is_shown_changes_it(self, other: dict[str, Any]) -> None:
         assert etag(other) != etag(selected(ROW))
 
     def test_another_version_changes_it(self) -> None:

@@ -11,7 +11,7 @@ from exporter.campaign.schedule import Hours
 from exporter.campaign.standing import Standing
 from exporter.campaign.state import CampaignState
 from exporter.ui.fleet import MAX_AGE, Fleet, Overview, in_turns, position
-from exporter.ui.page import SORTS
+from exporter.ui.page import COLUMNS
 from exporter.ui.queries import Filters
 from exporter.ui.rows import AccountRow, CampaignRow
 from exporter.ui.states import ATTENTION, WORDS
@@ -284,7 +284,7 @@ class TestSelecting:
         ],
     )
     async def test_every_word_has_to_be_somewhere(self, text: str, names: list[str]) -> None:
-        assert await self.names(await self.fleet(), text=text) == names
+        assert await self.names(await self.fleet(), q=text) == names
 
     @pytest.mark.parametrize(
         ("filters", "names"),
@@ -292,7 +292,7 @@ class TestSelecting:
             ({"provider": "anyreach"}, ["b", "straße"]),
             ({"account": "acme"}, ["a"]),
             ({"state": "not_polled"}, ["b"]),
-            ({"state": "dialing", "provider": "anyreach", "text": "june"}, ["straße"]),
+            ({"state": "dialing", "provider": "anyreach", "q": "june"}, ["straße"]),
             ({"provider": "osvi", "account": "zeta"}, []),
         ],
     )
@@ -313,13 +313,13 @@ SHOWN: dict[str, Callable[[CampaignRow], Any]] = {
 
 
 class TestSorting:
-    @pytest.mark.parametrize("by", SORTS)
+    @pytest.mark.parametrize("by", COLUMNS)
     @pytest.mark.parametrize("descending", [False, True])
     async def test_every_sort_puts_what_is_not_known_last(self, by: str, *, descending: bool) -> None:
         made = crowd(200)
         made.accounts[0].add("never polled")
         fleet = await made.overview.fleet()
-        campaigns = await fleet.sort(fleet.campaigns, SORTS[by], descending=descending)
+        campaigns = await fleet.sort(fleet.campaigns, COLUMNS[by].key, descending=descending)
         keys = [SHOWN[by](fleet.row(campaign)) for campaign in campaigns]
 
         known = [key for key in keys if key is not None]
@@ -329,7 +329,7 @@ class TestSorting:
     @pytest.mark.parametrize("descending", [False, True])
     async def test_equals_keep_their_order(self, *, descending: bool) -> None:
         fleet = await crowd(200).overview.fleet()
-        campaigns = await fleet.sort(fleet.campaigns, SORTS["account"], descending=descending)
+        campaigns = await fleet.sort(fleet.campaigns, COLUMNS["account"].key, descending=descending)
         of_one = [campaign for campaign in campaigns if campaign.campaign.account == "account-b"]
 
         assert of_one == sorted(of_one, key=position)
