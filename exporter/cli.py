@@ -109,7 +109,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     async def run() -> int:
         async with serving(scenario.world) as servers:
             base = scenario.configuration(servers)
-            return await _exporter(lambda: load(arguments, base=base), lambda: None, hours_wall=clock.time)
+            return await _exporter(lambda: load(arguments, base=base), lambda: None, hours_wall=clock)
 
     return _run(run())
 

@@ -11,7 +11,16 @@ import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from exporter.simulator import ManualClock, Scenario, Servers, anyreach_application, fleet, osvi_application
+from exporter.simulator import (
+    ROUND_THE_CLOCK,
+    ManualClock,
+    Scenario,
+    Schedule,
+    Servers,
+    World,
+    anyreach_application,
+    osvi_application,
+)
 from tests.exporting import EPOCH, Page, Running, exporting
 
 pytestmark = pytest.mark.virtual_time
@@ -41,15 +50,38 @@ async def counting(scenario: Scenario) -> AsyncIterator[tuple[dict[str, Any], Co
             stack.push_async_callback(runner.cleanup)
             await web.TCPSite(runner, "127.0.0.1", 0).start()
             urls.append(f"http://127.0.0.1:{runner.addresses[0][1]}")
-        yield scenario.configuration(Servers(*urls)), requests
+        yield {**scenario.configuration(Servers(*urls)), "poll": {}}, requests
 
 
 def accounts_of_one_campaign(number: int) -> Scenario:
-    """A third of them with OSVI."""
-    scenario = fleet(ManualClock(EPOCH), campaigns=number, accounts=number, osvi_accounts=number // 3, contacts=10)
-    # Every request is then a poll.
-    accounts = tuple({**account, "calling_windows": "always"} for account in scenario.accounts)
-    return Scenario(scenario.world, accounts)
+    """A third of them with OSVI; every request is a poll."""
+    world = World(ManualClock(EPOCH))
+    osvi_accounts = number // 3
+    accounts = tuple(
+        osvi_account(world, f"osvi-{index}") if index < osvi_accounts else anyreach_account(world, f"anyreach-{index}")
+        for index in range(number)
+    )
+    return Scenario(world, accounts)
+
+
+def anyreach_account(world: World, name: str) -> dict[str, Any]:
+    organization = world.add_organization()
+    token = f"ak_{name}.fleet"
+    world.grant(token, organization)
+    always = organization.add_configuration("Round the clock", Schedule("UTC", ROUND_THE_CLOCK))
+    campaign = organization.add_campaign(f"{name} campaign", always)
+    campaign.add_contacts(10)
+    account = {"name": name, "provider": "anyreach", "token": token, "calling_windows": "always"}
+    return {**account, "campaigns": [{"id": campaign.id}]}
+
+
+def osvi_account(world: World, name: str) -> dict[str, Any]:
+    token = f"{name}-fleet"
+    campaign = world.add_osvi_account(token).add_campaign(1, f"{name} campaign")
+    campaign.add_agent("agent_meera", channels=1)
+    campaign.add_contacts(10, "agent_meera")
+    account = {"name": name, "provider": "osvi", "token": token, "calling_windows": "always"}
+    return {**account, "campaigns": [{"id": campaign.id}]}
 
 
 def of_shard(configuration: Mapping[str, Any], index: int | str, count: int) -> dict[str, Any]:

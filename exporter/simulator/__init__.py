@@ -1,13 +1,6 @@
 """
 Simulated Anyreach and OSVI: real HTTP servers on loopback, with dialers behind them.
 
-    clock = SimulatedClock(speed=60)
-    scenario = demo(clock, seed=1)
-    async with serving(scenario.world) as servers:
-        configuration = scenario.configuration(servers)  # as the configuration file would be read
-
-`World` is built by hand where a test needs one of its own:
-
     clock = ManualClock(start=1_780_000_000.0)
     world = World(clock)
     organization = world.add_organization(limit=10)
@@ -25,14 +18,13 @@ Nothing in here knows the exporter, and the exporter knows only its URLs.
 """
 
 from exporter.simulator.anyreach import anyreach_application
-from exporter.simulator.anyreach_campaign import CallPattern, Campaign, Configuration
-from exporter.simulator.anyreach_dialer import Organization
+from exporter.simulator.anyreach_dialer import CallPattern, Campaign, Configuration, Organization
 from exporter.simulator.clock import ManualClock, SimulatedClock
 from exporter.simulator.faults import Fault
-from exporter.simulator.hours import DAYS, ROUND_THE_CLOCK, Override, Schedule, Window, is_open
+from exporter.simulator.hours import DAYS, ROUND_THE_CLOCK, Schedule, Window, is_open
 from exporter.simulator.osvi import osvi_application
 from exporter.simulator.osvi_dialer import OsviAccount, OsviCampaign
-from exporter.simulator.scenario import Scenario, demo, fleet
+from exporter.simulator.scenario import Scenario, demo
 from exporter.simulator.serving import Servers, serving
 from exporter.simulator.world import World
 
@@ -47,7 +39,6 @@ __all__ = [
     "Organization",
     "OsviAccount",
     "OsviCampaign",
-    "Override",
     "Scenario",
     "Schedule",
     "Servers",
@@ -56,7 +47,6 @@ __all__ = [
     "World",
     "anyreach_application",
     "demo",
-    "fleet",
     "is_open",
     "osvi_application",
     "serving",

@@ -1,16 +1,17 @@
 """What both simulated APIs do with a request: the true answer, an error, or a fault."""
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
+from aiohttp.typedefs import Handler
 
 from exporter.simulator.faults import Fault
 from exporter.simulator.world import World
+
+Answer: TypeAlias = tuple[Fault | None, Callable[[], Any]]
+"""The fault that is set for what a request asks for, and what makes the true answer."""
 
 
 class RefusedError(Exception):
@@ -22,52 +23,45 @@ class RefusedError(Exception):
         self.body = body
 
 
-@dataclass(frozen=True, slots=True)
-class Answers:
+def application(
+    world: World, error: Callable[[str], Mapping[str, Any]], routes: Mapping[str, Callable[[web.Request], Answer]]
+) -> web.Application:
     """
-    The answers of one API.
+    Answer GETs by path.
 
-    Attributes:
+    Args:
         error: Makes the body of an error from its reason.
+        routes: May raise `RefusedError`.
     """
 
-    world: World
-    error: Callable[[str], Mapping[str, Any]]
+    @web.middleware
+    async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except RefusedError as exc:
+            return web.json_response(exc.body, status=exc.status)
+        except web.HTTPException as exc:
+            return web.json_response(error(exc.reason), status=exc.status)
 
-    def application(self, routes: Mapping[str, Handler]) -> web.Application:
-        """Answer GETs by path, and any error with a body as the API has it."""
-        application = web.Application(middlewares=[self._errors()])
-        for path, handler in routes.items():
-            application.router.add_get(path, handler)
-        return application
+    def handler(route: Callable[[web.Request], Answer]) -> Handler:
+        async def answer(request: web.Request) -> web.Response:
+            world.advance()
+            fault, payload = route(request)
+            if fault is not None and fault.hits(request.raw_path, world.request_luck):
+                if fault.delay:
+                    await asyncio.sleep(fault.delay)
+                    world.advance()
+                if fault.hang_up and request.transport is not None:
+                    request.transport.abort()
+                if fault.status is not None:
+                    if fault.body is not None:
+                        return web.Response(status=fault.status, body=fault.body, headers=fault.headers)
+                    return web.json_response(error("Simulated fault"), status=fault.status, headers=fault.headers)
+            return web.json_response(payload())
 
-    async def answer(self, request: web.Request, fault: Fault | None, payload: Callable[[], Any]) -> web.Response:
-        if fault is not None and fault.hits(request.raw_path, self.world.request_luck):
-            if fault.delay:
-                await asyncio.sleep(fault.delay)
-                self.world.advance()
-            if fault.hang_up and request.transport is not None:
-                request.transport.abort()
-            if fault.status is not None:
-                if fault.body is not None:
-                    return web.Response(status=fault.status, body=fault.body, headers=fault.headers)
-                return _json(self.error("Simulated fault"), status=fault.status, headers=fault.headers)
-        return _json(payload())
+        return answer
 
-    def _errors(self) -> Middleware:
-        @web.middleware
-        async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-            try:
-                return await handler(request)
-            except RefusedError as exc:
-                return _json(exc.body, status=exc.status)
-            except web.HTTPException as exc:
-                return _json(self.error(exc.reason), status=exc.status)
-
-        return answer_errors
-
-
-def _json(payload: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    return web.Response(
-        status=status, body=json.dumps(payload).encode(), content_type="application/json", headers=headers
-    )
+    answering = web.Application(middlewares=[answer_errors])
+    for path, route in routes.items():
+        answering.router.add_get(path, handler(route))
+    return answering

@@ -1,5 +1,5 @@
 """
-The simulated Anyreach API: the reading routes of campaigns, as an aiohttp application.
+The simulated Anyreach API: the routes that the exporter reads, as an aiohttp application.
 
 See https://docs.anyreach.ai/api-reference/campaigns/overview, https://docs.anyreach.ai/api-reference/errors and
 https://docs.anyreach.ai/api-reference/authentication. What the list pages look like is not documented: they come as a
@@ -11,181 +11,123 @@ import base64
 import binascii
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 from aiohttp import web
 
-from exporter.simulator.answers import Answers, RefusedError
-from exporter.simulator.anyreach_campaign import Campaign, Configuration
-from exporter.simulator.anyreach_contacts import describe
-from exporter.simulator.anyreach_dialer import Organization
-from exporter.simulator.hours import Override, Window
+from exporter.simulator.answers import Answer, RefusedError, application
+from exporter.simulator.anyreach_contacts import describe, listed
+from exporter.simulator.anyreach_dialer import Campaign, Configuration, Organization
+from exporter.simulator.hours import Window
 from exporter.simulator.world import World
 
 DEFAULT_PAGE = 50
 LARGEST_PAGE = 200
 
-T = TypeVar("T", Campaign, Configuration)
 
-_CAMPAIGN_SCOPES = frozenset({"campaigns:read", "campaigns:manage"})
-_CONCURRENCY_SCOPES = _CAMPAIGN_SCOPES | {"concurrency:read", "concurrency:manage"}
-
-
-def anyreach_application(world: World, *, prefix: str = "") -> web.Application:
-    """Serve the Anyreach organizations of a world, below a path prefix if one is given."""
-    answers = Answers(world, _error)
-    api = _Api(answers)
-    base = f"{prefix}/campaign"
-    return answers.application(
+def anyreach_application(world: World) -> web.Application:
+    """Serve the Anyreach organizations of a world."""
+    api = _Api(world)
+    return application(
+        world,
+        lambda reason: {"detail": reason},
         {
-            f"{base}/campaigns": api.list_campaigns,
-            f"{base}/campaigns/{{campaign}}": api.campaign,
-            f"{base}/campaigns/{{campaign}}/stats": api.stats,
-            f"{base}/campaigns/{{campaign}}/contacts": api.contacts,
-            f"{base}/configurations": api.list_configurations,
-            f"{base}/configurations/{{configuration}}": api.configuration,
-            f"{base}/concurrency-settings": api.concurrency_settings,
-        }
+            "/campaign/campaigns": api.list_campaigns,
+            "/campaign/campaigns/{campaign}": api.campaign,
+            "/campaign/campaigns/{campaign}/stats": api.stats,
+            "/campaign/campaigns/{campaign}/contacts": api.contacts,
+            "/campaign/configurations/{configuration}": api.configuration,
+        },
     )
 
 
-def _error(detail: Any) -> dict[str, Any]:
-    return {"detail": detail}
-
-
 def _refused(status: int, detail: Any) -> RefusedError:
-    return RefusedError(status, _error(detail))
+    return RefusedError(status, {"detail": detail})
 
 
 class _Api:
-    def __init__(self, answers: Answers) -> None:
-        self._world = answers.world
-        self._answer = answers.answer
+    def __init__(self, world: World) -> None:
+        self._world = world
 
-    async def stats(self, request: web.Request) -> web.Response:
-        organization = self._organization(request, "campaigns")
-        campaign = self._campaign(organization, request)
-        return await self._answer(request, campaign.fault or organization.fault, lambda: stats_of(campaign))
+    def stats(self, request: web.Request) -> Answer:
+        campaign = self._campaign(request, "campaigns")
+        return campaign.fault or campaign.organization.fault, partial(stats_of, campaign)
 
-    async def campaign(self, request: web.Request) -> web.Response:
-        organization = self._organization(request, "campaigns")
-        campaign = self._campaign(organization, request)
-        return await self._answer(request, campaign.fault or organization.fault, lambda: self._describe(campaign))
+    def campaign(self, request: web.Request) -> Answer:
+        campaign = self._campaign(request, "campaigns")
+        return campaign.fault or campaign.organization.fault, partial(self._describe, campaign)
 
-    async def contacts(self, request: web.Request) -> web.Response:
-        organization = self._organization(request, "contacts")
-        campaign = self._campaign(organization, request)
+    def contacts(self, request: web.Request) -> Answer:
+        campaign = self._campaign(request, "contacts")
+        organization = campaign.organization
         limit, offset = _limit(request), _offset(request)
         statuses = request.query.getall("status", []) if organization.filters_contacts else []
 
         def page() -> dict[str, Any]:
-            listed, now = campaign.contacts.listed(organization.contact_order, statuses), self._world.now
+            found = listed(campaign.contacts.values(), organization.contact_order, statuses)
+            shown = found[offset : offset + limit]
             return {
-                "contacts": [
-                    describe(campaign.contacts, number, now, self._world.sent_moment)
-                    for number in listed[offset : offset + limit]
-                ],
-                "total": len(listed),
+                "contacts": [describe(contact, self._world.now, self._world.sent_moment) for contact in shown],
+                "total": len(found),
                 "limit": limit,
                 "offset": offset,
             }
 
-        return await self._answer(request, campaign.fault or organization.fault, page)
+        return campaign.fault or organization.fault, page
 
-    async def list_campaigns(self, request: web.Request) -> web.Response:
+    def list_campaigns(self, request: web.Request) -> Answer:
         organization = self._organization(request, "campaigns")
         name, statuses = request.query.get("name", ""), request.query.getall("status", [])
+        limit, cursor = _limit(request), _decoded(request.query.get("cursor", ""))
 
-        def asked_for(campaign: Campaign) -> bool:
-            return name in campaign.name and (not statuses or campaign.status in statuses)
+        def page() -> Any:
+            """Newest first; either shape takes a cursor made of a creation time."""
+            campaigns = list(organization.campaigns.values())
+            if cursor:
+                # One by one would make the pages of a long list take longer and longer together.
+                campaigns = campaigns[: bisect_left(campaigns, cursor, key=self._created)]
+            wanted = (one for one in reversed(campaigns) if name in one.name and one.status in (statuses or one.status))
+            found = [self._describe(campaign) for campaign in islice(wanted, limit + 1)]
+            if organization.listing == "array":
+                return found[:limit]
+            following = _encoded(found[limit - 1]["created_at"]) if len(found) > limit else None
+            return {"campaigns": found[:limit], "next_cursor": following}
 
-        return await self._answer(
-            request,
-            organization.fault,
-            lambda: self._page(
-                request, organization, "campaigns", organization.campaigns.values(), asked_for, self._describe
-            ),
-        )
+        return organization.fault, page
 
-    async def list_configurations(self, request: web.Request) -> web.Response:
-        organization = self._organization(request, "configurations")
-        return await self._answer(
-            request,
-            organization.fault,
-            lambda: self._page(
-                request,
-                organization,
-                "configurations",
-                organization.configurations.values(),
-                lambda _: True,
-                self._describe_configuration,
-            ),
-        )
-
-    async def configuration(self, request: web.Request) -> web.Response:
+    def configuration(self, request: web.Request) -> Answer:
         organization = self._organization(request, "configurations")
         configuration = organization.configurations.get(request.match_info["configuration"])
         if configuration is None:
             raise _refused(404, "Configuration not found")
-        return await self._answer(request, organization.fault, lambda: self._describe_configuration(configuration))
-
-    async def concurrency_settings(self, request: web.Request) -> web.Response:
-        organization = self._organization(request, "concurrency")
-        return await self._answer(request, organization.fault, lambda: {"concurrency_limit": organization.limit})
+        return organization.fault, partial(self._describe_configuration, configuration)
 
     def _organization(self, request: web.Request, route: str) -> Organization:
         """Find the organization of a request's token, which may be refused."""
-        self._world.advance()
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         credential = self._world.credential(token) if scheme == "Bearer" else None
         if credential is None:
             raise _refused(401, "Missing or invalid token")
-        organization = credential.organizations[0]
         if token.startswith("pat_"):
             wanted = request.headers.get("X-Anyreach-Org")
             if not wanted:
                 raise _refused(401, "Token lacks an organization claim")
-            try:
-                organization = next(o for o in credential.organizations if o.id == wanted)
-            except StopIteration:
-                raise _refused(403, "Not a member of this organization") from None
-        accepted = _CONCURRENCY_SCOPES if route == "concurrency" else _CAMPAIGN_SCOPES
-        if route in credential.refused or not credential.scopes & accepted:
-            raise _refused(403, f"Requires one of the scopes: {', '.join(sorted(accepted))}")
-        return organization
+            if wanted != credential.organization.id:
+                raise _refused(403, "Not a member of this organization")
+        if route in credential.refused:
+            raise _refused(403, "Requires one of the scopes: campaigns:manage, campaigns:read")
+        return credential.organization
 
-    def _campaign(self, organization: Organization, request: web.Request) -> Campaign:
-        campaign = organization.find(request.match_info["campaign"])
+    def _campaign(self, request: web.Request, route: str) -> Campaign:
+        campaign = self._organization(request, route).find(request.match_info["campaign"])
         if campaign is None:
             raise _refused(404, "Campaign not found")
         return campaign
 
-    def _page(
-        self,
-        request: web.Request,
-        organization: Organization,
-        kind: str,
-        oldest_first: Iterable[T],
-        asked_for: Callable[[T], bool],
-        describe: Callable[[T], dict[str, Any]],
-    ) -> Any:
-        """Cut one page out of a list, newest first; either shape takes a cursor made of a creation time."""
-        limit, cursor = _limit(request), request.query.get("cursor")
-        listed = list(oldest_first)
-        if cursor:
-            # One by one would make the pages of a long list take longer and longer together.
-            listed = listed[: bisect_left(listed, _decoded(cursor), key=self._created)]
-        found = list(islice((item for item in reversed(listed) if asked_for(item)), limit + 1))
-        page = [describe(item) for item in found[:limit]]
-        if organization.listing == "array":
-            return page
-        following = _encoded(page[-1]["created_at"]) if len(found) > limit else None
-        return {kind: page, "next_cursor": following}
-
-    def _created(self, item: Campaign | Configuration) -> str:
-        return self._world.sent_moment(item.created_at)
+    def _created(self, campaign: Campaign) -> str:
+        return self._world.sent_moment(campaign.created_at)
 
     def _describe(self, campaign: Campaign) -> dict[str, Any]:
         return {
@@ -193,9 +135,9 @@ class _Api:
             "external_id": campaign.external_id,
             "name": campaign.name,
             "status": campaign.status,
-            "priority": campaign.priority,
+            "priority": 0,
             "configuration_id": campaign.configuration.id,
-            "created_at": self._world.sent_moment(campaign.created_at),
+            "created_at": self._created(campaign),
         }
 
     def _describe_configuration(self, configuration: Configuration) -> dict[str, Any]:
@@ -206,32 +148,30 @@ class _Api:
             "schedule": {
                 "default_timezone": schedule.default_timezone,
                 "default_windows": _windows(schedule.default_windows),
-                "overrides": _overrides(schedule.overrides),
-                "scheduled_windows": None
-                if schedule.scheduled_windows is None
-                else _windows(schedule.scheduled_windows),
-                "scheduled_overrides": None
-                if schedule.scheduled_overrides is None
-                else _overrides(schedule.scheduled_overrides),
+                "overrides": [
+                    {"timezone": timezone, "windows": _windows(windows)}
+                    for timezone, windows in schedule.overrides.items()
+                ],
+                "scheduled_windows": None,
+                "scheduled_overrides": None,
             },
             "created_at": self._world.sent_moment(configuration.created_at),
         }
 
 
 def stats_of(campaign: Campaign) -> dict[str, Any]:
-    """Return the stats answer of a campaign, as it stands (https://docs.anyreach.ai/campaigns/results-and-analytics)."""
-    organization = campaign.organization
-    total = campaign.contacts_total
+    """The stats answer of a campaign, as it stands (https://docs.anyreach.ai/campaigns/results-and-analytics)."""
+    organization, counts, total = campaign.organization, campaign.counts, len(campaign.contacts)
     whole = organization.active_calls_scope == "organization"
     return {
         "campaign_id": campaign.id,
         "status": campaign.status,
         "contacts": {
             "total": total,
-            "pending": campaign.pending,
+            "pending": counts["pending"],
             "in_progress": campaign.active_calls,
-            "completed": campaign.completed.total(),
-            "exhausted": campaign.exhausted.total(),
+            "completed": counts["completed"],
+            "exhausted": counts["exhausted"],
         },
         "attempts": {
             "total": campaign.attempts_total,
@@ -269,8 +209,4 @@ def _decoded(cursor: str) -> str:
 
 
 def _windows(windows: tuple[Window, ...]) -> list[dict[str, Any]]:
-    return [{"days": list(window.days), "start": window.start, "end": window.end} for window in windows]
-
-
-def _overrides(overrides: tuple[Override, ...]) -> list[dict[str, Any]]:
-    return [{"timezone": override.timezone, "windows": _windows(override.windows)} for override in overrides]
+    return [window._asdict() for window in windows]

@@ -1,20 +1,15 @@
 """
 Contacts of a simulated Anyreach campaign, with their attempts and the verdicts on their conversations.
 
-Only contacts that were dialed are objects; all others are ranges of numbers, so that a campaign with a hundred thousand
-contacts costs as much as its calls. What an answer shows of a contact (ids, phone number, verdicts) follows from its
-numbers, so nothing of it is kept.
-
+What an answer shows of a contact (ids, phone number, verdicts) follows from its campaign and number.
 See https://docs.anyreach.ai/campaigns/results-and-analytics. Where that page is silent, this world decides: an answered
 call has a conversation and no other call has one; most conversations are evaluated within an hour, and a few verdicts
 change two hours later.
 """
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from itertools import chain
 from typing import Literal
 from uuid import UUID
 
@@ -50,79 +45,23 @@ class Attempt:
 
 @dataclass(slots=True, eq=False)
 class Contact:
-    """A contact that was dialed, known by its number in the campaign."""
+    """A contact, known by its campaign and its number in it; moments are Unix time."""
 
+    campaign_id: str
     number: int
+    created_at: float
     updated_at: float
-    status: Status = "locked"
+    status: Status = "pending"
     attempts: list[Attempt] = field(default_factory=list)
 
-
-@dataclass(slots=True, eq=False)
-class Fresh:
-    """Contacts that were never dialed: `count` of them, numbered from `first`."""
-
-    first: int
-    count: int
-
-
-class ContactList:
-    """The contacts of one campaign, in the orders in which the provider may list them."""
-
-    def __init__(self, campaign_id: str) -> None:
-        self.dialed: dict[int, Contact] = {}
-        self._campaign_id = campaign_id
-        self._loaded = 0
-        self._loads: list[tuple[int, float]] = []
-        self._deleted: set[int] = set()
-
-    def load(self, count: int, now: float) -> Fresh:
-        """Add contacts, and return them."""
-        fresh = Fresh(self._loaded, count)
-        self._loads.append((self._loaded, now))
-        self._loaded += count
-        return fresh
-
-    def dial(self, number: int, now: float) -> Contact:
-        """Make an object of a contact that is dialed for the first time."""
-        contact = self.dialed[number] = Contact(number, now)
-        return contact
-
-    def delete(self, numbers: Iterable[int]) -> None:
-        """Take contacts out of the list."""
-        for number in numbers:
-            self._deleted.add(number)
-            self.dialed.pop(number, None)
-
-    def ended(self, status: Status, attempts: int) -> Iterator[int]:
-        """The numbers of contacts that have ended so, after so many attempts; first dialed, first."""
-        for contact in list(self.dialed.values()):
-            if contact.status == status and len(contact.attempts) == attempts:
-                yield contact.number
-
-    def listed(self, order: Order, statuses: Sequence[str] = ()) -> Sequence[int]:
-        """Number the contacts in an order, all of them or those in some statuses."""
-        if not statuses:
-            return self._ordered(order)
-        # The bucket of the stats answer holds locked contacts too.
-        wanted = {*statuses, *({"locked"} if "in_progress" in statuses else ())}
-        return [number for number in self._ordered(order) if self.status(number) in wanted]
-
-    def status(self, number: int) -> Status:
-        contact = self.dialed.get(number)
-        return "pending" if contact is None else contact.status
-
-    def created_at(self, number: int) -> float:
-        return self._loads[bisect_right(self._loads, number, key=lambda load: load[0]) - 1][1]
-
     def uuid(self, *place: object) -> str:
-        """The id of a contact (its number), of an attempt (and its place) or of a conversation (and a word)."""
+        """The id of the contact, of an attempt (its place) or of a conversation (place and a word)."""
         return str(UUID(bytes=self._digest(*place), version=4))
 
-    def verdicts(self, contact: Contact, place: int, now: float) -> dict[str, str] | None:
+    def verdicts(self, place: int, now: float) -> dict[str, str] | None:
         """What evaluations say of an attempt by now; None without a completed evaluation."""
-        attempt = contact.attempts[place]
-        digest = self._digest(contact.number, place, "verdicts")
+        attempt = self.attempts[place]
+        digest = self._digest(place, "verdicts")
         evaluated, delay, changed = (byte / 256 for byte in digest[:3])
         if attempt.ended_at is None or not attempt.answered or evaluated >= EVALUATED:
             return None
@@ -135,29 +74,23 @@ class ContactList:
         return dict(zip(CRITERIA, outcomes, strict=True))
 
     def _digest(self, *place: object) -> bytes:
-        return blake2b(f"{self._campaign_id} {place}".encode(), digest_size=16).digest()
-
-    def _ordered(self, order: Order) -> Sequence[int]:
-        if order == "updated":
-            dialed = sorted(self.dialed.values(), key=lambda contact: contact.updated_at, reverse=True)
-            never = (number for number in reversed(self._present()) if number not in self.dialed)
-            return list(chain((contact.number for contact in dialed), never))
-        if order == "arbitrary":
-            return sorted(self._present(), key=_scattered)
-        return self._present()
-
-    def _present(self) -> Sequence[int]:
-        if not self._deleted:
-            return range(self._loaded)
-        return [number for number in range(self._loaded) if number not in self._deleted]
+        return blake2b(f"{self.campaign_id} {(self.number, *place)}".encode(), digest_size=16).digest()
 
 
-def _scattered(number: int) -> int:
-    """Spread numbers over 32 bits (Knuth's multiplicative hash)."""
-    return number * 2654435761 % 2**32
+def listed(contacts: Iterable[Contact], order: Order, statuses: Collection[str]) -> list[Contact]:
+    """The contacts in an order, all of them or those in some statuses."""
+    # The bucket of the stats answer holds locked contacts too.
+    wanted = {*statuses, *({"locked"} if "in_progress" in statuses else ())}
+    found = [contact for contact in contacts if not wanted or contact.status in wanted]
+    if order == "updated":
+        found.sort(key=lambda contact: -contact.updated_at)
+    elif order == "arbitrary":
+        # Knuth's multiplicative hash spreads the numbers over 32 bits.
+        found.sort(key=lambda contact: contact.number * 2654435761 % 2**32)
+    return found
 
 
-def describe(contacts: ContactList, number: int, now: float, moment: Callable[[float], str]) -> dict[str, object]:
+def describe(contact: Contact, now: float, moment: Callable[[float], str]) -> dict[str, object]:
     """
     Show a contact as the contact route does.
 
@@ -165,8 +98,7 @@ def describe(contacts: ContactList, number: int, now: float, moment: Callable[[f
         now: Unix time, for the verdicts that are there by then.
         moment: Writes a Unix time as it is sent.
     """
-    contact_id = contacts.uuid(number)
-    contact = contacts.dialed.get(number)
+    number, contact_id = contact.number, contact.uuid()
     phone_number = f"+1555{number % 10_000_000:07}"
     return {
         "id": contact_id,
@@ -175,21 +107,19 @@ def describe(contacts: ContactList, number: int, now: float, moment: Callable[[f
         "data": {"first_name": "Jordan", "policy_number": f"P-{number:06}"},
         "timezone": None,
         "scheduled_at": None,
-        "created_at": moment(contacts.created_at(number)),
-        "status": contacts.status(number),
+        "created_at": moment(contact.created_at),
+        "status": contact.status,
         "attempts": [
             {
-                "id": contacts.uuid(number, place),
+                "id": contact.uuid(place),
                 "contact_id": contact_id,
                 "phone_number": phone_number,
-                "conversation_id": contacts.uuid(number, place, "conversation") if attempt.answered else None,
+                "conversation_id": contact.uuid(place, "conversation") if attempt.answered else None,
                 "started_at": moment(attempt.started_at),
                 "ended_at": None if attempt.ended_at is None else moment(attempt.ended_at),
                 "status": attempt.status,
-                "result": contacts.verdicts(contact, place, now),
+                "result": contact.verdicts(place, now),
             }
             for place, attempt in enumerate(contact.attempts)
-        ]
-        if contact
-        else [],
+        ],
     }

@@ -1,78 +1,203 @@
 """
-The dialer behind the simulated Anyreach: organizations, their campaigns, and one worker that gives out slots.
+The dialer behind the simulated Anyreach: organizations, their campaigns, and the calls that they make.
 
 It follows https://docs.anyreach.ai/campaigns/dialing-and-retries. Where that page is silent, this world decides:
-a higher priority number is served first and equals take turns; free global slots are shared among the organizations
-that have somebody to call; a stale lock is five minutes old; the retry limit counts the first call.
+campaigns take turns; a stale lock is five minutes old; the retry limit counts the first call.
 """
 
 import math
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import islice
 from random import Random
 from typing import Literal
 from uuid import UUID
 
-from exporter.simulator.anyreach_campaign import CallPattern, Campaign, Configuration, Lane
 from exporter.simulator.anyreach_contacts import Attempt, Contact, Order, Status
 from exporter.simulator.faults import Fault
-from exporter.simulator.hours import Schedule
+from exporter.simulator.hours import Hours, Schedule
 from exporter.simulator.timeline import Timeline
 
 STALE_LOCK_SECONDS = 300.0
 
 
-class Organization:
+@dataclass(frozen=True, slots=True)
+class CallPattern:
+    """How the contacts of a campaign behave, and how often it tries them; ranges are seconds, drawn evenly."""
+
+    answer_rate: float = 0.55
+    """The part of the attempts that complete their contact."""
+    lock_seconds: tuple[float, float] = (1.0, 3.0)
+    """From taking the slot to the first ring."""
+    unanswered_seconds: tuple[float, float] = (15.0, 35.0)
+    answered_seconds: tuple[float, float] = (30.0, 240.0)
+    max_attempts: int = 3
+    retry_delay: float = 1800.0
+
+
+@dataclass(eq=False)
+class Configuration:
+    """Calling windows that campaigns of an organization share."""
+
+    id: str
+    name: str
+    schedule: Schedule
+    hours: Hours
+    created_at: float
+
+
+@dataclass(eq=False)
+class Campaign:
     """
-    A customer of the provider: campaigns that share a number of slots.
+    A campaign, and the truth about it.
 
     Attributes:
+        contacts: By number, in the order in which they were loaded.
+        counts: Number of contacts by status.
+        attempts_total: What the provider shows: deleted contacts take their attempts along.
+        attempts_made: Attempts that truly began; never falls.
+        stalled: Its agent was stopped: it looks alive and calls nobody.
+        fault: How requests for it go wrong, None while they don't.
+    """
+
+    organization: "Organization"
+    id: str
+    name: str
+    configuration: Configuration
+    external_id: str | None
+    pattern: CallPattern
+    created_at: float
+    status: Literal["active", "paused", "closed"] = "active"
+    stalled: bool = False
+    fault: Fault | None = None
+    contacts: dict[int, Contact] = field(default_factory=dict)
+    counts: Counter[Status] = field(default_factory=Counter)
+    attempts_total: int = 0
+    attempts_made: int = 0
+    _loaded: int = 0
+    _due: deque[Contact] = field(default_factory=deque)
+
+    @property
+    def active_calls(self) -> int:
+        """Slots held by this campaign: locked, ringing and talking."""
+        return self.counts["locked"] + self.counts["in_progress"]
+
+    @property
+    def dialable(self) -> bool:
+        """Whether a call may begin, but for the slot."""
+        return bool(self._due) and self.status == "active" and not self.stalled and self.configuration.hours.open
+
+    def add_contacts(self, contacts: int) -> None:
+        """Load contacts."""
+        self._catch_up()
+        now = self.organization.timeline.now
+        for number in range(self._loaded, self._loaded + contacts):
+            self.contacts[number] = Contact(self.id, number, now, now)
+            self._due.append(self.contacts[number])
+        self._loaded += contacts
+        self.counts["pending"] += contacts
+        self.organization.line_up(self)
+
+    def delete_contacts(self, contacts: int, bucket: Literal["pending", "completed", "exhausted"] = "pending") -> int:
+        """Delete up to so many contacts of a bucket, and return how many there were."""
+        self._catch_up()
+        deleted = list(islice((one for one in self.contacts.values() if one.status == bucket), contacts))
+        for contact in deleted:
+            self.move(contact, "deleted")
+            self.attempts_total -= len(contact.attempts)
+            del self.contacts[contact.number]
+        self._due = deque(contact for contact in self._due if contact.status == "pending")
+        return len(deleted)
+
+    def pause(self) -> None:
+        """Halt new calls; those in flight run to their end."""
+        self._become("paused", "active")
+
+    def start(self) -> None:
+        """Go on after a pause."""
+        self._become("active", "paused")
+
+    def close(self) -> None:
+        """Stop for good."""
+        self._become("closed", "active", "paused")
+
+    def stall(self) -> None:
+        """Stop its agent: no call begins, and what is locked rings nobody until the lock is found stale."""
+        self._catch_up()
+        self.stalled = True
+
+    def recover(self) -> None:
+        """Start its agent again."""
+        self._catch_up()
+        self.stalled = False
+        self.organization.line_up(self)
+
+    def put(self, contact: Contact) -> None:
+        """Make a contact due, behind those that are; unless it was deleted."""
+        if contact.status == "pending":
+            self._due.append(contact)
+            self.organization.line_up(self)
+
+    def take(self) -> Contact:
+        """Remove the contact that has been due for longest."""
+        return self._due.popleft()
+
+    def move(self, contact: Contact, status: Status) -> None:
+        """Give a contact another status, and count it there."""
+        self.counts[contact.status] -= 1
+        self.counts[status] += 1
+        contact.status, contact.updated_at = status, self.organization.timeline.now
+
+    def _become(self, after: Literal["active", "paused", "closed"], *before: str) -> None:
+        if self.status not in before:
+            raise ValueError(f"{self.name} is {self.status}, not {' or '.join(before)}")
+        self._catch_up()
+        self.status = after
+        self.organization.line_up(self)
+
+    def _catch_up(self) -> None:
+        self.organization.timeline.catch_up()
+
+
+@dataclass(eq=False)
+class Organization:
+    """
+    A customer of the provider: campaigns that share a number of slots, and one worker that gives these out.
+
+    Attributes:
+        limit: Calls at once.
         listing: The shape of its list pages, since the provider documents none.
         active_calls_scope: Whose calls `active_calls` counts, since the provider's pages can be read both ways.
-        deletion_lowers_attempts: Whether deleted contacts take their attempts out of `attempts.total`.
         contact_order: The order of its contact lists, since the provider documents none.
         filters_contacts: Whether `status` filters a contact list; the contract says so, a server may ignore it.
         fault: How requests for anything of it go wrong, None while they don't.
     """
 
-    def __init__(self, dialer: "Dialer", organization_id: str, limit: int, ids: Random) -> None:
-        self.dialer = dialer
-        self.id = organization_id
-        self.limit = limit
-        self.listing: Literal["array", "envelope"] = "array"
-        self.active_calls_scope: Literal["campaign", "organization"] = "campaign"
-        self.deletion_lowers_attempts = True
-        self.contact_order: Order = "created"
-        self.filters_contacts = True
-        self.fault: Fault | None = None
-        self.campaigns: dict[str, Campaign] = {}
-        self.configurations: dict[str, Configuration] = {}
-        self.ad_hoc_calls = 0
-        self.calls = 0
-        self._ids = ids
-        self._by_external_id: dict[str, Campaign] = {}
-        self._line: dict[int, deque[Lane]] = {}
-
-    @property
-    def active_calls(self) -> int:
-        """Slots held, by campaigns and by ad-hoc contacts."""
-        return self.calls + self.ad_hoc_calls
-
-    @property
-    def room(self) -> int:
-        """Slots that are free; 0 where the limit was lowered below the calls that run."""
-        return max(0, self.limit - self.active_calls)
-
-    @property
-    def in_line(self) -> bool:
-        """Whether a campaign may want a slot."""
-        return any(self._line.values())
+    timeline: Timeline
+    id: str
+    limit: int
+    _random: Random
+    _ids: Random
+    _moment_step: float
+    """Seconds between two creation times, of which cursors are made."""
+    listing: Literal["array", "envelope"] = "array"
+    active_calls_scope: Literal["campaign", "organization"] = "campaign"
+    contact_order: Order = "created"
+    filters_contacts: bool = True
+    fault: Fault | None = None
+    campaigns: dict[str, Campaign] = field(default_factory=dict)
+    configurations: dict[str, Configuration] = field(default_factory=dict)
+    active_calls: int = 0
+    _last_moment: float = -math.inf
+    _line: dict[Campaign, None] = field(default_factory=dict)
+    """Campaigns that have somebody to call, in the order of their turns."""
+    _look_planned: bool = False
 
     def add_configuration(self, name: str, schedule: Schedule) -> Configuration:
         """Make a configuration; one with the default schedule never dials."""
-        configuration = Configuration(
-            self.dialer.timeline, random_uuid(self._ids), name, schedule, self.dialer.distinct_moment()
-        )
+        hours = Hours(self.timeline, schedule.default_windows, schedule.default_timezone)
+        configuration = Configuration(random_uuid(self._ids), name, schedule, hours, self._distinct_moment())
         self.configurations[configuration.id] = configuration
         return configuration
 
@@ -82,24 +207,21 @@ class Organization:
         configuration: Configuration,
         *,
         external_id: str | None = None,
-        priority: int = 0,
         pattern: CallPattern | None = None,
     ) -> Campaign:
         """Make an active campaign with no contacts."""
-        self.dialer.timeline.catch_up()
+        self.timeline.catch_up()
         campaign = Campaign(
             self,
             random_uuid(self._ids),
             name,
             configuration,
             external_id=external_id,
-            priority=priority,
             pattern=pattern or CallPattern(),
-            created_at=self.dialer.distinct_moment(),
+            created_at=self._distinct_moment(),
         )
         self.campaigns[campaign.id] = campaign
-        if external_id is not None:
-            self._by_external_id[external_id] = campaign
+        configuration.hours.on_open.append(lambda: self.line_up(campaign))
         return campaign
 
     def remove_campaign(self, campaign: Campaign) -> None:
@@ -107,183 +229,85 @@ class Organization:
         if campaign.status != "closed":
             campaign.close()
         del self.campaigns[campaign.id]
-        if campaign.external_id is not None:
-            del self._by_external_id[campaign.external_id]
 
     def find(self, key: str) -> Campaign | None:
         """Look a campaign up by UUID, then by external id."""
-        return self.campaigns.get(key) or self._by_external_id.get(key)
+        by_external_id = (campaign for campaign in self.campaigns.values() if campaign.external_id == key)
+        return self.campaigns.get(key) or next(by_external_id, None)
 
     def set_limit(self, limit: int) -> None:
         """Change the cap; calls above a lower one run to their end."""
-        self.dialer.timeline.catch_up()
+        self.timeline.catch_up()
         self.limit = limit
-        self.dialer.wake()
+        self._plan_look()
 
-    def hold_ad_hoc(self, calls: int) -> None:
-        """Let that many calls with contacts of no campaign take slots, until the next call of this."""
-        self.dialer.timeline.catch_up()
-        self.ad_hoc_calls = calls
-        self.dialer.wake()
+    def line_up(self, campaign: Campaign) -> None:
+        """Let a campaign wait for its turn, if it has somebody to call."""
+        if campaign.dialable:
+            self._line.setdefault(campaign)
+            self._plan_look()
 
-    def line_up(self, lane: Lane) -> None:
-        """Put a lane behind the others of its priority."""
-        priority = lane.campaign.priority
-        if priority not in self._line:
-            self._line[priority] = deque()
-            self._line = dict(sorted(self._line.items(), reverse=True))
-        lane.queued = True
-        self._line[priority].append(lane)
-        if self.room:
-            self.dialer.wake()
-
-    def next_lane(self) -> Lane | None:
-        """Take the lane whose turn it is out of the line; None when nobody can be called."""
-        for lanes in self._line.values():
-            while lanes:
-                lane = lanes.popleft()
-                lane.queued = False
-                if lane.dialable:
-                    return lane
-        return None
-
-
-class Dialer:
-    """One worker for all organizations: looks once a second, and gives out the slots that are free."""
-
-    def __init__(self, timeline: Timeline, random: Random, *, global_limit: int, moment_step: float) -> None:
-        self.timeline = timeline
-        self.global_limit = global_limit
-        self.organizations: list[Organization] = []
-        self.calls_elsewhere = 0
-        self._random = random
-        self._moment_step = moment_step
-        self._last_moment = -math.inf
-        self._cycle_planned = False
-
-    def distinct_moment(self) -> float:
-        """Return now, or just after the last such moment, since cursors are made of creation times."""
+    def _distinct_moment(self) -> float:
         self._last_moment = max(self.timeline.now, self._last_moment + self._moment_step)
         return self._last_moment
 
-    def hold_elsewhere(self, calls: int) -> None:
-        """Let customers outside of this world hold that many of the global slots, until the next call of this."""
-        self.timeline.catch_up()
-        self.calls_elsewhere = calls
-        self.wake()
+    def _plan_look(self) -> None:
+        """Let the worker look at the next full second; one in which nothing can have changed is not looked at."""
+        if self._line and self.active_calls < self.limit and not self._look_planned:
+            self._look_planned = True
+            self.timeline.at(math.floor(self.timeline.now) + 1.0, self._look)
 
-    @property
-    def free(self) -> int:
-        """Global slots that nobody holds."""
-        held = sum(organization.active_calls for organization in self.organizations)
-        return max(0, self.global_limit - held - self.calls_elsewhere)
+    def _look(self) -> None:
+        self._look_planned = False
+        while self._line and self.active_calls < self.limit:
+            campaign = next(iter(self._line))
+            del self._line[campaign]
+            if campaign.dialable:
+                self._lock(campaign)
+                self.line_up(campaign)
 
-    def wake(self) -> None:
-        """Plan the worker's next look; a second in which nothing can have changed is not looked at."""
-        if not self._cycle_planned:
-            self._cycle_planned = True
-            self.timeline.at(math.floor(self.timeline.now) + 1.0, self._cycle)
+    def _lock(self, campaign: Campaign) -> None:
+        contact = campaign.take()
+        campaign.move(contact, "locked")
+        self.active_calls += 1
+        self._after(campaign.pattern.lock_seconds, self._ring, campaign, contact)
 
-    def _cycle(self) -> None:
-        self._cycle_planned = False
-        wanting = {org.id: org for org in self.organizations if org.in_line and org.room}
-        shares = share_slots(self.free, {key: (org.limit, org.room) for key, org in wanting.items()})
-        for key, slots in shares.items():
-            for _ in range(slots):
-                if (lane := wanting[key].next_lane()) is None:
-                    break
-                self._lock(lane)
-        if self.free and any(org.in_line and org.room for org in self.organizations):
-            self.wake()
-
-    def _lock(self, lane: Lane) -> None:
-        contact = lane.take()
-        self._move(contact, "locked")
-        campaign = lane.campaign
-        campaign.pending -= 1
-        campaign.locked += 1
-        campaign.organization.calls += 1
-        self._after(campaign.pattern.lock_seconds, self._ring, lane, contact)
-        lane.offer()
-
-    def _ring(self, lane: Lane, contact: Contact) -> None:
-        campaign, pattern = lane.campaign, lane.campaign.pattern
+    def _ring(self, campaign: Campaign, contact: Contact) -> None:
         if campaign.stalled:
-            self.timeline.at(self.timeline.now + STALE_LOCK_SECONDS, self._unlock, lane, contact)
+            self.timeline.at(self.timeline.now + STALE_LOCK_SECONDS, self._unlock, campaign, contact)
             return
-        campaign.locked -= 1
-        campaign.in_progress += 1
+        pattern = campaign.pattern
         campaign.attempts_made += 1
         campaign.attempts_total += 1
         answered = self._random.random() < pattern.answer_rate
         contact.attempts.append(Attempt(self.timeline.now, answered))
-        self._move(contact, "in_progress")
+        campaign.move(contact, "in_progress")
         duration = pattern.answered_seconds if answered else pattern.unanswered_seconds
-        self._after(duration, self._hang_up, lane, contact)
+        self._after(duration, self._hang_up, campaign, contact)
 
-    def _unlock(self, lane: Lane, contact: Contact) -> None:
-        campaign = lane.campaign
-        campaign.locked -= 1
-        campaign.pending += 1
-        self._move(contact, "pending")
-        lane.put(contact)
-        self._free_slot(campaign)
+    def _unlock(self, campaign: Campaign, contact: Contact) -> None:
+        self.active_calls -= 1
+        campaign.move(contact, "pending")
+        campaign.put(contact)
+        self._plan_look()
 
-    def _hang_up(self, lane: Lane, contact: Contact) -> None:
-        campaign, pattern = lane.campaign, lane.campaign.pattern
-        campaign.in_progress -= 1
-        attempt, attempts = contact.attempts[-1], len(contact.attempts)
+    def _hang_up(self, campaign: Campaign, contact: Contact) -> None:
+        self.active_calls -= 1
+        attempt = contact.attempts[-1]
         attempt.ended_at = self.timeline.now
         if attempt.answered:
-            campaign.completed[attempts] += 1
-            self._move(contact, "completed")
-        elif attempts >= pattern.max_attempts:
-            campaign.exhausted[attempts] += 1
-            self._move(contact, "exhausted")
+            campaign.move(contact, "completed")
+        elif len(contact.attempts) >= campaign.pattern.max_attempts:
+            campaign.move(contact, "exhausted")
         else:
-            campaign.pending += 1
-            self._move(contact, "pending")
-            # A retry keeps to the ordinary windows, whatever the first call kept to.
-            campaign.lane(lane.timezone).wait(contact, self.timeline.now + pattern.retry_delay)
-        self._free_slot(campaign)
-
-    def _move(self, contact: Contact, status: Status) -> None:
-        contact.status = status
-        contact.updated_at = self.timeline.now
-
-    def _free_slot(self, campaign: Campaign) -> None:
-        campaign.organization.calls -= 1
-        if any(organization.in_line for organization in self.organizations):
-            self.wake()
+            campaign.move(contact, "pending")
+            self.timeline.at(self.timeline.now + campaign.pattern.retry_delay, campaign.put, contact)
+        self._plan_look()
 
     def _after(self, seconds: tuple[float, float], action: Callable[..., None], *arguments: object) -> None:
         self.timeline.at(self.timeline.now + self._random.uniform(*seconds), action, *arguments)
 
 
-def share_slots(free: int, organizations: Mapping[str, tuple[int, int]]) -> dict[str, int]:
-    """
-    Share free global slots in proportion to each organization's limit, bounded by its room.
-
-    Floors first, leftovers to the largest fractional shares. What the bounds leave over waits for the next cycle.
-
-    Args:
-        free: Slots to give.
-        organizations: (limit, room) of those that want some.
-
-    Returns:
-        Slots for each of them.
-    """
-    limits = sum(limit for limit, _ in organizations.values())
-    if not limits:
-        return {}
-    exact = {key: free * limit / limits for key, (limit, _) in organizations.items()}
-    shares = {key: min(math.floor(exact[key]), room) for key, (_, room) in organizations.items()}
-    leftover = free - sum(math.floor(part) for part in exact.values())
-    for key in sorted(exact, key=lambda key: exact[key] % 1, reverse=True)[:leftover]:
-        shares[key] = min(shares[key] + 1, organizations[key][1])
-    return shares
-
-
 def random_uuid(random: Random) -> str:
-    """Return a version 4 UUID drawn from `random`."""
+    """A version 4 UUID drawn from `random`."""
     return str(UUID(int=random.getrandbits(128), version=4))

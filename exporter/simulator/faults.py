@@ -29,5 +29,5 @@ class Fault:
     body: bytes | None = None
 
     def hits(self, path: str, luck: Random) -> bool:
-        """Say whether it strikes a request with this path and query."""
+        """Whether it strikes a request with this path and query."""
         return self.path in path and (self.share >= 1.0 or luck.random() < self.share)

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from exporter.simulator.answers import Answers, RefusedError
+from exporter.simulator.answers import Answer, RefusedError, application
 from exporter.simulator.osvi_dialer import OsviAccount, OsviCampaign, Upload
 from exporter.simulator.world import World
 
@@ -18,12 +18,13 @@ DEFAULT_PAGE = 25
 LARGEST_PAGE = 100
 
 
-def osvi_application(world: World, *, prefix: str = "") -> web.Application:
-    """Serve the OSVI accounts of a world, below a path prefix if one is given."""
-    answers = Answers(world, lambda reason: _failure(error=reason, details=None))
-    api = _Api(answers)
-    return answers.application(
-        {f"{prefix}/v1/campaigns/{{campaign}}/status": api.status, f"{prefix}/v1/calls": api.calls}
+def osvi_application(world: World) -> web.Application:
+    """Serve the OSVI accounts of a world."""
+    api = _Api(world)
+    return application(
+        world,
+        lambda reason: _failure(error=reason, details=None),
+        {"/v1/campaigns/{campaign}/status": api.status, "/v1/calls": api.calls},
     )
 
 
@@ -32,11 +33,10 @@ def _failure(**body: Any) -> dict[str, Any]:
 
 
 class _Api:
-    def __init__(self, answers: Answers) -> None:
-        self._world = answers.world
-        self._answer = answers.answer
+    def __init__(self, world: World) -> None:
+        self._world = world
 
-    async def status(self, request: web.Request) -> web.Response:
+    def status(self, request: web.Request) -> Answer:
         account = self._account(request)
         campaign_id = request.match_info["campaign"]
         if not campaign_id.isdecimal():
@@ -44,11 +44,9 @@ class _Api:
         campaign = account.campaigns.get(int(campaign_id))
         if campaign is None:
             raise RefusedError(404, _failure(error="Campaign not found", details=None))
-        return await self._answer(
-            request, campaign.fault or account.fault, lambda: {"success": True, "data": self._describe(campaign)}
-        )
+        return campaign.fault or account.fault, lambda: {"success": True, "data": self._describe(campaign)}
 
-    async def calls(self, request: web.Request) -> web.Response:
+    def calls(self, request: web.Request) -> Answer:
         account = self._account(request)
         page, per_page = _number(request, "page", 1), _number(request, "per_page", DEFAULT_PAGE, LARGEST_PAGE)
         statuses = frozenset(filter(None, request.query.get("status", "").split(",")))
@@ -74,10 +72,9 @@ class _Api:
                 },
             }
 
-        return await self._answer(request, account.fault, answer)
+        return account.fault, answer
 
     def _account(self, request: web.Request) -> OsviAccount:
-        self._world.advance()
         account = self._world.osvi_account(request.headers.get("API-Token", ""))
         if account is None:
             raise RefusedError(401, _failure(error="Invalid API token"))
@@ -91,8 +88,8 @@ class _Api:
                 "id": campaign.id,
                 "name": campaign.name,
                 "status": campaign.status,
-                "is_retry_enabled": campaign.retries,
-                "retry_threshold": campaign.retry_threshold,
+                "is_retry_enabled": delay is not None,
+                "retry_threshold": None if delay is None else campaign.retry_threshold,
                 "retry_delay": None if delay is None else self._world.sent_duration(delay),
                 "created_at": self._world.sent_indian_moment(campaign.created_at),
             },

@@ -31,6 +31,7 @@ class Agent:
     Attributes:
         channels: Calls that it can hold at once.
         stopped: Its own start and stop control, which the status answer does not show.
+        queues: Those that are not completed.
     """
 
     uuid: str
@@ -42,31 +43,22 @@ class Agent:
 
 @dataclass(eq=False)
 class Queue:
-    """Contacts of one upload that one agent calls; `due` holds [calls made, how many contacts] in order."""
+    """
+    Contacts of one upload that one agent calls.
+
+    Attributes:
+        due: Number of calls made so far to each contact that is to be called, in order.
+        left: Contacts that are due, are being called or wait for a retry.
+    """
 
     agent: Agent
     total_queued: int
-    due: deque[list[int]] = field(default_factory=deque)
-    waiting: int = 0
-    calling: int = 0
-    opted_out: int = 0
+    due: deque[int]
+    left: int
 
     @property
     def completed(self) -> bool:
-        """Whether nobody is left to call, now or later."""
-        return not (self.due or self.waiting or self.calling)
-
-    def put(self, calls: int, contacts: int) -> None:
-        """Make contacts due, behind those that are."""
-        self.due.append([calls, contacts])
-
-    def take(self) -> int:
-        """Remove the contact that has been due for longest, and return the calls made to it."""
-        batch = self.due[0]
-        batch[1] -= 1
-        if not batch[1]:
-            self.due.popleft()
-        return batch[0]
+        return not self.left
 
 
 @dataclass(eq=False)
@@ -75,9 +67,8 @@ class Upload:
 
     id: int
     file_name: str | None
-    agent_uuid: str | None
+    agent_uuid: str
     created_at: float
-    contacts: int
     queues: list[Queue] = field(default_factory=list)
 
 
@@ -87,18 +78,20 @@ class OsviCampaign:
     A campaign, and the truth about it.
 
     Attributes:
+        retry_threshold: Retries after the first call.
+        retry_delay: Simulated seconds before a retry; None switches retries off.
         outcomes: How calls end, by weight.
+        call_seconds: How long a call may last, drawn evenly.
         hours: When it calls; None is round the clock.
         calls: Calls by outcome; those that go on are `in_progress`.
         calls_made: Calls that truly began; never falls.
-        call_seconds: How long a call may last, drawn evenly.
         fault: How requests for it go wrong, None while they don't.
     """
 
     account: "OsviAccount"
     id: int
     name: str
-    retry_threshold: int | None
+    retry_threshold: int
     retry_delay: float | None
     outcomes: Mapping[str, float]
     call_seconds: tuple[float, float]
@@ -111,70 +104,45 @@ class OsviCampaign:
     uploads: list[Upload] = field(default_factory=list)
     agents: dict[str, Agent] = field(default_factory=dict)
 
-    @property
-    def retries(self) -> bool:
-        """Whether calls that nobody picked up are made again."""
-        return self.retry_threshold is not None and self.retry_delay is not None
-
-    def add_agent(self, uuid: str, *, channels: int = 3) -> Agent:
+    def add_agent(self, uuid: str, *, channels: int = 3) -> None:
         """Assign an agent, which raises the number of calls at once by its channels."""
         self.agents[uuid] = Agent(uuid, channels)
-        return self.agents[uuid]
 
     def add_contacts(
         self, contacts: int, agent_uuid: str, *, file_name: str | None = "contacts.csv", enqueue: bool = True
-    ) -> Upload:
+    ) -> None:
         """Upload contacts for an assigned agent; without `enqueue` they are stored and never called."""
-        self.account.timeline.catch_up()
-        upload = Upload(self.account.next_upload_id(), file_name, agent_uuid, self.account.timeline.now, contacts)
+        self._catch_up()
+        upload = Upload(self.account.next_upload_id(), file_name, agent_uuid, self.account.timeline.now)
         self.uploads.append(upload)
         if enqueue:
             agent = self.agents[agent_uuid]
-            queue = Queue(agent, contacts)
-            if contacts:
-                queue.put(0, contacts)
+            queue = Queue(agent, contacts, deque([0] * contacts), contacts)
             upload.queues.append(queue)
-            agent.queues.append(queue)
-            self._dial(agent)
-        return upload
-
-    def opt_out(self, contacts: int) -> int:
-        """Take up to so many contacts out of the open queues, as do-not-disturb does; return how many there were."""
-        self.account.timeline.catch_up()
-        left = contacts
-        for queue in [queue for agent in self.agents.values() for queue in agent.queues]:
-            for batch in queue.due:
-                taken = min(left, batch[1])
-                batch[1] -= taken
-                left -= taken
-            queue.due = deque(batch for batch in queue.due if batch[1])
-            taken = min(left, queue.waiting)
-            queue.waiting -= taken
-            queue.opted_out += taken
-            left -= taken
-        self._drop_completed()
-        return contacts - left
+            if contacts:
+                agent.queues.append(queue)
+                self.dial()
 
     def deactivate(self) -> None:
         """Pause calling; the queues stay as they are."""
-        self.account.timeline.catch_up()
+        self._catch_up()
         self.status = "inactive"
 
     def activate(self) -> None:
         """Go on with the queues as they are."""
-        self.account.timeline.catch_up()
+        self._catch_up()
         self.status = "active"
         self.dial()
 
     def stall(self) -> None:
         """Stop its agents, each by its own control: it stays active and calls nobody."""
-        self.account.timeline.catch_up()
+        self._catch_up()
         for agent in self.agents.values():
             agent.stopped = True
 
     def recover(self) -> None:
         """Start its agents again."""
-        self.account.timeline.catch_up()
+        self._catch_up()
         for agent in self.agents.values():
             agent.stopped = False
         self.dial()
@@ -187,54 +155,35 @@ class OsviCampaign:
 
     def dial(self) -> None:
         """Start as many calls as its agents have channels for."""
+        if self.status != "active" or (self.hours is not None and not self.hours.open):
+            return
         for agent in self.agents.values():
-            self._dial(agent)
+            for queue in agent.queues if not agent.stopped else ():
+                while queue.due and agent.calls < agent.channels:
+                    agent.calls += 1
+                    call = self._begin(agent.uuid, "outbound")
+                    self._after_call(self._hang_up, queue, queue.due.popleft() + 1, call)
 
     def _receive(self, per_hour: float) -> None:
         if self.status == "active":
             self._after_call(self._end, self._begin(None, "inbound"), "picked")
         self.receive_calls(per_hour)
 
-    def _dial(self, agent: Agent) -> None:
-        if self.status != "active" or agent.stopped or (self.hours is not None and not self.hours.open):
-            return
-        for queue in agent.queues:
-            while queue.due and agent.calls < agent.channels:
-                calls = queue.take()
-                agent.calls += 1
-                queue.calling += 1
-                call = self._begin(agent.uuid, "outbound")
-                self._after_call(self._hang_up, queue, calls + 1, call)
-
     def _hang_up(self, queue: Queue, calls: int, call: Call) -> None:
-        agent = queue.agent
-        agent.calls -= 1
-        queue.calling -= 1
+        queue.agent.calls -= 1
         outcome = self.account.random.choices(tuple(self.outcomes), tuple(self.outcomes.values()))[0]
         self._end(call, outcome)
-        if (
-            outcome in RETRIED
-            and self.retry_threshold is not None
-            and self.retry_delay is not None
-            and calls <= self.retry_threshold
-        ):
-            queue.waiting += 1
+        if outcome in RETRIED and self.retry_delay is not None and calls <= self.retry_threshold:
             self.account.timeline.at(self.account.timeline.now + self.retry_delay, self._retry, queue, calls)
-        elif queue.completed:
-            agent.queues.remove(queue)
-        self._dial(agent)
+        else:
+            queue.left -= 1
+            if queue.completed:
+                queue.agent.queues.remove(queue)
+        self.dial()
 
     def _retry(self, queue: Queue, calls: int) -> None:
-        if queue.opted_out:
-            queue.opted_out -= 1
-            return
-        queue.waiting -= 1
-        queue.put(calls, 1)
-        self._dial(queue.agent)
-
-    def _drop_completed(self) -> None:
-        for agent in self.agents.values():
-            agent.queues = [queue for queue in agent.queues if not queue.completed]
+        queue.due.append(calls)
+        self.dial()
 
     def _begin(self, agent_uuid: str | None, call_type: str) -> Call:
         self.calls_made += 1
@@ -249,6 +198,9 @@ class OsviCampaign:
     def _after_call(self, action: Callable[..., None], *arguments: object) -> None:
         duration = self.account.random.uniform(*self.call_seconds)
         self.account.timeline.at(self.account.timeline.now + duration, action, *arguments)
+
+    def _catch_up(self) -> None:
+        self.account.timeline.catch_up()
 
 
 class OsviAccount:
@@ -272,7 +224,7 @@ class OsviAccount:
         campaign_id: int,
         name: str,
         *,
-        retry_threshold: int | None = 2,
+        retry_threshold: int = 2,
         retry_delay: float | None = 1800.0,
         outcomes: Mapping[str, float] = DEFAULT_OUTCOMES,
         call_seconds: tuple[float, float] = (15.0, 180.0),
@@ -283,17 +235,10 @@ class OsviAccount:
         Make an active campaign with no agents and no uploads.
 
         Args:
-            campaign_id: Its number.
-            name: Shown in the answer.
-            retry_threshold: Retries after the first call; None, as a None delay, switches retries off.
-            retry_delay: Simulated seconds before a retry.
-            outcomes: How calls end, by weight.
-            call_seconds: How long a call may last, drawn evenly.
             windows: When it calls, which no answer shows; None is round the clock.
             timezone: IANA name, for `windows`.
         """
         self.timeline.catch_up()
-        hours = None if windows is None else Hours(self.timeline, windows, timezone, lambda: campaign.dial())
         campaign = OsviCampaign(
             self,
             campaign_id,
@@ -302,9 +247,11 @@ class OsviAccount:
             retry_delay=retry_delay,
             outcomes=outcomes,
             call_seconds=call_seconds,
-            hours=hours,
+            hours=None if windows is None else Hours(self.timeline, windows, timezone),
             created_at=self.timeline.now,
         )
+        if campaign.hours:
+            campaign.hours.on_open.append(campaign.dial)
         self.campaigns[campaign_id] = campaign
         return campaign
 

@@ -19,13 +19,10 @@ class Servers(NamedTuple):
 
 
 @asynccontextmanager
-async def serving(world: World, *, prefix: str = "") -> AsyncIterator[Servers]:
-    """Serve a world until the block is left, each API on a free port of 127.0.0.1 and below `prefix`."""
-    async with (
-        _listening(anyreach_application(world, prefix=prefix)) as anyreach,
-        _listening(osvi_application(world, prefix=prefix)) as osvi,
-    ):
-        yield Servers(anyreach + prefix, osvi + prefix)
+async def serving(world: World) -> AsyncIterator[Servers]:
+    """Serve a world until the block is left, each API on a free port of 127.0.0.1."""
+    async with _listening(anyreach_application(world)) as anyreach, _listening(osvi_application(world)) as osvi:
+        yield Servers(anyreach, osvi)
 
 
 @asynccontextmanager

@@ -16,20 +16,20 @@ class Timeline:
     def __init__(self, start: float, clock: Callable[[], float]) -> None:
         self.now = start
         self._clock = clock
-        self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._events: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
         self._order = count()
         self._started = False
         self._running = False
 
-    def at(self, moment: float, action: Callable[..., None], *arguments: Any) -> None:
+    def at(self, moment: float, action: Callable[..., object], *arguments: Any) -> None:
         """Run `action(*arguments)` at `moment`; events of one moment run in the order in which they were given."""
         heapq.heappush(self._events, (max(moment, self.now), next(self._order), action, arguments))
 
-    def every(self, period: float, action: Callable[[], None]) -> None:
+    def every(self, period: float, action: Callable[[], object]) -> None:
         """Run `action` each `period` seconds, for the first time after one period."""
         self.at(self.now + period, self._repeat, period, action)
 
-    def _repeat(self, period: float, action: Callable[[], None]) -> None:
+    def _repeat(self, period: float, action: Callable[[], object]) -> None:
         action()
         self.every(period, action)
 

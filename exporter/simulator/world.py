@@ -1,35 +1,22 @@
-"""A simulated world: customers of both providers, their dialers and their credentials, on one timeline."""
+"""A simulated world: customers of both providers and their credentials, on one timeline."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta, timezone
 from random import Random
+from typing import NamedTuple
 
-from exporter.simulator.anyreach_dialer import Dialer, Organization, random_uuid
+from exporter.simulator.anyreach_dialer import Organization, random_uuid
 from exporter.simulator.osvi_dialer import OsviAccount
 from exporter.simulator.timeline import Timeline
-
-GLOBAL_LIMIT = 50
-ORGANIZATION_LIMIT = 10
 
 _INDIA = timezone(timedelta(hours=5, minutes=30))
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """
-    What an Anyreach token may do.
+class Credential(NamedTuple):
+    """What an Anyreach token reaches, and the routes that are answered with 403 all the same."""
 
-    Attributes:
-        organizations: The one that an `ak_` key is bound to, or all that a `pat_` token's owner belongs to.
-        scopes: For example `campaigns:read`.
-        refused: Routes answered with 403 whatever the scopes say: `campaigns`, `configurations`, `contacts` or
-            `concurrency`.
-    """
-
-    organizations: tuple[Organization, ...]
-    scopes: frozenset[str]
-    refused: frozenset[str]
+    organization: Organization
+    refused: Collection[str]
 
 
 class World:
@@ -42,27 +29,15 @@ class World:
     Moments in answers are mapped back to real time: what lies so many simulated seconds apart is sent as that many
     divided by `speed` apart, as are the durations, so that a reader with an ordinary clock sees them fit together.
     The moment at which the world was made is sent as it is.
+
+    Args:
+        clock: Simulated Unix time, in seconds.
+        seed: Of all that is left to chance.
+        speed: Simulated seconds in one of the reader's.
+        history: Simulated seconds before now at which it begins; they pass with the first advance.
     """
 
-    def __init__(
-        self,
-        clock: Callable[[], float],
-        *,
-        seed: int = 1,
-        speed: float = 1.0,
-        history: float = 0.0,
-        global_limit: int = GLOBAL_LIMIT,
-    ) -> None:
-        """
-        Make an empty world.
-
-        Args:
-            clock: Simulated Unix time, in seconds.
-            seed: Of all that is left to chance.
-            speed: Simulated seconds in one of the reader's.
-            history: Simulated seconds before now at which it begins; they pass with the first advance.
-            global_limit: Anyreach calls at once, all organizations together.
-        """
+    def __init__(self, clock: Callable[[], float], *, seed: int = 1, speed: float = 1.0, history: float = 0.0) -> None:
         self._clock = clock
         self._speed = speed
         self._epoch = clock()
@@ -71,8 +46,7 @@ class World:
         """Kept apart from the dialers', so that requests do not change what happens."""
         self._random = Random(f"{seed} calls")
         self._ids = Random(f"{seed} ids")
-        # Creation times are sent with milliseconds, and no two campaigns may share one.
-        self.dialer = Dialer(self.timeline, self._random, global_limit=global_limit, moment_step=speed / 500)
+        self.organizations: list[Organization] = []
         self._credentials: dict[str, Credential] = {}
         self._osvi_accounts: dict[str, OsviAccount] = {}
         self._revoked: set[str] = set()
@@ -90,31 +64,22 @@ class World:
         """Let everything happen up to a simulated Unix time."""
         self.timeline.advance_to(moment)
 
-    def add_organization(self, *, limit: int = ORGANIZATION_LIMIT) -> Organization:
+    def add_organization(self, *, limit: int = 10) -> Organization:
         """Make an Anyreach organization with no campaigns, and no token yet."""
-        organization = Organization(self.dialer, random_uuid(self._ids), limit, self._ids)
-        self.dialer.organizations.append(organization)
+        # Creation times are sent with milliseconds, and no two campaigns of an organization may share one.
+        step = self._speed / 500
+        organization = Organization(self.timeline, random_uuid(self._ids), limit, self._random, self._ids, step)
+        self.organizations.append(organization)
         return organization
 
-    def grant(
-        self,
-        token: str,
-        organization: Organization,
-        *others: Organization,
-        scopes: Iterable[str] = ("campaigns:read",),
-        refused: Iterable[str] = (),
-    ) -> None:
+    def grant(self, token: str, organization: Organization, *, refused: Collection[str] = ()) -> None:
         """
-        Make a token valid: an `ak_` key for one organization, a `pat_` token for any number.
+        Make a token valid for an organization: `ak_<id>.<secret>` or `pat_...`.
 
         Args:
-            token: `ak_<id>.<secret>` or `pat_...`.
-            organization: What it reaches.
-            others: What a `pat_` token reaches besides.
-            scopes: What it may do.
-            refused: Routes answered with 403 all the same: `campaigns`, `configurations`, `contacts` or `concurrency`.
+            refused: Routes answered with 403 all the same: `campaigns`, `configurations` or `contacts`.
         """
-        self._credentials[token] = Credential((organization, *others), frozenset(scopes), frozenset(refused))
+        self._credentials[token] = Credential(organization, refused)
 
     def add_osvi_account(self, token: str) -> OsviAccount:
         """Make an OSVI account with no campaigns."""
@@ -130,23 +95,23 @@ class World:
         self._revoked.discard(token)
 
     def credential(self, token: str) -> Credential | None:
-        """Return what an Anyreach token may do, None for one that is unknown or revoked."""
+        """What an Anyreach token may do, None for one that is unknown or revoked."""
         return None if token in self._revoked else self._credentials.get(token)
 
     def osvi_account(self, token: str) -> OsviAccount | None:
-        """Return the account of an OSVI token, None for one that is unknown or revoked."""
+        """The account of an OSVI token, None for one that is unknown or revoked."""
         return None if token in self._revoked else self._osvi_accounts.get(token)
 
     def sent_duration(self, seconds: float) -> int:
-        """Return a simulated duration as it is sent: in the reader's seconds, whole and not 0."""
+        """A simulated duration as it is sent: in the reader's seconds, whole and not 0."""
         return max(1, round(seconds / self._speed))
 
     def sent_moment(self, moment: float) -> str:
-        """Return a simulated moment as Anyreach sends it: ISO 8601 with milliseconds, in UTC."""
-        return self._real(moment).astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        """A simulated moment as Anyreach sends it: ISO 8601 with milliseconds, in UTC."""
+        return self._real(moment).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def sent_indian_moment(self, moment: float) -> str:
-        """Return a simulated moment as OSVI sends it: ISO 8601 with seconds, at +05:30."""
+        """A simulated moment as OSVI sends it: ISO 8601 with seconds, at +05:30."""
         return self._real(moment).astimezone(_INDIA).isoformat(timespec="seconds")
 
     def _real(self, moment: float) -> datetime:

@@ -127,7 +127,7 @@ async def test_a_change_in_the_simulator_shows_without_a_reload(tab: Opener, tmp
 
             credential = scenario.world.credential("ak_acme.demo")
             assert credential is not None
-            june = credential.organizations[0].find("crm:june/renewals")
+            june = credential.organization.find("crm:june/renewals")
             assert june is not None
             june.pause()
 

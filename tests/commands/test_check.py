@@ -129,7 +129,7 @@ async def test_every_campaign_of_both_providers_is_shown_as_the_provider_has_it(
         bar=bar,
     )
 
-    done = june.completed.total() + june.exhausted.total()
+    done = june.counts["completed"] + june.counts["exhausted"]
     assert done
     assert renewals.calls["in_progress"]
     found = rows(report)
@@ -342,7 +342,7 @@ async def test_a_listing_that_is_not_there_is_no_matter_of_an_id() -> None:
 async def test_a_failure_of_each_kind_has_a_line_that_says_what_to_do(simulated: Simulated, tmp_path: Path) -> None:
     another = simulated.world.add_organization()
     simulated.world.grant(PERSONAL, simulated.organization)
-    simulated.world.grant("ak_scopeless.x", simulated.organization, scopes=["agents:read"])
+    simulated.world.grant("ak_scopeless.x", simulated.organization, refused=["campaigns"])
     broken = simulated.organization.add_campaign("June", simulated.always, external_id="june")
     away = f"http://127.0.0.1:{loopback.closed_port()}"
     ours = simulated.servers.anyreach

@@ -100,9 +100,7 @@ def _stamped(page: str, moment: int, metrics: frozenset[str]) -> Iterator[str]:
 def _make_eventful(world: World) -> None:
     """Let what goes wrong in the demo go wrong within its last hours, where it can be seen to."""
     campaigns = {
-        campaign.name: campaign
-        for organization in world.dialer.organizations
-        for campaign in organization.campaigns.values()
+        campaign.name: campaign for organization in world.organizations for campaign in organization.campaigns.values()
     }
     june, storm, welcome = (
         campaigns["June policy renewals"],

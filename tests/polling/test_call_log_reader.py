@@ -71,7 +71,7 @@ async def test_every_call_that_ends_is_counted_once_by_its_campaign() -> None:
 
 async def test_calls_that_ended_before_do_not_count() -> None:
     site = Site()
-    june = site.add(7, 60, retry_threshold=None)
+    june = site.add(7, 60, retry_delay=None)
     await asyncio.sleep(HOUR)
     before = site.ended(june)
     async with site.exporting(june) as running:
@@ -85,7 +85,7 @@ async def test_calls_that_ended_before_do_not_count() -> None:
 async def test_a_long_call_is_followed_until_it_ends() -> None:
     site = Site()
     long = site.add(7, 1, outcomes={"picked": 1}, call_seconds=(3000, 3000))
-    busy = site.add(8, 800, channels=30, retry_threshold=None)
+    busy = site.add(8, 800, channels=30, retry_delay=None)
     async with site.exporting(long, busy) as running:
         await asyncio.sleep(2900)
         assert counted(await running.page(), long) == {}

@@ -25,7 +25,7 @@ class Site:
 
     def __init__(self, *, limit: int = 20) -> None:
         loop = asyncio.get_running_loop()
-        self.world = World(lambda: EPOCH + loop.time(), global_limit=10_000)
+        self.world = World(lambda: EPOCH + loop.time())
         self.organization: Organization = self.world.add_organization(limit=limit)
         self.world.grant(TOKEN, self.organization)
         self.always = self.organization.add_configuration("always", Schedule("UTC", ROUND_THE_CLOCK))
@@ -49,7 +49,7 @@ class Site:
     def truth(self, campaign: Campaign) -> Counter[str]:
         """Attempts by status, as they are."""
         self.world.advance()
-        contacts = campaign.contacts.dialed.values()
+        contacts = campaign.contacts.values()
         return Counter(attempt.status for contact in contacts for attempt in contact.attempts)
 
 

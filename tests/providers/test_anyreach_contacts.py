@@ -11,7 +11,7 @@ from exporter.providers.anyreach_contacts import ENOUGH, LARGEST_PAGE, ContactWa
 from exporter.providers.errors import InvalidResponseError
 from exporter.simulator import ROUND_THE_CLOCK, CallPattern, Campaign, ManualClock, Organization, Schedule, World
 from exporter.simulator.anyreach import stats_of
-from exporter.simulator.anyreach_contacts import Order, describe
+from exporter.simulator.anyreach_contacts import Order, describe, listed
 
 START = 1_780_315_200.0
 HOUR = 3600.0
@@ -24,7 +24,7 @@ class Server:
 
     def __init__(self, *, contacts: int, limit: int = 20, pattern: CallPattern | None = None) -> None:
         self.clock = ManualClock(START)
-        self.world = World(self.clock, global_limit=10_000)
+        self.world = World(self.clock)
         self.organization: Organization = self.world.add_organization(limit=limit)
         always = self.organization.add_configuration("Always", Schedule("UTC", ROUND_THE_CLOCK))
         pattern = pattern or CallPattern(retry_delay=600)
@@ -53,10 +53,9 @@ class Server:
         limit = min(int(asked["limit"][0]), self.largest_page)
         offset = 0 if self.ignores_offset else int(asked["offset"][0])
         statuses = asked.get("status", []) if self.organization.filters_contacts else []
-        listed = self.campaign.contacts.listed(self.organization.contact_order, statuses)
-        contacts, now, moment = self.campaign.contacts, self.clock.now, self.world.sent_moment
-        shown = [describe(contacts, number, now, moment) for number in listed[offset : offset + limit]]
-        return json.dumps({"contacts": shown, "total": len(listed)}).encode()
+        found = listed(self.campaign.contacts.values(), self.organization.contact_order, statuses)
+        shown = [describe(one, self.clock.now, self.world.sent_moment) for one in found[offset : offset + limit]]
+        return json.dumps({"contacts": shown, "total": len(found)}).encode()
 
     def run(self) -> ContactWalk:
         walk = self.walk()

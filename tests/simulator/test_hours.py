@@ -4,7 +4,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from exporter.simulator.clock import ManualClock
-from exporter.simulator.hours import DAYS, ROUND_THE_CLOCK, Hours, Override, Schedule, Window, is_open
+from exporter.simulator.hours import DAYS, ROUND_THE_CLOCK, Hours, Window, is_open
 from exporter.simulator.timeline import Timeline
 
 NIGHT = Window(("fri",), "22:30", "03:30")
@@ -49,31 +49,6 @@ def test_no_windows_are_never_open() -> None:
     assert not any(is_open((), "UTC", at("2026-06-01 00:00") + hour * 3600) for hour in range(168))
 
 
-@pytest.mark.parametrize(("days", "start", "end"), [(("mon",), "09:00", "09:00"), ((), "1", "2"), (("Mo",), "1", "2")])
-def test_a_window_that_says_nothing_is_refused(days: tuple[str, ...], start: str, end: str) -> None:
-    with pytest.raises(ValueError, match=r"must"):
-        Window(days, start, end)
-
-
-def test_an_override_replaces_the_default_windows_for_its_timezone() -> None:
-    schedule = Schedule("UTC", (DAY,), (Override("Asia/Kolkata", (NIGHT,)), Override("Asia/Tokyo", ())))
-
-    assert schedule.windows(None) == schedule.windows("UTC") == (DAY,)
-    assert schedule.windows("Asia/Kolkata") == (NIGHT,)
-    assert schedule.windows("Asia/Tokyo") == ()
-
-
-def test_scheduled_windows_are_the_default_ones_only_where_they_are_null() -> None:
-    fallback = Schedule("UTC", (DAY,), (Override("Asia/Tokyo", (NIGHT,)),))
-    forbidden = Schedule("UTC", (DAY,), (Override("Asia/Tokyo", (NIGHT,)),), (), ())
-
-    assert fallback.windows(None, first_scheduled=True) == (DAY,)
-    assert fallback.windows("Asia/Tokyo", first_scheduled=True) == (NIGHT,)
-    assert forbidden.windows(None, first_scheduled=True) == ()
-    assert forbidden.windows("Asia/Tokyo", first_scheduled=True) == ()
-    assert forbidden.windows(None) == (DAY,)
-
-
 @pytest.mark.parametrize(
     ("timezone", "start"),
     [
@@ -85,25 +60,17 @@ def test_scheduled_windows_are_the_default_ones_only_where_they_are_null() -> No
 def test_hours_follow_the_wall_clock_through_a_change_of_daylight_saving(timezone: str, start: str) -> None:
     windows = (Window(DAYS, "01:30", "02:30"), Window(DAYS, "22:00", "00:15"))
     timeline = Timeline(at(start), ManualClock(0.0))
-    hours = Hours(timeline, windows, timezone, lambda: None)
+    hours = Hours(timeline, windows, timezone)
 
     for minute in range(3 * 1440):
         timeline.advance_to(at(start) + minute * 60)
         assert hours.open is is_open(windows, timezone, timeline.now)
 
 
-def test_opening_is_told_once_each_day_and_a_new_schedule_counts_at_once() -> None:
+def test_opening_is_told_once_each_day() -> None:
     openings = list[float]()
     timeline = Timeline(at("2026-06-01 00:00"), ManualClock(0.0))
-    hours = Hours(timeline, (DAY,), "UTC", lambda: openings.append(timeline.now))
+    Hours(timeline, (DAY,), "UTC", [lambda: openings.append(timeline.now)])
 
     timeline.advance_to(at("2026-06-02 12:00"))
     assert openings == [at("2026-06-01 09:00"), at("2026-06-02 09:00")]
-    hours.change((), "UTC")
-    assert not hours.open
-    timeline.advance_to(at("2026-06-04 20:00"))
-    assert len(openings) == 2
-    hours.change((DAY, NIGHT), "UTC")
-    hours.change((DAY,), "UTC")
-    timeline.advance_to(at("2026-06-05 12:00"))
-    assert openings[2:] == [at("2026-06-05 09:00")]

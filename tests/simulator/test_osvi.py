@@ -29,7 +29,7 @@ class Client:
 async def client() -> AsyncIterator[Client]:
     clock = ManualClock(START)
     world = World(clock, speed=60)
-    async with serving(world, prefix="/voice") as servers, aiohttp.ClientSession() as session:
+    async with serving(world) as servers, aiohttp.ClientSession() as session:
         yield Client(clock, world, session, servers.osvi)
 
 
@@ -94,7 +94,7 @@ async def test_outcomes_that_no_call_has_are_left_out(client: Client, campaign: 
 
 
 async def test_retry_settings_are_null_when_retries_are_off(client: Client, campaign: OsviCampaign) -> None:
-    campaign.account.add_campaign(8, "Helpline", retry_threshold=None, retry_delay=None)
+    campaign.account.add_campaign(8, "Helpline", retry_delay=None)
     _, answer = await client.get("/v1/campaigns/8/status")
 
     shown = answer["data"]["campaign"]

@@ -86,10 +86,10 @@ def test_other_outcomes_are_final(outcome: str) -> None:
 def test_contacts_that_are_not_enqueued_are_stored_and_never_called() -> None:
     world, account = new_account()
     campaign = new_campaign(account, 0)
-    upload = campaign.add_contacts(50, "agent_x", enqueue=False)
+    campaign.add_contacts(50, "agent_x", enqueue=False)
     world.advance_to(START + HOUR)
 
-    assert (upload.contacts, upload.queues, campaign.calls_made) == (50, [], 0)
+    assert (campaign.uploads[-1].queues, campaign.calls_made) == ([], 0)
 
 
 def test_an_inactive_campaign_keeps_its_queues_and_goes_on_when_activated() -> None:
@@ -116,26 +116,6 @@ def test_a_stalled_campaign_stays_active_with_an_open_queue() -> None:
     assert campaign.calls_made == 10
 
 
-def test_contacts_that_opt_out_are_not_called_and_the_queue_keeps_its_size() -> None:
-    world, account = new_account()
-    campaign = new_campaign(account, 10)
-    assert campaign.opt_out(6) == 6
-    world.advance_to(START + HOUR)
-
-    assert (campaign.calls_made, open_queues(campaign)) == (4, 0)
-    assert campaign.uploads[0].queues[0].total_queued == 10
-
-
-def test_an_opted_out_contact_is_not_called_again() -> None:
-    world, account = new_account()
-    campaign = new_campaign(account, 2, outcome="not_picked")
-    world.advance_to(START + 300)
-    assert campaign.opt_out(100) == 2
-    world.advance_to(START + 3 * HOUR)
-
-    assert (campaign.calls_made, open_queues(campaign)) == (2, 0)
-
-
 def test_calls_begin_only_in_the_hours_of_the_campaign() -> None:
     world, account = new_account()
     campaign = account.add_campaign(8, "Loan offers", call_seconds=(60, 60), windows=(Window(DAYS, "18:00", "19:00"),))
@@ -153,7 +133,7 @@ def test_calls_begin_only_in_the_hours_of_the_campaign() -> None:
 
 def test_an_inbound_campaign_is_called_while_it_is_active() -> None:
     world, account = new_account()
-    campaign = account.add_campaign(9, "Helpline", retry_threshold=None, retry_delay=None)
+    campaign = account.add_campaign(9, "Helpline", retry_delay=None)
     campaign.receive_calls(per_hour=60)
     world.advance_to(START + 10 * HOUR)
     received = campaign.calls_made
@@ -174,18 +154,16 @@ def test_whatever_is_done_outcomes_add_up_to_the_calls_made(seed: int) -> None:
         campaign.add_agent(agent)
     for _ in range(200):
         world.advance_to(world.now + chance.expovariate(1 / 200))
-        match chance.randrange(6):
+        match chance.randrange(5):
             case 0:
                 campaign.add_contacts(chance.randrange(20), chance.choice(("agent_x", "agent_y")))
             case 1:
-                campaign.opt_out(chance.randrange(5))
-            case 2:
                 campaign.deactivate()
-            case 3:
+            case 2:
                 campaign.stall()
-            case 4:
+            case 3:
                 campaign.activate()
-            case 5:
+            case 4:
                 campaign.recover()
         assert campaign.calls.total() == campaign.calls_made
         assert min(campaign.calls.values(), default=0) >= 0

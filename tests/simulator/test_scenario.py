@@ -1,5 +1,4 @@
 import ast
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from yarl import URL
 
 import exporter.simulator
 from exporter.config.model import Settings
-from exporter.simulator import ManualClock, Scenario, Servers, SimulatedClock, demo, fleet, is_open, serving
+from exporter.simulator import ManualClock, Scenario, Servers, SimulatedClock, demo, is_open, serving
 from exporter.simulator.scenario import BUSINESS_HOURS, timezone_where
 
 START = 1_780_315_200.0  # Monday, 2026-06-01 12:00 UTC
@@ -183,37 +182,12 @@ def test_the_demo_of_one_seed_is_always_the_same() -> None:
         scenario = demo(ManualClock(START), seed=seed)
         return [
             (campaign.id, campaign.attempts_made)
-            for organization in scenario.world.dialer.organizations
+            for organization in scenario.world.organizations
             for campaign in organization.campaigns.values()
         ]
 
     assert numbers(3) == numbers(3)
     assert numbers(3) != numbers(4)
-
-
-async def test_a_fleet_is_busy_and_cheap_to_ask() -> None:
-    clock = ManualClock(START)
-    scenario = fleet(clock, campaigns=400, accounts=4, osvi_accounts=1, contacts=50)
-    settings = Settings.model_validate(scenario.configuration(ANYWHERE))
-    assert [len(account.campaigns) for account in settings.accounts] == [100] * 4
-    async with serving(scenario.world) as servers, aiohttp.ClientSession() as session:
-        watcher = Watcher(scenario, servers, session)
-        await watcher.look()
-        clock.advance(120)
-        answers = await watcher.look()
-
-    assert {status for status, _ in answers.values()} == {200}
-    calling = [answer["active_calls"] for _, answer in answers.values() if "active_calls" in answer]
-    assert 60 < sum(calls > 0 for calls in calling) <= 75
-
-
-def test_ten_thousand_campaigns_are_made_and_moved_at_little_cost() -> None:
-    started = time.process_time()
-    scenario = fleet(ManualClock(START), campaigns=10_000, accounts=10, osvi_accounts=3)
-    scenario.world.advance_to(START + 60)
-
-    # Some 250 ms on an idle machine.
-    assert time.process_time() - started < 3
 
 
 def test_the_simulator_knows_nothing_of_the_exporter() -> None:
