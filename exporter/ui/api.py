@@ -6,12 +6,11 @@ Problems are reported as RFC 9457 says.
 """
 
 import base64
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, TypeAdapter
-from pydantic.json_schema import models_json_schema
+from pydantic_core import to_json
 
 from exporter.campaign.attempts import NEWEST
 from exporter.ui.attempts import AttemptRow
@@ -27,10 +26,6 @@ DESCRIPTION = "/api/v1/openapi.json"
 PROBLEM_TYPE = "application/problem+json"
 
 _SCHEMAS = "#/components/schemas/{model}"
-_PIECE_ROWS = 50
-
-_ROW = TypeAdapter(CampaignRow)
-_DETAILS = TypeAdapter(CampaignDetails)
 
 
 class Campaigns(Described):
@@ -49,45 +44,26 @@ class Attempts(Described):
     attempts: Annotated[Sequence[AttemptRow], Field(max_length=NEWEST)]
 
 
-class _OneCampaign(BaseModel):
-    # Only for the description, which is made from models.
-    campaign: CampaignDetails
-
-
-def answer(rows: Sequence[CampaignRow], after: str | None, matching: int) -> Iterator[bytes]:
+def campaigns_of(rows: Iterable[bytes], after: str | None, matching: int) -> bytes:
     """
-    Write a `Campaigns`, in pieces that are quickly made.
+    Write a `Campaigns`.
 
     Args:
-        rows: Those of this page, by account and campaign.
+        rows: The campaigns of this page as JSON, in their order.
         after: The position of the last one, where there are more.
         matching: How many campaigns there are on all pages.
     """
-    yield b'{"campaigns":['
-    for place in range(0, len(rows), _PIECE_ROWS):
-        piece = b",".join(map(_ROW.dump_json, rows[place : place + _PIECE_ROWS]))
-        yield b"," + piece if place else piece
     cursor = None if after is None else base64.urlsafe_b64encode(after.encode()).rstrip(b"=").decode()
-    yield b'],"next_cursor":%s,"matching":%d}\n' % (json.dumps(cursor).encode(), matching)
-
-
-def answer_one(details: CampaignDetails) -> bytes:
-    """Write one campaign."""
-    return _DETAILS.dump_json(details) + b"\n"
-
-
-def answer_attempts(rows: Sequence[AttemptRow]) -> bytes:
-    """Write an `Attempts`."""
-    return Attempts(attempts=rows).model_dump_json().encode() + b"\n"
+    return b'{"campaigns":[%s],"next_cursor":%s,"matching":%d}' % (b",".join(rows), to_json(cursor), matching)
 
 
 def describe(version: str) -> bytes:
     """Write the OpenAPI description of the interface."""
-    _, models = models_json_schema(
-        [(model, "serialization") for model in (Campaigns, _OneCampaign, Attempts, Problem)],
-        ref_template=_SCHEMAS,
+    answers: tuple[type[Any], ...] = (Campaigns, CampaignDetails, Attempts, Problem)
+    _, models = TypeAdapter.json_schemas(
+        [(answer.__name__, "serialization", TypeAdapter(answer)) for answer in answers], ref_template=_SCHEMAS
     )
-    schemas = {name: schema for name, schema in models["$defs"].items() if name != _OneCampaign.__name__}
+    schemas = models["$defs"]
     schemas["Standing"]["description"] = "Where a campaign stands.\n" + "".join(
         f"\n- `{state}`: {words.meaning}" for state, words in WORDS.items()
     )
@@ -114,20 +90,17 @@ def describe(version: str) -> bytes:
         },
         "components": {"schemas": schemas},
     }
-    return json.dumps(document, indent=1).encode() + b"\n"
+    return to_json(document, indent=1)
 
 
 def _parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
-    schema = query.model_json_schema(ref_template=_SCHEMAS)
-    return [_parameter(name, given) for name, given in schema["properties"].items()]
-
-
-def _parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    # A parameter that is left out is no null.
-    description = schema["description"]
-    given = schema.get("anyOf", [schema])[0]
-    plain = {key: value for key, value in given.items() if key not in ("description", "title")}
-    return {"name": name, "in": "query", "description": description, "schema": plain}
+    parameters = []
+    for name, schema in query.model_json_schema(ref_template=_SCHEMAS)["properties"].items():
+        # A parameter that is left out is no null.
+        given = schema.get("anyOf", [schema])[0]
+        plain = {key: value for key, value in given.items() if key not in ("description", "title")}
+        parameters.append({"name": name, "in": "query", "description": schema["description"], "schema": plain})
+    return parameters
 
 
 def _get(

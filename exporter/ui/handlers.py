@@ -14,6 +14,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from isal import igzip
+from pydantic_core import to_json
 
 from exporter.campaign.state import CampaignState
 from exporter.exposition.negotiation import accepts_gzip
@@ -133,9 +134,10 @@ def _json(overview: Overview, turn: asyncio.Lock, answer: Callable[[Fleet, web.R
             async with turn:
                 body = await answer(await overview.fleet(), request)
         except ProblemError as exc:
-            body = exc.problem.model_dump_json().encode() + b"\n"
-            return web.Response(status=exc.problem.status, body=body, headers={"Content-Type": api.PROBLEM_TYPE})
-        return _answer(request, body, "application/json", _REVALIDATED)
+            return web.Response(
+                status=exc.problem.status, body=_dumped(exc.problem) + b"\n", content_type=api.PROBLEM_TYPE
+            )
+        return _answer(request, body + b"\n", "application/json", _REVALIDATED)
 
     return handler
 
@@ -146,19 +148,23 @@ async def _campaigns(fleet: Fleet, request: web.Request) -> bytes:
     start = bisect_right(campaigns, query.after, key=position) if query.after else 0
     shown = campaigns[start : start + query.limit]
     after = position(shown[-1]) if start + query.limit < len(campaigns) else None
-    rows = await in_turns(map(fleet.row, shown))
-    return b"".join(await in_turns(api.answer(rows, after, len(campaigns))))
+    rows = await in_turns(_dumped(fleet.row(campaign)) for campaign in shown)
+    return api.campaigns_of(rows, after, len(campaigns))
 
 
 async def _campaign(fleet: Fleet, request: web.Request) -> bytes:
-    return api.answer_one(await fleet.details(_find(fleet, request)))
+    return _dumped(await fleet.details(_find(fleet, request)))
 
 
 async def _attempts(fleet: Fleet, request: web.Request) -> bytes:
     query = parse(AttemptsQuery, request.query.items())
     if (rows := fleet.attempts(_find(fleet, request), query)) is None:
         raise not_found("Single attempts of this account are not read.")
-    return api.answer_attempts(rows)
+    return _dumped({"attempts": rows})
+
+
+def _dumped(value: object) -> bytes:
+    return to_json(value, inf_nan_mode="null")
 
 
 def _find(fleet: Fleet, request: web.Request) -> CampaignState:
@@ -176,12 +182,10 @@ def _details(overview: Overview, pages: page.Pages) -> Handler:
         except ProblemError:
             body = "".join(pages.render("missing.html", root="../../../"))
             return web.Response(status=404, text=body, content_type="text/html", headers=_PAGE_HEADERS)
-        details, attempts = await fleet.details(campaign), fleet.attempts(campaign, AttemptsQuery())
-        tag = pages.etag(details, attempts)
-        if _is_known(request, tag):
-            return _not_modified(tag, _PAGE_HEADERS)
-        pieces = pages.render("campaign.html", root="../../../", row=details, attempts=attempts, now=overview.wall())
-        return _answer(request, "".join(await in_turns(pieces)).encode(), "text/html", _PAGE_HEADERS, tag)
+        shown = {"row": await fleet.details(campaign), "attempts": fleet.attempts(campaign, AttemptsQuery())}
+        pieces = pages.render("campaign.html", root="../../../", now=overview.wall(), **shown)
+        body = "".join(await in_turns(pieces))
+        return _answer(request, body.encode(), "text/html", _PAGE_HEADERS, pages.etag(shown))
 
     return handler
 
@@ -193,11 +197,9 @@ def _runbook(runbooks: Mapping[str, str], pages: page.Pages) -> Handler:
         if (text := runbooks.get(alert)) is None:
             raise web.HTTPNotFound(text="There is no runbook of that name.\n")
         labels = {name: page.fit(request.query.get(name, "")[:MAX_NAME]) for name in PLACEHOLDERS}
-        asked = placeholders(text)
-        pieces = pages.render(
-            "runbook.html", root="../", alert=alert, body=render(text, labels), asked=asked, labels=labels
-        )
-        return _answer(request, "".join(pieces).encode(), "text/html", _PAGE_HEADERS)
+        shown = {"alert": alert, "body": render(text, labels), "asked": placeholders(text), "labels": labels}
+        body = "".join(pages.render("runbook.html", root="../", **shown))
+        return _answer(request, body.encode(), "text/html", _PAGE_HEADERS)
 
     return handler
 
@@ -209,25 +211,19 @@ def _fixed(body: bytes, kind: str, headers: Mapping[str, str]) -> Handler:
     return handler
 
 
-def _is_known(request: web.Request, tag: str) -> bool:
-    value = tag.removeprefix("W/").strip('"')
-    return any(known.value in ("*", value) for known in request.if_none_match or ())
-
-
-def _not_modified(tag: str, headers: Mapping[str, str]) -> web.Response:
-    return web.Response(status=304, headers={**headers, "ETag": tag, "Vary": "Accept-Encoding"})
-
-
 def _answer(
     request: web.Request, body: bytes, kind: str, headers: Mapping[str, str], tag: str | None = None
 ) -> web.Response:
     """Answer with a body, by default with the tag of its content, unless the client has it already."""
     tag = tag or page.weak_tag(body)
-    if _is_known(request, tag):
-        return _not_modified(tag, headers)
-    named = {**headers, "ETag": tag, "Vary": "Accept-Encoding"}
+    headers = {**headers, "ETag": tag, "Vary": "Accept-Encoding"}
+    value = tag.removeprefix("W/").strip('"')
+    if any(known.value in ("*", value) for known in request.if_none_match or ()):
+        return web.Response(status=304, headers=headers)
+    response = web.Response(body=body, content_type=kind, headers=headers)
+    if kind != "application/json":
+        response.charset = "utf-8"
     if len(body) > _SMALL and accepts_gzip(",".join(request.headers.getall("Accept-Encoding", ()))):
-        named["Content-Encoding"] = "gzip"
-        body = igzip.compress(body, _GZIP_LEVEL)
-    charset = None if kind == "application/json" else "utf-8"
-    return web.Response(body=body, content_type=kind, charset=charset, headers=named)
+        response.headers["Content-Encoding"] = "gzip"
+        response.body = igzip.compress(body, _GZIP_LEVEL)
+    return response
