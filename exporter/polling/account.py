@@ -125,8 +125,8 @@ class Account:
         make_provider = PROVIDERS[settings.provider]
         self.provider = make_provider(settings, transport, self.credentials, lambda: self.poller.targets)
         self._log = PollLog(settings.provider, settings.name)
-        self.agenda = Agenda()
         self.throttle = Throttle(settings.max_requests_per_second, settings.max_in_flight, shared.slots)
+        self.agenda = Agenda(self.throttle)
         self.breaker = Breaker(self._credentials_refused, self._credentials_accepted)
         share = Share(self.throttle, _SHARE_OF_LISTINGS, lambda: self.poller.left)
         self.requests = Requests(self.throttle, share, self.breaker, self._log.held)

@@ -14,6 +14,8 @@ from itertools import count
 from math import ceil, inf
 from typing import Any, ClassVar
 
+from exporter.polling.throttle import Throttle
+
 # Moments a second at which jobs can be due; a power of two, so that each of them is exact. Each time that the process
 # wakes up it finds its caches cold: with four times as many moments, 2,000 polls a second take a seventh more.
 _MOMENTS = 64
@@ -30,20 +32,16 @@ class Job(ABC):
     Attributes:
         due: Monotonic seconds; infinite while it is not to be done.
         task: While it is being done.
-        queues: Whether it may have to wait when it is due. Those behind it wait too, except for jobs that never wait.
+        throttled: Whether it is a request, which takes its turn in the account's budget when it is due.
     """
 
-    queues: ClassVar[bool] = False
+    throttled: ClassVar[bool] = False
     due: float = field(default=inf, init=False)
     task: asyncio.Task[None] | None = field(default=None, init=False)
 
-    def delay(self, now: float) -> float:
-        """Seconds until it may start, 0 for now; infinite when `Agenda.wake` will be called."""
-        return 0.0
-
     @abstractmethod
-    def start(self, now: float) -> Coroutine[Any, Any, float]:
-        """Take what it needs, and return what is left to do; that returns when it is due again, infinite for never."""
+    def run(self) -> Coroutine[Any, Any, float]:
+        """Do it once; returns when it is due again (monotonic), infinite for not until something changes."""
 
 
 @dataclass(slots=True, eq=False)
@@ -107,19 +105,24 @@ class Agenda:
     """
     Starts jobs when they are due, each in a task of its own, and never twice at the same time.
 
+    Args:
+        throttle: The budget of the jobs that are throttled. They wait for it in the order in which they are due; all
+            other jobs never wait.
+
     Attributes:
         held_seconds: Time during which jobs were due and had to wait.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, throttle: Throttle) -> None:
         self.held_seconds = 0.0
+        self._throttle = throttle
         self._loop = asyncio.get_running_loop()
         self._group: asyncio.TaskGroup | None = None
         self._early: list[Coroutine[Any, Any, None]] = []
         """What was to be done at once before it ran."""
         self._closed = False
         self._free = _Queue()
-        self._queued = _Queue()
+        self._throttled = _Queue()
         self._expiries: list[tuple[float, int, Expiring]] = []
         """When to look whether a result is too old, as a heap; a later result leaves its entry where it is."""
         self._ticket = count()
@@ -155,7 +158,7 @@ class Agenda:
         job.due = due = ceil(due * _MOMENTS) / _MOMENTS if due < inf else due
         if job.task is not None or due == inf:
             return
-        queue = self._queued if job.queues else self._free
+        queue = self._throttled if job.throttled else self._free
         if queue.entries > queue.most_entries:
             queue.drop_superseded()
         if queue.put(job, due):
@@ -179,7 +182,7 @@ class Agenda:
             self._arm(at)
 
     def wake(self) -> None:
-        """Start what has waited."""
+        """Start what has waited for a request to end."""
         self._start_due(self._loop.time())
 
     def _start_due(self, now: float) -> None:
@@ -189,10 +192,11 @@ class Agenda:
             self.held_seconds += now - self._held_since
             self._held_since = None
         self._start_from(self._free, now)
-        self._start_from(self._queued, now)
+        self._start_from(self._throttled, now)
 
     def _start_from(self, queue: _Queue, now: float) -> None:
         assert self._group is not None  # noqa: S101 -- for mypy: only started with it
+        throttle = self._throttle
         while queue.moments:
             moment = queue.moments[0]
             if moment > now:
@@ -203,11 +207,13 @@ class Agenda:
                 job = jobs[-1]
                 # Else the entry has been superseded.
                 if job.due == moment and job.task is None:
-                    if delay := job.delay(now):
-                        self._held_since = now
-                        self._arm(now + delay)
-                        return
-                    work = job.start(now)
+                    if job.throttled:
+                        if delay := throttle.delay(now, self.wake):
+                            self._held_since = now
+                            self._arm(now + delay)
+                            return
+                        throttle.take(now)
+                    work = job.run()
                     job.due = inf
                     job.task = self._group.create_task(self._do(job, work))
                 jobs.pop()
@@ -223,6 +229,8 @@ class Agenda:
             job.task = None
             # It may have been put on the agenda meanwhile.
             self.put(job, due if due < job.due else job.due)
+            if job.throttled:
+                self._throttle.release()
 
     def _expire(self, now: float) -> None:
         expiries = self._expiries

@@ -6,11 +6,9 @@ What they send goes through `account.requests`, so that one budget and one break
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Coroutine
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from exporter.polling.agenda import Job
 
@@ -23,13 +21,6 @@ class AccountJob(Job):
     """A job about an account as a whole; made for each account, also where the settings don't ask for it."""
 
     account: Account
-
-    @abstractmethod
-    async def run(self) -> float:
-        """Do it once; returns when it is due again (monotonic), infinite for not until something changes."""
-
-    def start(self, now: float) -> Coroutine[Any, Any, float]:
-        return self.run()
 
     @property
     def wanted(self) -> bool:

@@ -7,9 +7,8 @@ A poll is a job on the account's agenda. Here is one poll, what follows from it,
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from math import inf
-from typing import Any
 
 from exporter.campaign.account import AccountState
 from exporter.campaign.schedule import Hours
@@ -166,19 +165,11 @@ class Poller:
 
     # One poll
 
-    def delay(self, now: float) -> float:
-        """As `Job.delay`."""
-        return self._throttle.delay(now, self._agenda.wake)
-
-    def start(self, target: Target, now: float) -> Coroutine[Any, Any, float]:
-        """As `Job.start`."""
-        self.counters.lag_seconds.observe(now - target.due)
-        target.started = now
-        self._throttle.take(now)
-        return self._poll(target)
-
-    async def _poll(self, target: Target) -> float:
+    async def poll(self, target: Target, due: float) -> float:
+        """Poll a campaign that was due at a time (monotonic); returns when it is due again, infinite for never."""
         answer: Snapshot | PollError
+        target.started = self._loop.time()
+        self.counters.lag_seconds.observe(target.started - due)
         try:
             answer = await self.provider.poll(target.state.campaign.id)
         except PollError as exc:
@@ -187,8 +178,6 @@ class Poller:
         except Exception as exc:  # noqa: BLE001 -- a defect in one provider must not silence all other campaigns
             answer = InternalError(f"a defect of the exporter: {type(exc).__name__}")
             answer.__cause__ = exc
-        finally:
-            self._throttle.release()
         now = self._loop.time()
         self.counters.request_seconds.observe(now - target.started)
         if target.gone:

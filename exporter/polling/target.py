@@ -26,7 +26,7 @@ class Target(Expiring):
         identified: Whether an answer has named the campaign.
     """
 
-    queues = True
+    throttled = True
 
     poller: Poller
     state: CampaignState
@@ -36,11 +36,8 @@ class Target(Expiring):
     gone: bool = field(default=False, init=False)
     identified: bool = field(default=False, init=False)
 
-    def delay(self, now: float) -> float:
-        return self.poller.delay(now)
-
-    def start(self, now: float) -> Coroutine[Any, Any, float]:
-        return self.poller.start(self, now)
+    def run(self) -> Coroutine[Any, Any, float]:
+        return self.poller.poll(self, self.due)
 
     @property
     def stale_at(self) -> float:

@@ -799,7 +799,7 @@ async def test_moments_that_have_been_superseded_do_not_pile_up() -> None:
         pace = replace(PACE, closed=PACE.closed + seconds)
         rig.poller.set_pace(pace, rig.throttle.rate, rig.throttle.max_in_flight)
         await asyncio.sleep(2)
-    queue = rig.agenda._queued
+    queue = rig.agenda._throttled
     assert len(queue.waiting) == len(queue.moments) < 1000
     await rig.stop()
 
