@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from math import inf
 from typing import TypeVar
 
+from msgspec import structs
+
 from exporter.campaign.snapshot import CALL_OUTCOMES, CALLS_IN_PROGRESS, CONTACT_BUCKETS, Snapshot
 
 T = TypeVar("T")
@@ -97,14 +99,14 @@ def bound(
     """
     status, contacts, calls = snapshot.status, snapshot.contacts, snapshot.calls
     if status is not None and status not in statuses:
-        snapshot = snapshot._replace(status=budget("status", statuses).admit(status))
+        snapshot = structs.replace(snapshot, status=budget("status", statuses).admit(status))
     if contacts is not None and tuple(contacts) != CONTACT_BUCKETS:
-        snapshot = snapshot._replace(contacts=budget("bucket", CONTACT_BUCKETS).fold(contacts))
+        snapshot = structs.replace(snapshot, contacts=budget("bucket", CONTACT_BUCKETS).fold(contacts))
     if calls is not None and tuple(calls) != CALL_OUTCOMES:
-        snapshot = snapshot._replace(calls=budget("calls", _KNOWN_CALLS).fold(calls))
+        snapshot = structs.replace(snapshot, calls=budget("calls", _KNOWN_CALLS).fold(calls))
     if snapshot.queues:
-        snapshot = snapshot._replace(queues=budget("queues", ()).fold_agents(snapshot.queues))
+        snapshot = structs.replace(snapshot, queues=budget("queues", ()).fold_agents(snapshot.queues))
     if snapshot.queued_contacts:
         queued = budget("queued_contacts", ()).fold_agents(snapshot.queued_contacts)
-        snapshot = snapshot._replace(queued_contacts=queued)
+        snapshot = structs.replace(snapshot, queued_contacts=queued)
     return snapshot

@@ -1,13 +1,14 @@
 """What one poll of one campaign said, in the exporter's own words and in base units."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+
+from msgspec import Struct
 
 ODD = 2**53
 """From here on a float is no exact count: such a number is shown as sent, and counts for nothing else."""
 
 
-class Snapshot(NamedTuple):
+class Snapshot(Struct, frozen=True, gc=False):
     """
     The numbers of one campaign at the moment of one request.
 

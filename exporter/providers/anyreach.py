@@ -10,6 +10,7 @@ from collections.abc import Callable, Container
 from typing import Annotated, ClassVar, Final
 
 import msgspec
+from msgspec import structs
 from yarl import URL
 
 from exporter.campaign.schedule import Schedule, Window
@@ -287,7 +288,7 @@ class Anyreach:
         snapshot = await read(body, read_answer)
         if snapshot.campaign_id is not None and snapshot.campaign_id != target.named:
             is_own = self._targets.check(target, snapshot.campaign_id)
-            return snapshot if is_own else snapshot._replace(campaign_id=None)
+            return snapshot if is_own else structs.replace(snapshot, campaign_id=None)
         return snapshot
 
     async def campaign(self, campaign_id: str) -> CampaignRecord:

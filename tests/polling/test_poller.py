@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from msgspec import structs
 
 from exporter.campaign.snapshot import Snapshot
 from exporter.polling.pace import Pace
@@ -48,8 +49,8 @@ class TestPace:
             (CLOSED, 3600.0),
             (Snapshot(status="someday", work_remaining=True), 120.0),
             (Snapshot(contacts={"pending": 1.0}), 120.0),
-            (PAUSED._replace(calls_in_flight=True), 15.0),
-            (CLOSED._replace(calls_in_flight=True), 15.0),
+            (structs.replace(PAUSED, calls_in_flight=True), 15.0),
+            (structs.replace(CLOSED, calls_in_flight=True), 15.0),
         ],
     )
     async def test_a_campaign_is_polled_at_the_interval_of_its_status(self, answer: Snapshot, interval: float) -> None:
@@ -533,7 +534,7 @@ class TestBreaker:
 
 class TestFreshness:
     async def test_values_are_withdrawn_exactly_when_they_are_too_old_and_come_back(self) -> None:
-        provider = ScriptedProvider(ACTIVE._replace(attempts=7.0))
+        provider = ScriptedProvider(structs.replace(ACTIVE, attempts=7.0))
         rig = Rig(provider)
         (state,) = rig.add("june")
         await asyncio.sleep(50)
@@ -549,7 +550,7 @@ class TestFreshness:
         assert rig.changed["june"] == changes + 1
         assert (state.shown, state.statuses, state.error) == (Snapshot(), None, "server_error")
         assert (state.rises.attempts, state.last_success) == (0.0, stale_at - 60)
-        provider.answer = ACTIVE._replace(attempts=9.0)
+        provider.answer = structs.replace(ACTIVE, attempts=9.0)
         await asyncio.sleep(301)
         assert (state.fresh, state.shown.attempts, state.rises.attempts, state.error) == (True, 9.0, 2.0, None)
         await rig.stop()

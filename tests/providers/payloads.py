@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hypothesis import strategies as st
+from msgspec import structs
 
 from exporter.campaign.snapshot import Snapshot
 
@@ -71,7 +72,7 @@ def _places(value: object, path: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
 
 def numbers_of(snapshot: Snapshot) -> Iterator[float]:
     """Every number in a snapshot."""
-    for value in snapshot:
+    for value in structs.astuple(snapshot):
         if isinstance(value, Mapping):
             yield from value.values()
         elif isinstance(value, int | float):

@@ -299,7 +299,7 @@ async def test_an_odd_number_costs_its_own_sample_only(provider: str, literal: s
         whole = await poll(provider, transport(server.url))
     lost = "contacts_loaded" if provider == "anyreach" else "calls_made"
     assert getattr(snapshot, lost) is None
-    differing = {name for name in Snapshot._fields if getattr(snapshot, name) != getattr(whole, name)}
+    differing = {name for name in Snapshot.__struct_fields__ if getattr(snapshot, name) != getattr(whole, name)}
     assert differing == {lost}
 
 
