@@ -7,7 +7,7 @@ after a refused token no others are sent. The one difference is that nothing is 
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
@@ -16,13 +16,11 @@ from exporter.campaign.labels import clean
 from exporter.campaign.schedule import Schedule
 from exporter.campaign.snapshot import Snapshot
 from exporter.commands.upstream import Upstream
-from exporter.config.model import AccountSettings, CampaignSettings, PollSettings
+from exporter.config.model import AccountSettings, CampaignSettings, DiscoverySettings, PollSettings
 from exporter.polling.breaker import STATS
 from exporter.polling.discovery import walk
 from exporter.polling.pace import Pace, stretch_of
-from exporter.polling.requests import Requests
 from exporter.providers import Directory
-from exporter.providers.anyreach import Anyreach
 from exporter.providers.errors import ForbiddenError, PollError
 from exporter.providers.listing import CampaignRecord, Listing, not_configured
 
@@ -43,18 +41,19 @@ class HoursGap(Enum):
     """The request for them has failed, or its answer can't be understood."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CampaignReport:
     """
     One campaign, asked once or not at all.
 
     Attributes:
         name: The label `campaign`.
-        display_name: The provider's name, cut and valid as a label value is; None where it is not known.
+        interval: Seconds between two polls by its status, before stretching.
+        settings: None for one that was discovered.
+        record: What the listing shows of it, if it does.
         snapshot: What it said; None when it failed or was not asked.
         error: Why it failed; None when it did not.
         seconds: What the request took; None when none was sent.
-        interval: Seconds between two polls by its status, before stretching.
         hours_gap: Why its hours are not known; None where they are known or not needed.
         windows: Number of calling windows; None where they were not read.
     """
@@ -62,21 +61,31 @@ class CampaignReport:
     id: str
     name: str
     interval: float
-    display_name: str | None = None
-    discovered: bool = False
+    settings: CampaignSettings | None
+    record: CampaignRecord | None = None
     snapshot: Snapshot | None = None
     error: PollError | None = None
     seconds: float | None = None
     hours_gap: HoursGap | None = None
     windows: int | None = None
 
+    @property
+    def discovered(self) -> bool:
+        return self.settings is None
 
-@dataclass(frozen=True, slots=True)
+    @property
+    def display_name(self) -> str | None:
+        """The provider's name, as sent; None where it is not known."""
+        shown = self.snapshot.name if self.snapshot else None
+        return self.record.name if shown is None and self.record else shown
+
+
+@dataclass(slots=True)
 class AccountReport:
     """One account: its campaigns, the configured ones first, and how its campaigns were listed."""
 
     account: AccountSettings
-    campaigns: Sequence[CampaignReport]
+    campaigns: list[CampaignReport]
     listing_error: PollError | None = None
     """Why listing failed; what was found before is among the campaigns."""
     listing_problem: str | None = None
@@ -114,38 +123,20 @@ async def check(upstreams: Sequence[Upstream], poll: PollSettings, progress: Pro
 
 def unasked(account: AccountSettings, poll: PollSettings) -> AccountReport:
     """Report an account as its configuration alone shows it."""
-    return AccountReport(
-        account,
-        [
-            CampaignReport(
-                id=str(campaign.id),
-                name=campaign.name,
-                interval=poll.active_interval,
-                hours_gap=_gap_by_configuration(account, campaign),
-            )
-            for campaign in account.campaigns
-        ],
-    )
+    campaigns = (CampaignReport(str(one.id), one.name, poll.active_interval, one) for one in account.campaigns)
+    return AccountReport(account, [_with_gap_by_configuration(account, campaign) for campaign in campaigns])
 
 
-def _gap_by_configuration(account: AccountSettings, campaign: CampaignSettings | None) -> HoursGap | None:
-    """Why a campaign's hours can't be known, whatever the provider answers."""
-    if account.calling_windows != "unknown" or not _needs_hours(account, campaign):
-        return None
-    return HoursGap.NOT_TOLD if account.provider == "osvi" else HoursGap.NOT_ASKED
+def _with_gap_by_configuration(account: AccountSettings, campaign: CampaignReport) -> CampaignReport:
+    """Say why its hours can't be known whatever the provider answers, if that is so."""
+    if account.calling_windows == "unknown" and _needs_hours(account, campaign):
+        campaign.hours_gap = HoursGap.NOT_TOLD if account.provider == "osvi" else HoursGap.NOT_ASKED
+    return campaign
 
 
-def _needs_hours(account: AccountSettings, campaign: CampaignSettings | None) -> bool:
-    return account.calling_hours_of(campaign) is None and account.stall_after_of(campaign) is not None
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """A campaign to be asked."""
-
-    id: str
-    settings: CampaignSettings | None
-    record: CampaignRecord | None
+def _needs_hours(account: AccountSettings, campaign: CampaignReport) -> bool:
+    settings = campaign.settings
+    return account.calling_hours_of(settings) is None and account.stall_after_of(settings) is not None
 
 
 class _AccountCheck:
@@ -154,143 +145,105 @@ class _AccountCheck:
     def __init__(self, upstream: Upstream, poll: PollSettings, progress: Progress) -> None:
         self._account = upstream.account
         self._upstream = upstream
+        self._requests = upstream.requests
         self._pace = Pace.of(poll)
         self._progress = progress
-        self._requests = upstream.requests
-        self._hours: _HoursCheck | None = None
-        if isinstance(upstream.provider, Anyreach) and self._account.calling_windows == "auto":
-            self._hours = _HoursCheck(upstream.provider, upstream.requests)
+        self._report = unasked(upstream.account, poll)
+        self._schedules: dict[str, asyncio.Task[Schedule | None]] = {}
+        """The reading of each configuration; many campaigns may share one."""
+        self._hours_forbidden = False
 
     async def run(self) -> AccountReport:
+        campaigns, options, directory = self._report.campaigns, self._account.discovery, self._upstream.provider
         async with self._upstream.transport:
-            self._progress(0, len(self._account.campaigns))
-            listing, listing_error = await self._list()
-            records = listing.campaigns if listing else ()
-            wanted = list(self._wanted(records))
-            self._progress(0, len(wanted) - len(self._account.campaigns))
-            reports: list[CampaignReport | None] = [None] * len(wanted)
-            queue = iter(enumerate(wanted))
+            self._progress(0, len(campaigns))
+            if options is not None and isinstance(directory, Directory):
+                await self._list(directory, options)
+                self._progress(0, len(campaigns) - len(self._account.campaigns))
+            queue = iter(campaigns)
 
             async def work() -> None:
                 # All workers draw from the one queue.
-                for place, campaign in queue:
-                    reports[place] = await self._ask(campaign)
+                for campaign in queue:
+                    await self._ask(campaign)
                     self._progress(1, 0)
 
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._account.max_in_flight, len(wanted))):
+                for _ in range(min(self._account.max_in_flight, len(campaigns))):
                     group.create_task(work())
-        return AccountReport(
-            self._account,
-            [report for report in reports if report is not None],
-            listing_error,
-            listing.problem if listing else None,
-        )
+        return self._report
 
-    async def _list(self) -> tuple[Listing | None, PollError | None]:
-        options, provider = self._account.discovery, self._upstream.provider
-        if options is None or not isinstance(provider, Anyreach):
-            return None, None
+    async def _list(self, directory: Directory, options: DiscoverySettings) -> None:
         listing = Listing.of(options)
         try:
-            await walk(self._requests, provider, listing)
+            await walk(self._requests, directory, listing)
         except PollError as exc:
-            return listing, exc
-        return listing, None
-
-    def _wanted(self, records: Sequence[CampaignRecord]) -> Iterator[_Wanted]:
+            self._report.listing_error = exc
+        self._report.listing_problem = listing.problem
+        campaigns, records = self._report.campaigns, listing.campaigns
         by_id = {record.external_id: record for record in records} | {record.id: record for record in records}
-        names = set()
-        for campaign in self._account.campaigns:
-            names.add(campaign.name)
-            yield _Wanted(str(campaign.id), campaign, by_id.get(str(campaign.id)))
-        for record in not_configured(records, {str(campaign.id) for campaign in self._account.campaigns}):
+        for campaign in campaigns:
+            campaign.record = by_id.get(campaign.id)
+        names = {campaign.name for campaign in campaigns}
+        for record in not_configured(records, {campaign.id for campaign in campaigns}):
             # The exporter leaves it out too: two campaigns can't have one name.
             if record.id not in names:
-                yield _Wanted(record.id, None, record)
+                found = CampaignReport(record.id, clean(record.id), self._pace.active, None, record)
+                campaigns.append(_with_gap_by_configuration(self._account, found))
 
-    async def _ask(self, wanted: _Wanted) -> CampaignReport:
-        snapshot, error, seconds = await self._ask_for_stats(wanted.id)
-        gap = windows = None
-        if snapshot is not None and self._is_final(snapshot):
-            pass
-        elif self._hours is None:
-            gap = _gap_by_configuration(self._account, wanted.settings)
+    async def _ask(self, campaign: CampaignReport) -> None:
+        await self._ask_for_stats(campaign)
+        provider, snapshot = self._upstream.provider, campaign.snapshot
+        campaign.interval = self._pace.interval(provider, snapshot)
+        if snapshot is None:
+            return
+        if snapshot.status is not None and snapshot.status == provider.final_status:
+            campaign.hours_gap = None
         elif (
-            snapshot is not None and not self._requests.breaker.is_open and _needs_hours(self._account, wanted.settings)
+            self._account.calling_windows == "auto"
+            and isinstance(provider, Directory)
+            and not self._requests.breaker.is_open
+            and _needs_hours(self._account, campaign)
         ):
-            gap, windows = await self._hours.ask(wanted)
-        name = snapshot.name if snapshot is not None else None
-        if name is None and wanted.record is not None:
-            name = wanted.record.name
-        return CampaignReport(
-            id=wanted.id,
-            name=wanted.settings.name if wanted.settings else clean(wanted.id),
-            display_name=None if name is None else clean(name),
-            discovered=wanted.settings is None,
-            snapshot=snapshot,
-            error=error,
-            seconds=seconds,
-            interval=self._pace.interval(self._upstream.provider, snapshot),
-            hours_gap=gap,
-            windows=windows,
-        )
+            await self._ask_for_hours(campaign, provider)
 
-    async def _ask_for_stats(self, campaign_id: str) -> tuple[Snapshot | None, PollError | None, float | None]:
-        """What it said, or why it failed, and the seconds that the request took."""
+    async def _ask_for_stats(self, campaign: CampaignReport) -> None:
         clock = asyncio.get_running_loop().time
         started: float | None = None
 
         async def poll() -> Snapshot:
             nonlocal started
             started = clock()
-            return await self._upstream.provider.poll(campaign_id)
+            return await self._upstream.provider.poll(campaign.id)
 
-        snapshot = error = None
         try:
-            snapshot = await self._requests.ask(STATS, poll, campaign_id)
+            campaign.snapshot = await self._requests.ask(STATS, poll, campaign.id)
         except PollError as exc:
-            error = exc
-        return snapshot, error, None if started is None else clock() - started
+            campaign.error = exc
+        campaign.seconds = None if started is None else clock() - started
 
-    def _is_final(self, snapshot: Snapshot) -> bool:
-        return snapshot.status is not None and snapshot.status == self._upstream.provider.final_status
+    async def _ask_for_hours(self, campaign: CampaignReport, directory: Directory) -> None:
+        schedule, gap = None, HoursGap.FORBIDDEN
+        if not self._hours_forbidden:
+            try:
+                schedule, gap = await self._schedule(campaign, directory), HoursGap.NOT_READ
+            except ForbiddenError:
+                self._hours_forbidden = True
+            except PollError:
+                gap = HoursGap.NOT_READ
+        if schedule is None:
+            campaign.hours_gap = gap
+        else:
+            campaign.windows = schedule.window_count
 
-
-class _HoursCheck:
-    """Asks whether calling windows can be read: once for each configuration, however many campaigns share it."""
-
-    def __init__(self, directory: Directory, requests: Requests) -> None:
-        self._directory = directory
-        self._requests = requests
-        self._schedules: dict[str, asyncio.Task[Schedule | None]] = {}
-        self._forbidden = False
-
-    async def ask(self, wanted: _Wanted) -> tuple[HoursGap | None, int | None]:
-        """Why a campaign's hours are not known, or the number of its windows."""
-        if self._forbidden:
-            return HoursGap.FORBIDDEN, None
-        try:
-            schedule = await self._schedule(wanted)
-        except ForbiddenError:
-            self._forbidden = True
-            return HoursGap.FORBIDDEN, None
-        except PollError:
-            return HoursGap.NOT_READ, None
-        return (HoursGap.NOT_READ, None) if schedule is None else (None, schedule.window_count)
-
-    async def _schedule(self, wanted: _Wanted) -> Schedule | None:
-        configuration_id = wanted.record.configuration_id if wanted.record else None
-        if configuration_id is None:
-            record = await self._requests.ask("campaign", lambda: self._directory.campaign(wanted.id))
-            configuration_id = record.configuration_id
+    async def _schedule(self, campaign: CampaignReport, directory: Directory) -> Schedule | None:
+        record = campaign.record
+        if record is None or record.configuration_id is None:
+            record = await self._requests.ask("campaign", lambda: directory.campaign(campaign.id))
+        configuration_id = record.configuration_id
         if configuration_id is None:
             return None
-        task = self._schedules.get(configuration_id)
-        if task is None:
-            task = asyncio.create_task(self._read(configuration_id))
-            self._schedules[configuration_id] = task
-        return await task
-
-    async def _read(self, configuration_id: str) -> Schedule | None:
-        return await self._requests.ask("configuration", lambda: self._directory.schedule(configuration_id))
+        if configuration_id not in self._schedules:
+            reading = self._requests.ask("configuration", lambda: directory.schedule(configuration_id))
+            self._schedules[configuration_id] = asyncio.create_task(reading)
+        return await self._schedules[configuration_id]

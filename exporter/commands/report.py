@@ -16,7 +16,6 @@ from exporter.commands.check import AccountReport, CampaignReport, HoursGap
 from exporter.config.fields import format_duration
 from exporter.config.model import AccountSettings, PollSettings
 from exporter.providers.advice import advice
-from exporter.providers.errors import PollError
 
 _NONE = "-"
 _NARROW = 80
@@ -28,17 +27,24 @@ _COLUMNS = (
 """Titles, with the least width of those with text; the others hold numbers."""
 
 _WITHOUT_HOURS = {
-    HoursGap.NOT_TOLD: "the provider does not tell them",
-    HoursGap.NOT_ASKED: "calling_windows is unknown",
-    HoursGap.FORBIDDEN: "the token may not read campaigns and configurations",
-    HoursGap.NOT_READ: "the provider's answer about them failed or can't be understood",
+    HoursGap.NOT_TOLD: (
+        "the provider does not tell them",
+        "write `calling_hours`, or `calling_windows: always` where they are dialed round the clock",
+    ),
+    HoursGap.NOT_ASKED: (
+        "calling_windows is unknown",
+        "set `calling_windows` to auto or always, or write `calling_hours`",
+    ),
+    HoursGap.FORBIDDEN: (
+        "the token may not read campaigns and configurations",
+        "give the token the scope `campaigns:read`, or write `calling_hours`",
+    ),
+    HoursGap.NOT_READ: (
+        "the provider's answer about them failed or can't be understood",
+        "try again, or write `calling_hours` or `calling_windows: always`",
+    ),
 }
-_HOURS_ADVICE = {
-    HoursGap.NOT_TOLD: "write `calling_hours`, or `calling_windows: always` where they are dialed round the clock",
-    HoursGap.NOT_ASKED: "set `calling_windows` to auto or always, or write `calling_hours`",
-    HoursGap.FORBIDDEN: "give the token the scope `campaigns:read`, or write `calling_hours`",
-    HoursGap.NOT_READ: "try again, or write `calling_hours` or `calling_windows: always`",
-}
+"""Why the hours are not known, and what to do about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +70,7 @@ class Report:
         return all(account.ok for account in self.accounts)
 
     def document(self) -> dict[str, Any]:
-        """
-        All of it as plain values, without secrets. What the provider did not say is None.
-
-        - `ok`: whether every poll and every listing has succeeded;
-        - `offline`: whether nothing was sent;
-        - `accounts`: a list of `account`, `provider`, `campaigns` (their number), `failed` (the number of those that
-          failed), `interval_stretch` (1 for none; None offline), `hours_unknown` (number of campaigns by `not_told`,
-          `not_asked`, `forbidden`, `not_read`), and `listing_problem` (None where the listing was complete or none was
-          asked for);
-        - `campaigns`: a list of `account`, `provider`, `campaign` (the label), `id`, `name` (the provider's),
-          `discovered`, `up` (None offline), `status`, `contacts` (number by bucket), `contacts_loaded`, `calls` (number
-          by outcome), `calls_made`, `active_calls`, `concurrency_limit`, `latency_seconds` (None where nothing was
-          sent), `reason`, `problem` and `advice` (None unless it failed);
-        - `notes`: a list of sentences.
-        """
+        """All of it as plain values, as docs/check.md describes; what the provider did not say is None."""
         return {
             "ok": self.ok,
             "offline": not self.asked,
@@ -90,7 +82,8 @@ class Report:
         }
 
     def _account(self, account: AccountReport) -> dict[str, Any]:
-        problem = _problem(account.listing_error) if account.listing_error else account.listing_problem
+        error = account.listing_error
+        problem = f"{error.reason}: {error}" if error else account.listing_problem
         return {
             "account": account.account.name,
             "provider": account.account.provider,
@@ -137,9 +130,10 @@ class Report:
             if self.asked and account.stretch > 1:
                 found.append(self._stretched(account))
             for gap, campaigns in account.hours_gaps.items():
+                why, what_to_do = _WITHOUT_HOURS[gap]
                 found.append(
                     f"Account {account.account.name!r}: the hours of {_number(campaigns, 'campaign')} are not known "
-                    f"({_WITHOUT_HOURS[gap]}), so that a stall can't be told from a quiet hour: {_HOURS_ADVICE[gap]}. "
+                    f"({why}), so that a stall can't be told from a quiet hour: {what_to_do}. "
                     "For inbound campaigns set `stall_after: never`."
                 )
             if closed := sum(campaign.windows == 0 for campaign in account.campaigns):
@@ -260,10 +254,6 @@ def _failures(report: Report, document: Mapping[str, Any]) -> Iterator[str]:
         for kind, names in kinds.get(name, {}).items():
             more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
             yield f"{name}: {', '.join(names[:_NAMES_SHOWN])}{more}: {kind}"
-
-
-def _problem(error: PollError) -> str:
-    return f"{error.reason}: {error}"
 
 
 def _number(number: int, thing: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from exporter.config.model import AccountSettings, Settings
-from exporter.polling.account import PROVIDERS, Polled
+from exporter.polling.account import PROVIDERS
 from exporter.polling.breaker import Breaker
 from exporter.polling.connections import transport_of
 from exporter.polling.requests import Requests
@@ -16,7 +16,7 @@ from exporter.providers import Provider
 from exporter.providers.credentials import Credentials
 from exporter.providers.errors import CredentialsError
 from exporter.providers.http import Transport
-from exporter.providers.redaction import Redactor
+from exporter.providers.redaction import Redactor, Secrets
 
 log = logging.getLogger(__name__)
 
@@ -42,24 +42,20 @@ def upstreams(settings: Settings, redactor: Redactor) -> tuple[Upstream, ...]:
         ConfigurationError: The certificates of an account cannot be used.
     """
     slots = Slots(settings.poll.max_in_flight)
-    found = []
-    for account in settings.accounts:
-        secrets = redactor.account()
-        credentials = Credentials(account)
-        with suppress(CredentialsError):
-            secrets.replace("token", [credentials.token()])
-        transport = transport_of(account, settings.poll, time.time, secrets)
-        throttle = Throttle(account.max_requests_per_second, account.max_in_flight, slots)
-        # There are no polls for which some of the rate would have to be left.
-        requests = Requests(throttle, Share(throttle, 1.0), Breaker(), partial(_report_pause, account.name))
-        provider = PROVIDERS[account.provider](account, transport, credentials, _polled(account))
-        found.append(Upstream(account, transport, provider, requests))
-    return tuple(found)
+    return tuple(_upstream(account, settings, slots, redactor.account()) for account in settings.accounts)
 
 
-def _polled(account: AccountSettings) -> Polled:
+def _upstream(account: AccountSettings, settings: Settings, slots: Slots, secrets: Secrets) -> Upstream:
+    credentials = Credentials(account)
+    with suppress(CredentialsError):
+        secrets.replace("token", [credentials.token()])
+    transport = transport_of(account, settings.poll, time.time, secrets)
+    throttle = Throttle(account.max_requests_per_second, account.max_in_flight, slots)
+    # There are no polls for which some of the rate would have to be left.
+    requests = Requests(throttle, Share(throttle, 1.0), Breaker(), partial(_report_pause, account.name))
     ids = frozenset(str(campaign.id) for campaign in account.campaigns)
-    return lambda: ids
+    provider = PROVIDERS[account.provider](account, transport, credentials, lambda: ids)
+    return Upstream(account, transport, provider, requests)
 
 
 def _report_pause(account: str, seconds: float) -> None:
