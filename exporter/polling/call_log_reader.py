@@ -8,6 +8,7 @@ counts when the reading is complete.
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from math import inf
 from typing import ClassVar
 
 from exporter.campaign.attempts import Attempt, key_of, newest_of
@@ -37,6 +38,8 @@ class CallLogReader(AttemptsJob):
     _requests: int = field(default=1, init=False)
 
     async def run(self) -> float:
+        if not self.wanted:
+            return inf
         interval = self.interval_for(self._requests)
         if self.paused:
             return self.account.now() + LOOK
@@ -46,8 +49,9 @@ class CallLogReader(AttemptsJob):
         except PollError as exc:
             self.failed(exc)
         else:
-            self.readings[COMPLETE] += 1
-            self._take(calls, interval)
+            if self.wanted:
+                self.readings[COMPLETE] += 1
+                self._take(calls, interval)
         return self.account.now() + interval
 
     async def _read_first(self) -> dict[int, Call]:

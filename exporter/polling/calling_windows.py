@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from exporter.campaign.schedule import Hours
 from exporter.polling.discovery import OFF_FOR, RETRY, walk
@@ -101,9 +102,10 @@ class CallingWindows(AccountJob):
     async def run(self) -> float:
         """Ask for what is not known or has become too old."""
         account, directory = self.account, self.account.directory
+        if directory is None or not self.wanted:
+            return inf
         targets = account.poller.targets
         campaign_ids = [known for known, target in targets.items() if target.state.campaign.hours is None]
-        assert directory is not None  # noqa: S101 -- for mypy: on the agenda only while it is wanted
         if self._many_are_due(campaign_ids):
             await self._read_list(directory)
         turns = Turns()

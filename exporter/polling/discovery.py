@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass, field
+from math import inf
 
 from exporter.config.model import DiscoverySettings
 from exporter.polling.job import AccountJob
@@ -65,7 +66,8 @@ class Discovery(AccountJob):
 
     async def run(self) -> float:
         options, directory = self.account.settings.discovery, self.account.directory
-        assert options is not None and directory is not None  # noqa: S101, PT018 -- for mypy: run only while wanted
+        if options is None or directory is None:
+            return inf
         wait = RETRY
         if not self.account.breaker.is_open:
             listing, error = Listing.of(options), None

@@ -126,6 +126,17 @@ class TestChange:
             assert page.values_of("campaign_id", account="acme-us") == {"june"}
             assert page.one("campaign_exporter_discovery_success") is None
 
+    async def test_a_reload_may_end_discovery_while_a_listing_is_under_way(self) -> None:
+        site = Site()
+        site.organization.fault = Fault(delay=5, path="/campaigns?")
+        async with site.exporting("june", discovery={}) as running:
+            await asyncio.sleep(3)
+            assert await running.reload(site.settings("june")) is None
+            await asyncio.sleep(60)
+            page = await running.page()
+            assert page.values_of("campaign_id", account="acme-us") == {"june"}
+            assert page.one("campaign_exporter_discovery_success") is None
+
     async def test_discovered_campaigns_stay_over_a_reload_of_something_else(self) -> None:
         site = Site()
         async with site.exporting(discovery={}) as running:

@@ -124,3 +124,18 @@ async def test_a_quiet_account_takes_one_request_a_reading() -> None:
             EPOCH + asyncio.get_running_loop().time(), abs=61
         )
         assert page.number("campaign_attempts_read_interval_seconds") == 60
+
+
+async def test_a_reload_may_end_the_readings_while_one_is_under_way() -> None:
+    site = Site()
+    june = site.add(7, 150)
+    async with site.exporting(june) as running:
+        await asyncio.sleep(HOUR)
+        site.account.fault = Fault(delay=5, path="/v1/calls")
+        (account,) = running.exporter.accounts.values()
+        account.agenda.put(account.attempts, account.now())
+        await asyncio.sleep(1)
+        assert await running.reload({"accounts": [osvi_account(account.settings.base_url, june.id)]}) is None
+        await asyncio.sleep(120)
+
+        assert not [name for name in (await running.page()).names() if name.startswith("campaign_call_")]
