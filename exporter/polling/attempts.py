@@ -1,8 +1,10 @@
 """What the readers of single attempts have in common: their part of the budget, and what became of their readings."""
 
 import logging
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from math import inf
 from typing import ClassVar, TypeVar
 
 from exporter.campaign.attempts import AttemptsState
@@ -68,17 +70,19 @@ class AttemptsJob(AccountJob):
         self._off_until = 0.0
         AccountJob.credentials_accepted(self)
 
+    async def run(self) -> float:
+        return inf if self.settings is None else await self.read(self.settings)
+
+    @abstractmethod
+    async def read(self, settings: AttemptsSettings) -> float:
+        """Read what is due; returns when to look again (monotonic)."""
+
     @property
     def paused(self) -> bool:
         return self.account.breaker.is_open or self.account.now() < self._off_until
 
     async def ask(self, request: Callable[[], Awaitable[T]]) -> T:
-        """
-        Send one request within the job's part of the budget.
-
-        Raises:
-            PollError: It failed. A 403 turns the readings off for a while, and nothing else.
-        """
+        """Send one request; a 403 turns the readings off for a while, and nothing else."""
         try:
             answer = await self.account.requests.ask(self.route, request, share=self._share)
         except ForbiddenError as exc:
@@ -93,27 +97,20 @@ class AttemptsJob(AccountJob):
         return answer
 
     def failed(self, error: PollError) -> None:
-        """Count a reading that was given up."""
         self.readings[error.reason] += 1
         log.debug("single attempts can't be read", extra=self.account.log_as | {"error": str(error)})
 
-    def interval_for(self, requests: float) -> float:
+    def interval_for(self, settings: AttemptsSettings, requests: float) -> float:
         """
         The time between two readings, in seconds.
 
         Args:
             requests: Number of requests that one round of readings takes.
         """
-        settings = self.settings
-        assert settings is not None  # noqa: S101 -- for mypy: on the agenda only while it is wanted
         return max(settings.refresh_interval, requests * self.account.throttle.spacing / settings.request_share)
 
-    def attempts_of(self, state: CampaignState) -> AttemptsState:
+    def attempts_of(self, state: CampaignState, settings: AttemptsSettings) -> AttemptsState:
         if state.attempts is None:
             state.attempts = AttemptsState(state.budget)
-        wanted = self.settings is not None and self.settings.exemplars
-        state.attempts.exemplar_label = self.exemplar_label if wanted else None
+        state.attempts.exemplar_label = self.exemplar_label if settings.exemplars else None
         return state.attempts
-
-    def show(self, state: CampaignState) -> None:
-        self.account.shared.display.update_attempts(state)

@@ -6,12 +6,13 @@ until it ends. New calls push others to later pages, so that some are seen twice
 counts when the reading is complete.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from math import inf
+from functools import partial
 from typing import ClassVar
 
 from exporter.campaign.attempts import Attempt, key_of, newest_of
+from exporter.config.model import AttemptsSettings
 from exporter.polling.attempts import COMPLETE, LOOK, AttemptsJob
 from exporter.providers.errors import PollError
 from exporter.providers.osvi import Osvi
@@ -37,72 +38,57 @@ class CallLogReader(AttemptsJob):
     _began: bool = field(default=False, init=False)
     _requests: int = field(default=1, init=False)
 
-    async def run(self) -> float:
-        if not self.wanted:
-            return inf
-        interval = self.interval_for(self._requests)
+    async def read(self, settings: AttemptsSettings) -> float:
+        interval = self.interval_for(settings, self._requests)
         if self.paused:
             return self.account.now() + LOOK
         self._requests = 0
         try:
-            calls = await (self._read_on() if self._began else self._read_first())
+            calls = await self._calls_by_key()
         except PollError as exc:
             self.failed(exc)
         else:
             if self.wanted:
                 self.readings[COMPLETE] += 1
-                self._take(calls, interval)
+                self._take(calls, settings, interval)
         return self.account.now() + interval
 
-    async def _read_first(self) -> dict[int, Call]:
-        """The calls in progress, and enough of the others to know where the next reading ends."""
-        calls = {key_of(call.attempt.id): call async for call in self._calls(in_progress=True)}
-        async for call in self._calls(most_pages=_FIRST_PAGES):
-            calls[key_of(call.attempt.id)] = call
-        return calls
-
-    async def _read_on(self) -> dict[int, Call]:
-        """The calls that are new, those that were in progress, and known ones down to the end of the reading."""
+    async def _calls_by_key(self) -> dict[int, Call]:
+        """The calls in progress, those that are new or have ended, and known ones down to the end of the reading."""
         calls: dict[int, Call] = {}
-        in_a_row = 0
-        async for call in self._calls():
+        if self._open or not self._began:
+            going_on = self._calls(in_progress=True)
+            calls = {key_of(call.attempt.id): call async for call in going_on if not call.ended}
+        missing = set(self._open - calls.keys())
+        seen: set[int] = set()
+        known_in_a_row = 0
+        async for call in self._calls(most_pages=_MOST_PAGES if self._began else _FIRST_PAGES):
             key = key_of(call.attempt.id)
-            is_known = key in self._known or key in self._open or key in calls
-            in_a_row = in_a_row + 1 if is_known else 0
-            calls[key] = call
-            if in_a_row >= _ENOUGH_KNOWN:
+            if known_in_a_row < _ENOUGH_KNOWN:
+                is_known = key in self._known or key in self._open or key in seen
+                known_in_a_row = known_in_a_row + 1 if is_known else 0
+                seen.add(key)
+                calls[key] = call
+            elif key in missing:
+                calls[key] = call
+            missing.discard(key)
+            if known_in_a_row >= _ENOUGH_KNOWN and not missing:
                 break
-        if missing := self._open - calls.keys():
-            calls |= await self._find(missing)
         return calls
-
-    async def _find(self, missing: frozenset[int]) -> dict[int, Call]:
-        """Calls that were in progress and stand further down: they still are, or have ended meanwhile."""
-        found = {}
-        for options in ({"in_progress": True}, {}):
-            async for call in self._calls(**options):
-                if (key := key_of(call.attempt.id)) in missing:
-                    found[key] = call
-                if found.keys() >= missing:
-                    return found
-        return found
 
     async def _calls(self, *, in_progress: bool = False, most_pages: int = _MOST_PAGES) -> AsyncIterator[Call]:
         """The calls of page after page, the newest first."""
+        provider = self.account.provider
+        assert isinstance(provider, Osvi)  # noqa: S101 -- for mypy: only that provider's accounts have this reader
         for number in range(1, most_pages + 1):
-            page = await self.ask(self._page(number, in_progress=in_progress))
+            page = await self.ask(partial(provider.calls, number, in_progress=in_progress))
             self._requests += 1
             for call in page.calls:
                 yield call
             if _is_last(page, number):
                 return
 
-    def _page(self, number: int, *, in_progress: bool) -> Callable[[], Awaitable[CallsPage]]:
-        provider = self.account.provider
-        assert isinstance(provider, Osvi)  # noqa: S101 -- for mypy: `wanted` by that provider only
-        return lambda: provider.calls(number, in_progress=in_progress)
-
-    def _take(self, calls: dict[int, Call], interval: float) -> None:
+    def _take(self, calls: dict[int, Call], settings: AttemptsSettings, interval: float) -> None:
         """Count what is new, and show it."""
         ended = {key for key, call in calls.items() if call.ended}
         new: dict[str, list[Attempt]] = {}
@@ -112,14 +98,13 @@ class CallLogReader(AttemptsJob):
             if call.ended and key not in self._known:
                 new.setdefault(call.campaign_id, []).append(call.attempt)
         for campaign_id, target in self.account.poller.targets.items():
-            attempts = self.attempts_of(target.state)
-            if self._began:
-                attempts.ended(new.get(campaign_id, ()))
-            else:
-                attempts.watch(new.get(campaign_id, ()))
-            attempts.newest = _with(attempts.newest, seen.get(campaign_id, []))
+            attempts = self.attempts_of(target.state, settings)
+            count = attempts.ended if self._began else attempts.watch
+            count(new.get(campaign_id, ()))
+            by_id = {attempt.id: attempt for attempt in (*attempts.newest, *seen.get(campaign_id, ()))}
+            attempts.newest = tuple(newest_of(by_id.values()))
             attempts.read_at, attempts.interval = self.account.shared.wall(), interval
-            self.show(target.state)
+            self.account.shared.display.update_attempts(target.state)
         self._known = frozenset(ended)
         self._open = frozenset(calls.keys() - ended)
         self._began = True
@@ -129,8 +114,3 @@ def _is_last(page: CallsPage, number: int) -> bool:
     if not page.calls:
         return True
     return number >= page.pages if page.pages is not None else len(page.calls) < CALLS_PER_PAGE
-
-
-def _with(known: tuple[Attempt, ...], seen: list[Attempt]) -> tuple[Attempt, ...]:
-    by_id = {attempt.id: attempt for attempt in (*known, *seen)}
-    return tuple(newest_of(by_id.values()))

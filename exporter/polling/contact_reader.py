@@ -7,7 +7,6 @@ ones a few times more. Nothing is asked about a quiet campaign.
 
 import asyncio
 import logging
-from array import array
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -72,18 +71,16 @@ class ContactReader(AttemptsJob):
         for campaign_id in self._watched.keys() - self.account.poller.targets.keys():
             del self._watched[campaign_id]
 
-    async def run(self) -> float:
-        campaign_id, due = await self._most_overdue()
+    async def read(self, settings: AttemptsSettings) -> float:
+        campaign_id, due = await self._most_overdue(settings)
         now = self.account.now()
         if campaign_id is None or due > now or self.paused:
             return now + LOOK
-        await self._read(campaign_id)
+        await self._read_campaign(campaign_id, settings)
         return self.account.now()
 
-    async def _most_overdue(self) -> tuple[str | None, float]:
+    async def _most_overdue(self, settings: AttemptsSettings) -> tuple[str | None, float]:
         """Look at all campaigns: withdraw what is too old, and find the one to read next."""
-        if self.settings is None:
-            return None, inf
         now, wall = self.account.now(), self.account.shared.wall()
         found, earliest, requests, turns = None, inf, 0, Turns()
         for campaign_id, target in tuple(self.account.poller.targets.items()):
@@ -95,7 +92,7 @@ class ContactReader(AttemptsJob):
                 if due < earliest:
                     found, earliest = campaign_id, due
             self._withdraw_old(state, watched, now)
-        self._interval = self.interval_for(requests)
+        self._interval = self.interval_for(settings, requests)
         return found, earliest
 
     def _due(self, state: CampaignState, watched: _Watched, now: float, wall: float) -> float:
@@ -122,15 +119,14 @@ class ContactReader(AttemptsJob):
         confirmed_at = state.last_success if unmoved and state.last_success is not None else watched.read_at
         if now - max(confirmed_at, watched.read_at) > OLD_INTERVALS * self._interval:
             attempts.withdraw()
-            self.show(state)
+            self.account.shared.display.update_attempts(state)
 
-    async def _read(self, campaign_id: str) -> None:
+    async def _read_campaign(self, campaign_id: str, settings: AttemptsSettings) -> None:
         """Walk through the contacts of one campaign; what is not complete changes nothing."""
-        target, settings = self.account.poller.targets[campaign_id], self.settings
-        assert settings is not None  # noqa: S101 -- for mypy: on the agenda only while it is wanted
-        state, watched = target.state, self._watched[campaign_id]
-        attempts = self.attempts_of(state)
-        walk = _walk_of(state, settings, attempts.counted)
+        target, watched = self.account.poller.targets[campaign_id], self._watched[campaign_id]
+        state = target.state
+        attempts = self.attempts_of(state, settings)
+        walk = ContactWalk(_verdicts(settings), attempts.counted, state.snapshot, state.last_success_wall or 0.0)
         numbers, began = _numbers(state.snapshot), self.account.now()
         watched.tried_at = began
         try:
@@ -140,7 +136,7 @@ class ContactReader(AttemptsJob):
         except PollError as exc:
             self.failed(exc)
             return
-        if target.gone or self.settings is None:
+        if target.gone or not self.wanted:
             return
         watched.requests = max(1, walk.requests)
         if walk.problem is not None:
@@ -158,11 +154,11 @@ class ContactReader(AttemptsJob):
         watched.awaits_until = -inf if awaited is None else awaited + VERDICTS_WITHIN
         attempts.take(walk.tally, counted, walk.untouched, walk.coverage, self.account.shared.wall())
         attempts.interval = self._interval
-        self.show(state)
+        self.account.shared.display.update_attempts(state)
 
     async def _take_page(self, walk: ContactWalk, campaign_id: str) -> None:
         provider = self.account.provider
-        assert isinstance(provider, Anyreach)  # noqa: S101 -- for mypy: `wanted` by that provider only
+        assert isinstance(provider, Anyreach)  # noqa: S101 -- for mypy: only that provider's accounts have this reader
         try:
             page = await self.ask(lambda: provider.contacts_page(campaign_id, walk.query()))
         except TooLargeError:
@@ -178,25 +174,9 @@ def _numbers(snapshot: Snapshot) -> _Numbers:
     return snapshot.attempts, contacts.get("completed"), contacts.get("exhausted")
 
 
-def _walk_of(state: CampaignState, settings: AttemptsSettings, counted: "array[int] | None") -> ContactWalk:
-    snapshot = state.snapshot
-    contacts = snapshot.contacts or {}
-    dialed = [contacts.get(bucket) for bucket in ("completed", "exhausted", "in_progress")]
-    return ContactWalk(
-        _verdicts(settings.criteria, tuple(settings.expected.items())),
-        counted=counted,
-        attempts=None if snapshot.attempts is None else int(snapshot.attempts),
-        contacts=None if snapshot.contacts_loaded is None else int(snapshot.contacts_loaded),
-        dialed=None if None in dialed else int(sum(number or 0 for number in dialed)),
-        in_progress=int(contacts.get("in_progress", 0)),
-        began=state.last_success_wall or 0.0,
-    )
-
-
-@lru_cache(64)
-def _verdicts(patterns: tuple[str, ...], expected: tuple[tuple[str, object], ...]) -> Verdicts:
+def _verdicts(settings: AttemptsSettings) -> Verdicts:
     @lru_cache(1024)
     def wanted(criterion: str) -> bool:
-        return any(fnmatchcase(criterion, pattern) for pattern in patterns)
+        return any(fnmatchcase(criterion, pattern) for pattern in settings.criteria)
 
-    return Verdicts(wanted, {criterion: str(outcome).lower() for criterion, outcome in expected})
+    return Verdicts(wanted, {criterion: str(outcome).lower() for criterion, outcome in settings.expected.items()})

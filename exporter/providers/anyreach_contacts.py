@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from exporter.campaign.attempts import OUTCOMES, Attempt, Tally, Verdicts
+from exporter.campaign.snapshot import Snapshot
 from exporter.providers.errors import InvalidResponseError
 from exporter.providers.wire import LONGEST_TEXT, count, read_as, read_id, read_moment, short_text
 
@@ -152,10 +153,7 @@ class ContactWalk:
 
     Args:
         counted: Keys of the ended attempts that were counted before, in order; None for none.
-        attempts: `attempts.total` of the stats answer just before; None where it has none.
-        contacts: `contacts.total` of the same answer.
-        dialed: Contacts that are completed, exhausted or in progress, by the same answer.
-        in_progress: Those of them that are in progress.
+        stats: The stats answer just before.
         began: Unix time of that answer.
 
     Attributes:
@@ -165,10 +163,7 @@ class ContactWalk:
 
     verdicts: Verdicts
     counted: "array[int] | None"
-    attempts: int | None
-    contacts: int | None
-    dialed: int | None
-    in_progress: int
+    stats: Snapshot
     began: float
     ended: bool = False
     problem: str | None = None
@@ -183,22 +178,23 @@ class ContactWalk:
 
     def __post_init__(self) -> None:
         self.tally = Tally(self.verdicts, self.counted)
-        known = self.attempts is not None and self.contacts is not None and self.dialed is not None
-        few = known and (self.dialed or 0) < _FEW_DIALED * (self.contacts or 0)
+        buckets, loaded = self.stats.contacts or {}, self.stats.contacts_loaded
+        known = self.stats.attempts is not None and loaded is not None and buckets.keys() >= set(_FILTERS)
+        few = known and sum(buckets[status] for status in _FILTERS) < _FEW_DIALED * (loaded or 0)
         self._lists = [_Listing(status) for status in (*_FILTERS, "pending")] if few else [_Listing(None)]
-        self.ended = self.attempts == 0 and self.contacts is not None
+        self.ended = self.stats.attempts == 0 and loaded is not None
 
     @property
     def untouched(self) -> int:
         """Contacts that were left out since all attempts had been found already."""
-        return max(0, (self.contacts or 0) - self.tally.contacts) if self._found_all else 0
+        return max(0, int(self.stats.contacts_loaded or 0) - self.tally.contacts) if self._found_all else 0
 
     @property
     def coverage(self) -> float | None:
         """Attempts found over those of the stats answer."""
-        if self.attempts is None:
+        if self.stats.attempts is None:
             return None
-        return self.tally.attempts / self.attempts if self.attempts else 1.0
+        return self.tally.attempts / self.stats.attempts if self.stats.attempts else 1.0
 
     def query(self) -> str:
         """The query string of the next page."""
@@ -232,11 +228,11 @@ class ContactWalk:
 
     @property
     def _found_all(self) -> bool:
-        if self.attempts is None:
+        if self.stats.attempts is None:
             return False
         # Those that were being called may have slipped from one list to another that was read already.
-        slack = min(self.in_progress, ceil(_SLACK * self.attempts))
-        return self._before >= self.attempts - slack
+        in_progress = (self.stats.contacts or {}).get("in_progress", 0)
+        return self._before >= self.stats.attempts - min(in_progress, ceil(_SLACK * self.stats.attempts))
 
     def _count(self, contacts: Iterable[Contact]) -> tuple[int, int]:
         """Count contacts; returns the attempts and the contacts that are new among them."""
@@ -280,7 +276,7 @@ class ContactWalk:
 
     def _gap(self) -> str | None:
         if (coverage := self.coverage) is not None and coverage < ENOUGH:
-            return f"{self.tally.attempts} of {self.attempts} attempts were found"
+            return f"{self.tally.attempts} of {self.stats.attempts:.0f} attempts were found"
         if self._total is not None and self.tally.contacts < _ENOUGH_CONTACTS * self._total and not self._found_all:
             return f"{self.tally.contacts} of {self._total} contacts were found"
         return None

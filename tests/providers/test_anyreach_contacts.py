@@ -7,6 +7,8 @@ from urllib.parse import parse_qs
 import pytest
 
 from exporter.campaign.attempts import Verdicts
+from exporter.campaign.snapshot import Snapshot
+from exporter.providers.anyreach import read_stats
 from exporter.providers.anyreach_contacts import ENOUGH, LARGEST_PAGE, ContactWalk, read_contacts
 from exporter.providers.errors import InvalidResponseError
 from exporter.simulator import ROUND_THE_CLOCK, CallPattern, Campaign, ManualClock, Organization, Schedule, World
@@ -41,12 +43,7 @@ class Server:
 
     def walk(self) -> ContactWalk:
         """Begin a walk with the campaign's numbers as they are now."""
-        stats = stats_of(self.campaign)
-        contacts = stats["contacts"]
-        dialed = contacts["completed"] + contacts["exhausted"] + contacts["in_progress"]
-        return ContactWalk(
-            ALL, None, stats["attempts"]["total"], contacts["total"], dialed, contacts["in_progress"], self.clock.now
-        )
+        return ContactWalk(ALL, None, read_stats(stats_of(self.campaign)), self.clock.now)
 
     def answer(self, query: str) -> bytes:
         asked = parse_qs(query)
@@ -108,7 +105,7 @@ def test_contacts_that_wait_for_a_retry_are_found_early(order: Order) -> None:
 
 
 def test_a_campaign_without_attempts_takes_no_request() -> None:
-    walk = ContactWalk(ALL, None, attempts=0, contacts=500, dialed=0, in_progress=0, began=START)
+    walk = ContactWalk(ALL, None, Snapshot(attempts=0, contacts_loaded=500), START)
 
     assert walk.ended
     assert (walk.coverage, walk.untouched, walk.problem) == (1.0, 500, None)
@@ -155,7 +152,7 @@ def test_a_server_that_ignores_the_offset_gives_no_complete_walk() -> None:
 
 
 def test_a_page_that_is_too_large_is_asked_for_in_smaller_ones() -> None:
-    walk = ContactWalk(ALL, None, attempts=10, contacts=10, dialed=10, in_progress=0, began=START)
+    walk = ContactWalk(ALL, None, Snapshot(attempts=10, contacts_loaded=10), START)
 
     assert [walk.too_large(), walk.too_large(), walk.too_large()] == [True, True, False]
     assert "limit=50" in walk.query()
