@@ -12,8 +12,6 @@ from exporter.campaign.labels import valid
 from exporter.campaign.state import CampaignState
 from exporter.ui.queries import AttemptsQuery
 
-_PLACEHOLDERS = ("{conversation_id}", "{call_id}")
-
 
 @dataclass(frozen=True, slots=True)
 class AttemptRow:
@@ -45,7 +43,7 @@ class AttemptRow:
 
 def newest_attempts(campaign: CampaignState, conversation_url: str, query: AttemptsQuery) -> list[AttemptRow]:
     """
-    Give the newest attempts of a campaign, the newest first; none where single attempts are not read.
+    Give the newest attempts of a campaign, the newest first.
 
     Args:
         conversation_url: The address of a conversation with a placeholder for its id; empty for none.
@@ -62,11 +60,11 @@ def _row(attempt: Attempt, conversation_url: str) -> AttemptRow:
         started_at_timestamp_seconds=attempt.started_at,
         ended_at_timestamp_seconds=attempt.ended_at,
         duration_seconds=attempt.seconds,
-        conversation_id=None if attempt.conversation_id is None else valid(attempt.conversation_id),
+        conversation_id=attempt.conversation_id and valid(attempt.conversation_id),
         conversation_url=_url(attempt.conversation_id, conversation_url),
         verdicts=None if verdicts is None else {valid(key): outcome for key, outcome in verdicts.items()},
-        tag=None if attempt.tag is None else valid(attempt.tag),
-        end_reason=None if attempt.end_reason is None else valid(attempt.end_reason),
+        tag=attempt.tag and valid(attempt.tag),
+        end_reason=attempt.end_reason and valid(attempt.end_reason),
     )
 
 
@@ -74,6 +72,4 @@ def _url(conversation_id: str | None, template: str) -> str | None:
     if not template or conversation_id is None:
         return None
     quoted = quote(conversation_id, safe="", errors="replace")
-    for placeholder in _PLACEHOLDERS:
-        template = template.replace(placeholder, quoted)
-    return template
+    return template.replace("{conversation_id}", quoted).replace("{call_id}", quoted)

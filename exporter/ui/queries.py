@@ -18,12 +18,8 @@ MAX_WORDS = 20
 MAX_NAME = 500
 """Characters of any other filter."""
 
-DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
-MAX_CURSOR = 1500
-
-SHOWN_ATTEMPTS = 50
-"""Attempts on a campaign's page, and in an answer without a limit."""
+"""Campaigns in one answer."""
 
 # Unpadded base64url of any bytes: each of them is a position in the order, so a cursor is never out of date.
 _CURSOR = "^([A-Za-z0-9_-]{4})*([A-Za-z0-9_-]{2}|[A-Za-z0-9_-]{3}|[A-Za-z0-9_-]{4})$"
@@ -79,9 +75,9 @@ class CampaignQuery(Described):
     """Only campaigns of this account."""
     state: Standing | None = None
     """Only campaigns in this state."""
-    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT), BeforeValidator(_digits)] = DEFAULT_LIMIT
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT), BeforeValidator(_digits)] = 100
     """Most campaigns in one answer."""
-    cursor: Annotated[str, Field(min_length=2, max_length=MAX_CURSOR, pattern=_CURSOR)] | None = None
+    cursor: Annotated[str, Field(min_length=2, max_length=1500, pattern=_CURSOR)] | None = None
     """The next_cursor of an earlier answer, to go on behind it. It never expires: campaigns that come and go meanwhile
     make no other campaign appear twice or be left out."""
 
@@ -105,17 +101,16 @@ class AttemptsQuery(Described):
     """Only attempts with a verdict on this criterion."""
     outcome: Literal["true", "false", "abstain", "na", "other"] | None = None
     """Only attempts with this verdict: on the criterion, or on any."""
-    limit: Annotated[int, Field(ge=1, le=NEWEST), BeforeValidator(_digits)] = SHOWN_ATTEMPTS
+    limit: Annotated[int, Field(ge=1, le=NEWEST), BeforeValidator(_digits)] = 50
     """Most attempts in the answer."""
 
     def lets_through(self, attempt: Attempt) -> bool:
-        if self.status is not None and attempt.status != self.status:
+        if self.status not in (None, attempt.status):
             return False
-        if self.criterion is None and self.outcome is None:
-            return True
-        verdicts = attempt.verdicts or {}
-        on = verdicts.keys() if self.criterion is None else verdicts.keys() & {self.criterion}
-        return any(self.outcome in (None, verdicts[criterion]) for criterion in on)
+        return (self.criterion is None and self.outcome is None) or any(
+            self.criterion in (None, criterion) and self.outcome in (None, outcome)
+            for criterion, outcome in (attempt.verdicts or {}).items()
+        )
 
 
 class ParameterProblem(Described):
@@ -166,7 +161,7 @@ def parse(model: type[Query], parameters: Iterable[tuple[str, str]]) -> Query:
     try:
         query = model.model_validate(given)
     except ValidationError as exc:
-        for error in exc.errors(include_url=False, include_context=False, include_input=False):
+        for error in exc.errors():
             problems.setdefault(str(error["loc"][0]), error["msg"])
     if problems:
         detail = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
