@@ -17,7 +17,6 @@ import re
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 import bcrypt
 from aiohttp import web
@@ -31,26 +30,15 @@ _REMEMBERED = 256
 _MOST_WAITING = 64
 
 
-def cost_of(stored: bytes) -> int | None:
-    """The cost of a bcrypt hash, a power of two; None for what is none that can be checked."""
+Users = Mapping[bytes, bytes]
+"""bcrypt hashes by name."""
+
+
+def cost_of(stored: bytes) -> int:
+    """The cost of a bcrypt hash, a power of two; 0 for what is none that can be checked."""
     match = _HASH.fullmatch(stored)
     cost = int(match[1]) if match else 0
-    return cost if 4 <= cost <= 31 else None
-
-
-@dataclass(frozen=True, slots=True)
-class Users:
-    """Who may come in: bcrypt hashes by name. Without any, no password is needed."""
-
-    hashes: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
-
-    def __bool__(self) -> bool:
-        return bool(self.hashes)
-
-    @property
-    def cost(self) -> int:
-        """The highest one, which every failure takes."""
-        return max(filter(None, map(cost_of, self.hashes.values())), default=0)
+    return cost if 4 <= cost <= 31 else 0
 
 
 class CrowdedError(Exception):
@@ -86,7 +74,7 @@ class Gate:
         if not (credentials := _credentials(authorization)):
             return False
         name, password = credentials
-        stored = users.hashes.get(name)
+        stored = users.get(name)
         # No comparison in equal time is needed: without the key, nobody knows how a digest begins.
         digest = self._digest(name, password, stored) if stored else b""
         if digest in self._right:
@@ -100,7 +88,9 @@ class Gate:
                     return True
                 if gone():
                     return False
-                right = await _in_thread(lambda: self._verify(stored, password[:_SIGNIFICANT], users.cost))
+                # Every failure takes as long as the dearest hash.
+                highest = max(map(cost_of, users.values()))
+                right = await _in_thread(lambda: self._verify(stored, password[:_SIGNIFICANT], highest))
         finally:
             self._waiting -= 1
         if right:
@@ -123,7 +113,7 @@ class Gate:
         if self._check(password, stored):
             return True
         # Each step of the cost doubles the work, so the user's own and these add up to the highest.
-        for cost in range(cost_of(stored) or 0, highest):
+        for cost in range(cost_of(stored), highest):
             self._check(password, _nobodys(cost))
         return False
 

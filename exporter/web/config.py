@@ -7,22 +7,19 @@ Unsupported keys are rejected by name: ignoring a security setting would fail op
 """
 
 import asyncio
-import hashlib
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from exporter.config.fields import Switch, Text
-from exporter.config.files import read_regular
 from exporter.config.section import ConfigurationError, Fault, Key, Section, fault_line, faults_of, refusal
 from exporter.config.yaml_file import Document, read_file
 from exporter.web.auth import Users, cost_of
-from exporter.web.tls import Tls, TlsServerConfig, make_tls
+from exporter.web.tls import Tls, TlsServerConfig, make_tls, read_pems
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +77,7 @@ def _user_name(name: str) -> str:
 
 
 def _bcrypt(value: str) -> str:
-    if cost_of(value.encode()) is None:
+    if not cost_of(value.encode()):
         raise refusal("expected a password's bcrypt hash ($2a$, $2b$ or $2y$) of a cost from 4 to 31")
     return value
 
@@ -133,46 +130,32 @@ class WebConfiguration(Section):
             )
 
 
-@dataclass(frozen=True, slots=True)
-class _InForce:
-    written: WebConfiguration
-    contents: Mapping[Key, bytes]
-    """Digests of the files that it names."""
-    tls: Tls | None
-    users: Users
-
-
 class WebConfigFile:
     """
     What a web configuration file asks for; after a broken edit, what it asked for before.
+
+    Attributes:
+        tls: What new connections are secured with; None for plain HTTP. Which of the two it is does not change.
+        users: bcrypt hashes of those who may come in, by name; without any, no password is needed.
+        headers: Put on every answer.
 
     Raises:
         ConfigurationError: It can't be used, or a file that it names; with all faults.
     """
 
+    tls: Tls | None
+    users: Users
+    headers: Mapping[str, str]
+
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._in_force = self._read(None)
-
-    @property
-    def tls(self) -> Tls | None:
-        """What new connections are secured with; None for plain HTTP. Which of the two it is does not change."""
-        return self._in_force.tls
-
-    @property
-    def users(self) -> Users:
-        """Who may come in."""
-        return self._in_force.users
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """What is put on every answer."""
-        return self._in_force.written.http_server_config.headers
+        self._in_force: tuple[WebConfiguration, Mapping[str, bytes]] | None = None
+        self.refresh()
 
     @property
     def warnings(self) -> list[str]:
         """One sentence for each thing that is allowed and probably not meant."""
-        costs = {name: cost_of(stored) or 0 for name, stored in self.users.hashes.items()}
+        costs = {name: cost_of(stored) for name, stored in self.users.items()}
         return [
             f"web configuration: the password hash of {name.decode()!r} has cost {cost}: checking a password takes "
             "seconds, and a wrong one as long for every user"
@@ -190,51 +173,30 @@ class WebConfigFile:
         Raises:
             ConfigurationError: As when it was read first; what was in force stays.
         """
-        before = self._in_force
-        self._in_force = self._read(before)
-        return self._in_force is not before
-
-    def _read(self, before: _InForce | None) -> _InForce:
         document = read_file(self._path, required=True)
         assert document is not None  # noqa: S101  for mypy: only one that is not required may be missing
         values = document.anchored(WebConfiguration)
-        faults: list[Fault] = []
-        written = None
+        pems, faults = read_pems(values.get("tls_server_config"))
         try:
             written = WebConfiguration.model_validate(values)
         except ValidationError as exc:
-            faults += ((key, _NOT_HONOURED.get(key, words)) for key, words in faults_of(exc))
-        contents, unreadable = self._contents(values)
-        faults += unreadable
-        if document.faults or faults or written is None:
+            faults = [(key, _NOT_HONOURED.get(key, words)) for key, words in faults_of(exc)] + faults
+            raise self._error(document, faults) from None
+        if document.faults or faults:
             raise self._error(document, faults)
-        if before and (written, contents) == (before.written, before.contents):
-            return before
-        if before:
-            faults += _loosened(before.written, written)
-        tls = None
+        if self._in_force == (written, pems):
+            return False
+        if self._in_force:
+            faults += _loosened(self._in_force[0], written)
         # While one half of a pair is renewed and the other is not, this is a fault, for a moment.
-        if written.tls_server_config.enabled:
-            tls = make_tls(written.tls_server_config, faults)
+        tls = make_tls(written.tls_server_config, pems, faults) if written.tls_server_config.enabled else None
         if faults:
             raise self._error(document, faults)
-        hashes = {name.encode(): stored.encode() for name, stored in written.basic_auth_users.items()}
-        return _InForce(written, contents, tls, Users(hashes))
-
-    def _contents(self, values: Mapping[str, Any]) -> tuple[Mapping[Key, bytes], list[Fault]]:
-        """Look at the files that are named, also where other keys are at fault."""
-        contents: dict[Key, bytes] = {}
-        faults: list[Fault] = []
-        tls = values.get("tls_server_config")
-        for name in ("cert_file", "key_file", "client_ca_file"):
-            file = tls.get(name) if isinstance(tls, dict) else None
-            if isinstance(file, str) and file and "\0" not in file:
-                key = ("tls_server_config", name)
-                try:
-                    contents[key] = hashlib.sha256(read_regular(file)).digest()
-                except OSError as exc:
-                    faults.append((key, f"expected a file that can be read: {exc.strerror}"))
-        return contents, faults
+        self._in_force = written, pems
+        self.tls = tls
+        self.users = {name.encode(): stored.encode() for name, stored in written.basic_auth_users.items()}
+        self.headers = written.http_server_config.headers
+        return True
 
     def _error(self, document: Document, faults: Iterable[Fault]) -> ConfigurationError:
         lines: dict[str, int] = {}

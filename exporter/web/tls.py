@@ -6,7 +6,6 @@ import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator
@@ -14,7 +13,7 @@ from pydantic import AfterValidator
 from exporter.config.certificates import load_pair, trust
 from exporter.config.fields import FilePath, Secret, Switch, Text
 from exporter.config.files import read_regular
-from exporter.config.section import Fault, Key, Section, refusal
+from exporter.config.section import Fault, Section, refusal, value_of
 
 _SECTION = "tls_server_config"
 _VERSIONS: Mapping[str, ssl.TLSVersion] = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
@@ -106,12 +105,10 @@ class TlsServerConfig(Section):
 
     @property
     def enabled(self) -> bool:
-        """Whether TLS is spoken."""
         return self.cert_file is not None or self.cert is not None
 
     @property
     def verify_mode(self) -> ssl.VerifyMode:
-        """What client_auth_type means to OpenSSL."""
         return _CLIENT_AUTH[self.client_auth_type]
 
     @classmethod
@@ -161,7 +158,28 @@ def _names(alternatives: Iterable[tuple[str, str]]) -> Iterator[str]:
             yield name
 
 
-def make_tls(written: TlsServerConfig, faults: list[Fault]) -> Tls:
+def read_pems(written: Any) -> tuple[dict[str, bytes], list[Fault]]:
+    """
+    Collect the PEMs that a section holds or names, by their keys, also where other keys are at fault.
+
+    Args:
+        written: The section as written, before it is validated.
+    """
+    pems: dict[str, bytes] = {}
+    faults: list[Fault] = []
+    for name in ("cert", "key", "client_ca"):
+        if isinstance(text := value_of(written, name), str):
+            pems[name] = text.encode("ascii", "ignore")
+        path = value_of(written, f"{name}_file")
+        if isinstance(path, str) and path and "\0" not in path:
+            try:
+                pems[f"{name}_file"] = read_regular(path)
+            except OSError as exc:
+                faults.append(((_SECTION, f"{name}_file"), f"expected a file that can be read: {exc.strerror}"))
+    return pems, faults
+
+
+def make_tls(written: TlsServerConfig, pems: Mapping[str, bytes], faults: list[Fault]) -> Tls:
     """Make the context; what is wrong with certificates, keys and cipher suites is added to the faults."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _VERSIONS[written.min_version]
@@ -169,62 +187,38 @@ def make_tls(written: TlsServerConfig, faults: list[Fault]) -> Tls:
     context.options |= ssl.OP_NO_RENEGOTIATION
     if not written.prefer_server_cipher_suites:
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
-    faults += _choose_ciphers(context, written)
-    faults += _load_certificate(context, written)
+    if written.cipher_suites is not None and written.min_version != "TLS13":
+        try:
+            context.set_ciphers(":".join(filter(None, map(_CIPHER_SUITES.__getitem__, written.cipher_suites))))
+        except ssl.SSLError:
+            expected = "expected at least one of TLS 1.2 that OpenSSL has, or min_version: TLS13"
+            faults.append(((_SECTION, "cipher_suites"), expected))
+    faults += (((_SECTION, name), expected) for name, expected in _load(context, pems))
     context.verify_mode = written.verify_mode
-    if written.client_ca_file:
-        faults += _trust(context, written.client_ca_file, "client_ca_file")
-    elif written.client_ca is not None:
-        faults += _trust(context, written.client_ca, "client_ca")
-    elif context.verify_mode != ssl.CERT_NONE:
+    if context.verify_mode != ssl.CERT_NONE and pems.keys().isdisjoint({"client_ca", "client_ca_file"}):
         context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
     sans = written.client_allowed_sans
     return Tls(context, None if sans is None else frozenset(sans))
 
 
-def _choose_ciphers(context: ssl.SSLContext, written: TlsServerConfig) -> Iterator[Fault]:
-    if written.cipher_suites is None or written.min_version == "TLS13":
-        return
-    try:
-        context.set_ciphers(":".join(filter(None, map(_CIPHER_SUITES.__getitem__, written.cipher_suites))))
-    except ssl.SSLError:
-        yield (_SECTION, "cipher_suites"), "expected at least one of TLS 1.2 that OpenSSL has, or min_version: TLS13"
-
-
-def _load_certificate(context: ssl.SSLContext, written: TlsServerConfig) -> Iterator[Fault]:
-    certificate = written.cert_file or written.cert or ""
-    key = written.key_file or (written.key.get_secret_value() if written.key else "")
-    cert_key: Key = (_SECTION, "cert_file" if written.cert_file else "cert")
-    key_key: Key = (_SECTION, "key_file" if written.key_file else "key")
-    if unusable := list(_trust(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), certificate, str(cert_key[1]))):
-        yield from unusable
-        return
-    try:
-        with _file_of(certificate) as cert_path, _file_of(key) as key_path:
-            fault = load_pair(context, cert_path, key_path, (str(cert_key[1]), str(key_key[1])))
-        if fault:
-            yield (_SECTION, fault[0]), fault[1]
-    except OSError as exc:
-        yield key_key, f"expected a file that can be read: {exc.strerror}"
+def _load(context: ssl.SSLContext, pems: Mapping[str, bytes]) -> Iterator[tuple[str, str]]:
+    """Load certificate, key and authorities; yields the keys that can't be used, and what was expected there."""
+    cert, key = ("cert_file" if "cert_file" in pems else "cert"), ("key_file" if "key_file" in pems else "key")
+    if problem := trust(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), pems[cert]):
+        yield cert, problem
+    else:
+        with _file_of(pems[cert]) as cert_path, _file_of(pems[key]) as key_path:
+            if fault := load_pair(context, cert_path, key_path, (cert, key)):
+                yield fault
+    for name in pems.keys() & {"client_ca", "client_ca_file"}:
+        if problem := trust(context, pems[name]):
+            yield name, problem
 
 
 @contextmanager
-def _file_of(pem: Path | str) -> Iterator[Path]:
-    """Return where OpenSSL reads a PEM: it takes certificates and keys from files only. Text never reaches a disk."""
-    if isinstance(pem, Path):
-        yield pem
-        return
-    with os.fdopen(os.memfd_create("pem"), "w", encoding="ascii", errors="ignore") as file:
+def _file_of(pem: bytes) -> Iterator[str]:
+    """Put a PEM where OpenSSL reads it, which takes certificates and keys from files only, and on no disk."""
+    with os.fdopen(os.memfd_create("pem"), "wb") as file:
         file.write(pem)
         file.flush()
-        yield Path(f"/proc/self/fd/{file.fileno()}")
-
-
-def _trust(context: ssl.SSLContext, pem: Path | str, name: str) -> Iterator[Fault]:
-    try:
-        content = read_regular(pem) if isinstance(pem, Path) else pem.encode("ascii", "ignore")
-    except OSError as exc:
-        yield (_SECTION, name), f"expected a file that can be read: {exc.strerror}"
-    else:
-        if problem := trust(context, content):
-            yield (_SECTION, name), problem
+        yield f"/proc/self/fd/{file.fileno()}"
