@@ -60,7 +60,7 @@ def of(provider: str, *rows: Family[Subject]) -> Iterator[Family[Subject]]:
 
 
 def truth(value: bool | None) -> int | None:
-    return None if value is None else int(value)
+    return None if value is None else 1 if value else 0
 
 
 CAMPAIGN_FAMILIES: tuple[Family[CampaignState], ...] = (

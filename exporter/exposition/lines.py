@@ -80,7 +80,7 @@ def _by_one_label(name: str, key: str) -> Writer:
         start, lines = f"{name}{{{labels},", ""
         # Cheaper than a list of the few that there are.
         for at, number in numbers.items():
-            lines += f"{start}{last_label(at)}{number!r}\n"
+            lines = f"{lines}{start}{last_label(at)}{number!r}\n"
         return lines.encode()
 
     return write

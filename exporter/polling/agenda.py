@@ -251,7 +251,8 @@ class Agenda:
         if at >= self._timer_at:
             return
         # uvloop counts whole milliseconds: for a part of one the timer would ring again and again until the next.
-        at = max(at, ceil(at * 1000) / 1000)
+        if (whole := ceil(at * 1000) / 1000) > at:
+            at = whole
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = at

@@ -245,7 +245,8 @@ class Poller:
         if target.failures > 1:
             ceiling = min(BACKOFF_CEILING, interval * 2.0 ** min(target.failures - 1, 32))
             wait = max(wait, self._rng.uniform(0, ceiling))
-        return max(now, target.started + wait)
+        due = target.started + wait
+        return due if due > now else now
 
     def _spread(self, targets: list[Target], seconds: float) -> None:
         """Make campaigns due evenly over a time that begins now."""
