@@ -96,7 +96,7 @@ async def serve(
                     received.stop.set()
                     manager.stopping()
                 polls = sum(account.throttle.in_flight for account in exporter.accounts.values())
-                log.info("stopping", extra={"signal": received.name, "requests_given_up": polls})
+                log.info("stopping", extra={"signal": received.name, "requests_cancelled": polls})
                 began = clock()
             polled_until = clock()
         log.info(

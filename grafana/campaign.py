@@ -180,17 +180,17 @@ def _outcomes_and_calls() -> Row:
         chart(
             About(
                 "Calls at once",
-                "How many calls are under way, and whether the organization's cap holds the campaign back.",
-                "The campaign's average (Anyreach), or its calls in progress (OSVI, which has no cap). The account's is"
-                " the average of ten minutes, an estimate from below.",
+                "How many calls are under way, and whether the organization's limit holds the campaign back.",
+                "The campaign's average (Anyreach), or its calls in progress (OSVI, which has no limit). The account's"
+                " is the average of ten minutes, an estimate from below.",
                 "Nothing is known of its calls",
             ),
             Query(f"{average} or sum({in_progress})", "campaign", "Campaign"),
             Query(f"sum({queries.UTILIZATION} * {queries.ACCOUNT_LIMIT})", "account", "Account"),
-            Query(f"sum({queries.ACCOUNT_LIMIT})", "cap", "Cap"),
+            Query(f"sum({queries.ACCOUNT_LIMIT})", "limit", "Limit"),
             unit="none",
             colour=fixed(palette.AT_REST),
-            colours={"campaign": palette.IN_FLIGHT, "account": palette.PACE, "cap": palette.SET_BY_PEOPLE},
+            colours={"campaign": palette.IN_FLIGHT, "account": palette.PACE, "limit": palette.SET_BY_PEOPLE},
         ),
     ]
 

@@ -61,7 +61,7 @@ def _not_well() -> Row:
         ),
         _count(
             "Saturated",
-            "How many organizations use up their cap while contacts wait.",
+            "How many organizations use up their concurrency limit while contacts wait.",
             palette.WARNING,
             f"count({queries.UTILIZATION} > {thresholds.SATURATED_SHARE:g} and {queries.CONTACTS_WAITING} > 0)"
             f" or count({once(of_campaign('campaign_state'))}) * 0",
@@ -107,21 +107,21 @@ def _accounts() -> table.Panel:
         About(
             "Accounts",
             "Which accounts are refused, and how close each organization is to its limit of calls at once.",
-            "Only Anyreach has a cap. Used is the average of ten minutes, an estimate from below: calls outside the"
+            "Only Anyreach has a limit. Used is the average of ten minutes, an estimate from below: calls outside the"
             " watched campaigns are not seen. Waiting are pending contacts of active campaigns.",
             "No account: is the exporter up?",
         ),
         [
             Query(per_account(f"{per_account(refused)} or {failing}"), name="Polls"),
             Query(per_account(queries.UTILIZATION), name="Used"),
-            Query(per_account(queries.ACCOUNT_LIMIT), name="Cap"),
+            Query(per_account(queries.ACCOUNT_LIMIT), name="Limit"),
             Query(per_account(queries.CONTACTS_WAITING), name="Waiting"),
         ],
         [
             Column("Account", "account", text()),
             Column("Polls", "Polls", words_cell(polls, 82)),
             Column("Used", "Used", stepped(bar(115), (thresholds.SATURATED_SHARE, palette.WARNING), base=palette.PACE)),
-            Column("Cap", "Cap", number("none", 45)),
+            Column("Limit", "Limit", number("none", 50)),
             Column("Waiting", "Waiting", number("short", 70)),
         ],
         sort_by={"Polls": True, "Used": True},
@@ -207,10 +207,10 @@ def _pace_and_use() -> Row:
         ),
         chart(
             About(
-                "Use of the cap by account",
+                "Use of the limit by account",
                 "Which share of its calls at once each organization uses.",
                 "Anyreach only; average of ten minutes. The line is where the alert on saturation starts.",
-                "No account with a cap",
+                "No account with a limit",
             ),
             Query(queries.UTILIZATION, "{{account}}"),
             unit="percentunit",

@@ -186,7 +186,7 @@ SHOWN_NAME = newest_label(
 
 ACCOUNT_LIMIT = of_chosen(once(of_account("campaign_account_concurrency_limit")))
 UTILIZATION = of_chosen(once(of_account("campaign_account_utilization_ratio")))
-"""Average use of the cap over the last ten minutes."""
+"""Average use of the concurrency limit over the last ten minutes."""
 CONTACTS_WAITING = of_chosen(once(of_account("campaign_account_contacts_waiting")))
 
 

@@ -39,7 +39,7 @@ STATES = (
     State("stale", palette.BAD, "no poll comes", "Look at the exporter: polls no longer come"),
     State("never_dials", palette.WARNING, "no calling window", "Give it calling windows, or close it"),
     State("unknown_status", palette.WARNING, "status not known", "Look up its status at the provider"),
-    State("saturated", palette.WARNING, "cap used up", "Raise the cap, or pause another campaign"),
+    State("saturated", palette.WARNING, "limit used up", "Raise the limit, or pause another campaign"),
     State("quiet", palette.WAITING, "no call for long", "Check whether it should call now"),
     State("drained", palette.WAITING, "no work left", "Add contacts, or close it"),
     State("empty", palette.WAITING, "nothing loaded", "Load contacts, or close it"),

@@ -3,7 +3,7 @@ The numbers at which a panel changes its colour: those of the alerts in `deploy/
 """
 
 SATURATED_SHARE = 0.9
-"""CampaignConcurrencySaturated: average use of an organization's cap."""
+"""CampaignConcurrencySaturated: average use of an organization's concurrency limit."""
 
 FAILED_SHARE = 0.2
 """CampaignFailureRateHigh: share of an OSVI campaign's calls that failed."""

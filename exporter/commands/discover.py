@@ -119,7 +119,8 @@ def as_yaml(found: Iterable[Found]) -> str:
         name = quoted(one.account.name)
         if one.account.provider != Anyreach.name:
             comments.append(
-                f"# {name}: the API of this provider lists no campaigns; its dashboard shows their numbers."
+                f"# {name}: the API of this provider has no route that lists campaigns; "
+                "its dashboard shows their numbers."
             )
             continue
         if one.configured:

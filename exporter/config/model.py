@@ -340,7 +340,7 @@ class ReloadSettings(Section):
     """Reloading when the file changes."""
 
     auto_interval: Duration = 0.0
-    """Time between two looks at the file's content, which is reloaded when it has changed; 0s for never."""
+    """Time between two checks of the file's content, which is reloaded when it has changed; 0s for never."""
 
 
 class Settings(Section, BaseSettings):

@@ -44,9 +44,9 @@ ACCOUNT_FAMILIES: tuple[Family[AccountNow], ...] = (
     ),
     gauge(
         "campaign_account_utilization_ratio",
-        "Average use of the cap over the last 10 minutes: the larger of one campaign's highest average of active "
-        "calls and the sum of the averages of contacts in progress, over the cap. No series before 5 minutes are "
-        "covered (Anyreach).",
+        "Average use of the concurrency limit over the last 10 minutes: the larger of one campaign's highest average "
+        "of active calls and the sum of the averages of contacts in progress, over the limit. No series before 5 "
+        "minutes are covered (Anyreach).",
         lambda a: a.state.utilization(a.now),
     ),
     gauge(
@@ -56,8 +56,8 @@ ACCOUNT_FAMILIES: tuple[Family[AccountNow], ...] = (
     ),
     counter(
         "campaign_account_saturated_seconds_total",
-        "Observed time with campaign_account_active_calls at or above the cap. What is shorter than the poll "
-        "interval is an estimate (Anyreach).",
+        "Observed time with campaign_account_active_calls at or above the concurrency limit. What is shorter than the "
+        "poll interval is an estimate (Anyreach).",
         lambda a: a.state.saturated_seconds,
         by_clock=True,
     ),

@@ -28,7 +28,7 @@ class Instruments:
         )
         self.web_config_successful = Gauge(
             "campaign_exporter_web_config_last_reload_successful",
-            "1 when the web configuration and its files could be used at the last look, or there is none, else 0.",
+            "1 when the web configuration and its files could be used when last checked, or there is none, else 0.",
             registry=registry,
         )
         self.web_config_successful.set(1)

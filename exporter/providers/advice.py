@@ -7,22 +7,22 @@ from exporter.config.model import BASE_URLS, AccountSettings
 
 _FOR_BOTH = MappingProxyType(
     {
-        "timeout": "Look at the network between here and {host}, or raise `poll.timeout`.",
-        "dns": "Look at the spelling of `{address}`, and whether names can be looked up on this machine.",
-        "connect": "Look whether `{address}` is right and {host} can be reached from here: a firewall may be in the "
+        "timeout": "Check the network between here and {host}, or raise `poll.timeout`.",
+        "dns": "Check the spelling of `{address}`, and whether names can be looked up on this machine.",
+        "connect": "Check whether `{address}` is right and {host} can be reached from here: a firewall may be in the "
         "way, or a proxy needed (`http.proxy_url`).",
-        "tls": "Look whether the certificate is for the host in `base_url` and this machine's clock is right; where a "
+        "tls": "Check whether the certificate is for the host in `base_url` and this machine's clock is right; where a "
         "private authority has signed it, name that authority's file in `http.ca_file`.",
-        "protocol": "Look at scheme and port of `base_url`, and at what stands between here and {host}: the answer is "
-        "no HTTP, or is cut off.",
+        "protocol": "Check scheme and port of `base_url`, and what stands between here and {host}: the answer is no "
+        "HTTP, or is cut off.",
         "credentials": "Put the token where `{token}` says, and see that the exporter may read it.",
         "rate_limited": "Lower `max_requests_per_second`, or find out what else uses the same token.",
-        "client_error": "Look at the spelling of the id, and at the path in `base_url`.",
+        "client_error": "Check the spelling of the id, and the path in `base_url`.",
         "server_error": "The fault is on the provider's side: try again later. The exporter goes on trying by itself.",
         "redirect": "Write the API's final address into `base_url`: a redirect is never followed, since the token must "
         "not travel.",
         "too_large": "Raise `poll.max_body_bytes`, if answers of that size are to be expected.",
-        "invalid_response": "Look whether `base_url` leads to the API, and not to a web page or a proxy's log-in.",
+        "invalid_response": "Check whether `base_url` leads to the API, and not to a web page or a proxy's log-in.",
         "internal": "This is a defect of the exporter: report it, with the trace that the log shows.",
     }
 )
@@ -45,7 +45,7 @@ _BY_PROVIDER = MappingProxyType(
         },
     }
 )
-_NO_LISTING = "Look at the path in `base_url`: the API lists no campaigns there."
+_NO_LISTING = "Check the path in `base_url`: the API lists no campaigns there."
 
 
 def advice(reason: str, account: AccountSettings, *, listing: bool = False) -> str:

@@ -84,7 +84,7 @@ class CampaignDetails(CampaignRow):
     average_active_calls: float | None
     """Average of active calls over that time (Anyreach)."""
     saturated_seconds: float | None
-    """The part of that time with active calls at the cap (Anyreach)."""
+    """The part of that time with active calls at the concurrency limit (Anyreach)."""
     always_open: bool | None
     """Whether it may dial round the clock; null where the hours are not known."""
     timezones: Sequence[TimezoneHours] | None

@@ -63,9 +63,9 @@ class CampaignRow:
     account_active_calls: int | None
     """The organization's active calls, estimated from below from all its campaigns (Anyreach)."""
     concurrency_limit: int | None
-    """The organization's cap on calls in flight (Anyreach)."""
+    """The organization's limit of calls in flight (Anyreach)."""
     account_utilization_ratio: float | None
-    """The organization's average use of its cap over the last 10 minutes (Anyreach)."""
+    """The organization's average use of its concurrency limit over the last 10 minutes (Anyreach)."""
     calls: Mapping[str, int] | None
     """Calls by outcome (OSVI)."""
     calls_made: int | None
@@ -111,7 +111,7 @@ class AccountRow:
     active_calls: int | None
     concurrency_limit: int | None
     utilization_ratio: float | None
-    """The organization's average use of its cap over the last 10 minutes."""
+    """The organization's average use of its concurrency limit over the last 10 minutes."""
     contacts_waiting: int | None
     """Pending contacts of its active campaigns."""
 

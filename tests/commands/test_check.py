@@ -329,14 +329,14 @@ def test_there_is_advice_for_every_reason(provider: str, reason: str) -> None:
 def test_the_advice_for_a_listing_speaks_of_no_id(reason: str) -> None:
     settings = AccountSettings.model_validate({"name": "acme", "provider": "anyreach", "token_env": "TOKEN"})
 
-    assert advice(reason, settings, listing=True) == "Look at the path in `base_url`: the API lists no campaigns there."
+    assert advice(reason, settings, listing=True) == "Check the path in `base_url`: the API lists no campaigns there."
 
 
 async def test_a_listing_that_is_not_there_is_no_matter_of_an_id() -> None:
     async with loopback.serving(loopback.http(b"{}", 404)) as server:
         report = await checked(account(server.url, token=KEY, discovery={}))
 
-    assert "acme-us: the campaigns could not all be listed: not_found: HTTP 404. Look at the path" in shown(report)
+    assert "acme-us: the campaigns could not all be listed: not_found: HTTP 404. Check the path" in shown(report)
 
 
 async def test_a_failure_of_each_kind_has_a_line_that_says_what_to_do(simulated: Simulated, tmp_path: Path) -> None:

@@ -248,7 +248,7 @@ async def test_the_command_prints_what_can_be_pasted_in_any_locale(simulated: Si
     )
 
     assert (ended.status, ended.errors) == (0, "")
-    assert ended.output.startswith('# "acme-in": the API of this provider lists no campaigns; ')
+    assert ended.output.startswith('# "acme-in": the API of this provider has no route that lists campaigns; ')
     assert yaml.safe_load(ended.output) == {
         "accounts": [
             {"name": "acme-us", "provider": "anyreach", "campaigns": [{"id": june.id, "name": 'Juin é "prime"'}]}

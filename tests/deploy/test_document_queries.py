@@ -15,7 +15,7 @@ SPEED = 300
 """How many times faster the rules are: what they compare with an hour ago is there after twelve seconds."""
 
 NEED_MINUTES = ("campaign_account_utilization_ratio", "account:utilization:ratio", "campaign_call_duration_seconds")
-"""The use of a cap needs five minutes of polls, and calls are counted from the second reading of attempts on."""
+"""The use of a limit needs five minutes of polls, and calls are counted from the second reading of attempts on."""
 NEED_A_FAULT = (
     'alertname="CampaignStalled"',  # a stall takes a minute in the demo
     'campaign_exporter_web_config_last_reload_successful{job="campaign-exporter"} == 0',

@@ -20,12 +20,12 @@ Dashboard = dict[str, Any]
 
 NEED_MINUTES = {
     "campaign-exporter-campaigns: Accounts: Used",
-    "campaign-exporter-campaigns: Use of the cap by account: A",
+    "campaign-exporter-campaigns: Use of the limit by account: A",
     "campaign-exporter-campaign: Calls at once: Account",
     "campaign-exporter-campaign: Call duration: Median",
     "campaign-exporter-campaign: Call duration: P95",
 }
-"""The use of a cap needs five minutes of polls, and calls are counted from the second reading of attempts on."""
+"""The use of a limit needs five minutes of polls, and calls are counted from the second reading of attempts on."""
 
 SECONDS = {"s": 1, "m": 60, "h": 3600}
 

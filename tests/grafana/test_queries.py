@@ -79,12 +79,12 @@ def test_memory_is_that_of_exporters_only(tmp_path: Path, panel: Find) -> None:
     says(tmp_path, panel("exporter", "Memory"), EXPORTER | series, [({"job": "campaign-exporter"}, 8)])
 
 
-def test_the_cap_is_that_of_the_chosen_campaigns_account(tmp_path: Path, panel: Find) -> None:
+def test_the_limit_is_that_of_the_chosen_campaigns_account(tmp_path: Path, panel: Find) -> None:
     series = {f'campaign_state{{{JUNE}, state="dialing"}}': "1x70"}
     series |= {f"campaign_account_concurrency_limit{{{ACME}}}": "10x70"}
     series |= {f"campaign_account_concurrency_limit{{{ACME.replace('acme', 'other')}}}": "5x70"}
 
-    says(tmp_path, panel("campaign", "Calls at once"), series, [({}, 10)], query="Cap")
+    says(tmp_path, panel("campaign", "Calls at once"), series, [({}, 10)], query="Limit")
 
 
 KEY = {"provider": "anyreach", "account": "acme", "campaign": "june"}

@@ -85,7 +85,7 @@ class TestPage:
             "74 % 922 of 1,240 contacts finished",
             "Contacts pending 310 Contacts in progress 8 Contacts completed 902 Contacts exhausted 20",
             "Contacts loaded 1,240 Attempts 1,730 Attempts per contact 1.5",
-            "Calls of this campaign 8 Calls of the organization 8 Cap of the organization 10",
+            "Calls of this campaign 8 Calls of the organization 8 Concurrency limit 10",
             "Silence that means a stall 1 h",
             "Status active Last success 1 s ago Interval 15 s Values withdrawn after 1 min",
             "Provider anyreach Account acme Campaign june Id june-id team renewals",

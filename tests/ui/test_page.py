@@ -136,7 +136,7 @@ class TestRow:
             "account": "acme anyreach",
             "progress": "Contacts: 310 pending, 8 in progress, 902 completed, 20 exhausted "
             "74 % 922 of 1,240 contacts finished",
-            "calls": "8 of 10 10 in all",
+            "calls": "8 of 10 organization: 10 of 10",
             "dialing": "Yes",
             "called": "2 h ago",
             "updated": "12 s ago",
