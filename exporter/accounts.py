@@ -230,7 +230,7 @@ class Exporter:
     def _loaded(self) -> None:
         settings = self.settings
         self._configure_log(settings)
-        for warning in self._plan.warnings:
+        for warning in settings.warnings():
             log.warning(warning)
         self.instruments.reload_successful.set(1)
         self.instruments.reload_timestamp.set_function(self._time_stamp())

@@ -15,8 +15,8 @@ import pytest
 import trustme
 
 from exporter.config.model import Settings
+from exporter.config.plan import shard_of
 from exporter.config.section import ConfigurationError
-from exporter.config.sharding import shard_of
 from exporter.daemon import _reload_on_change
 from tests.exporting import (
     EPOCH,

@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from pydantic import AfterValidator, BeforeValidator, InstanceOf, PlainSerializer, SecretStr
 from yarl import URL
 
-from exporter.config.fields import UNPRINTABLE, VISIBLE_ASCII, NotEmpty, Secret, Unquoted, text
+from exporter.config.fields import UNPRINTABLE, VISIBLE_ASCII, NotEmpty, Secret, Text, Unquoted, text
 from exporter.config.section import refusal
 
 _TELEMETRY_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
@@ -126,10 +126,10 @@ def _one_or_more(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
-BaseUrl: TypeAlias = Annotated[str, AfterValidator(_base_url), BeforeValidator(text)]
+BaseUrl: TypeAlias = Annotated[Text, AfterValidator(_base_url)]
 ProxyUrl: TypeAlias = Annotated[Secret, AfterValidator(_proxy_url)]
-ConversationUrl: TypeAlias = Annotated[str, AfterValidator(_conversation_url), BeforeValidator(text)]
-TelemetryPath: TypeAlias = Annotated[str, AfterValidator(_telemetry_path), BeforeValidator(text)]
+ConversationUrl: TypeAlias = Annotated[Text, AfterValidator(_conversation_url)]
+TelemetryPath: TypeAlias = Annotated[Text, AfterValidator(_telemetry_path)]
 ListenAddresses: TypeAlias = Annotated[
     tuple[Annotated[InstanceOf[ListenAddress], BeforeValidator(_listen_address), PlainSerializer(str)], ...],
     BeforeValidator(_one_or_more),

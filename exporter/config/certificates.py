@@ -38,16 +38,9 @@ def load_pair(
     context: ssl.SSLContext, certificate: Path | str, key: Path | str, names: tuple[str, str]
 ) -> tuple[str, str] | None:
     """
-    Load a certificate and its key.
+    Load a certificate and its key, which these keys of the configuration name.
 
-    Args:
-        names: The keys of the configuration that name the two.
-
-    Returns:
-        Which of the two can't be used, and what was expected there; None where both can.
-
-    Raises:
-        OSError: A file can't be read.
+    Returns the one of the two that can't be used, and what was expected there; None where both can.
     """
     cert_name, key_name = names
     try:

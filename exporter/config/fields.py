@@ -6,7 +6,7 @@ Their messages say what was expected and never repeat a value, which may be a se
 
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType
@@ -20,7 +20,6 @@ from exporter.campaign.labels import MAX_LENGTH
 from exporter.campaign.schedule import DAYS
 from exporter.config.section import did_you_mean, refusal
 
-MAX_LABELS = 5
 RESERVED_LABELS = frozenset(
     {
         *("provider", "account", "campaign", "campaign_id", "campaign_name", "status", "bucket", "agent", "state"),
@@ -55,8 +54,15 @@ class Unquoted(str):
     __slots__ = ()
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Durations and times
+def only(expected: str, holds: Callable[[Any], object]) -> Callable[[Any], Any]:
+    """A validator that takes the values of which something holds."""
+
+    def check(value: Any) -> Any:
+        if not holds(value):
+            raise refusal(f"expected {expected}")
+        return value
+
+    return check
 
 
 def parse_duration(value: Any) -> float:
@@ -94,28 +100,20 @@ def format_duration(seconds: float) -> str:
 
 def at_least(shortest: str) -> AfterValidator:
     """A lower bound for a duration."""
-
-    def check(seconds: float) -> float:
-        if seconds < parse_duration(shortest):
-            raise refusal(f"expected a duration of at least {shortest}")
-        return seconds
-
-    return AfterValidator(check)
-
-
-def _above_zero(seconds: float) -> float:
-    if seconds <= 0:
-        raise refusal("expected a duration above 0")
-    return seconds
+    least = parse_duration(shortest)
+    return AfterValidator(only(f"a duration of at least {shortest}", lambda seconds: seconds >= least))
 
 
 def _stall_after(value: Any) -> Any:
     if value == "never":
         return value
     try:
-        return _above_zero(parse_duration(value))
+        seconds = parse_duration(value)
     except PydanticCustomError as exc:
         raise refusal(f"{exc.message()}, or never") from None
+    if not seconds:
+        raise refusal("expected a duration above 0, or never")
+    return seconds
 
 
 def _timezone(value: str) -> str:
@@ -155,10 +153,6 @@ def _date(value: Any) -> date:
         raise refusal("expected a date as YYYY-MM-DD, for example 2026-12-25") from None
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Texts
-
-
 def text(value: Any) -> Any:
     """Take a string, and nothing that YAML could read as something else."""
     if isinstance(value, Unquoted | int | float):
@@ -168,23 +162,13 @@ def text(value: Any) -> Any:
     return value
 
 
-def one_line(value: str) -> str:
-    """Refuse control characters and line breaks."""
-    if UNPRINTABLE.search(value):
-        raise refusal("expected a string without control characters and line breaks")
-    return value
+_not_blank = only("a string that is not empty", str.strip)
+_one_line = only("a string without control characters and line breaks", lambda value: not UNPRINTABLE.search(value))
+_short = only(f"at most {MAX_LENGTH} characters", lambda value: len(value) <= MAX_LENGTH)
 
 
 def _printable(value: str) -> str:
-    if not value.strip():
-        raise refusal("expected a string that is not empty")
-    return one_line(value)
-
-
-def _short(value: str) -> str:
-    if len(value) > MAX_LENGTH:
-        raise refusal(f"expected at most {MAX_LENGTH} characters")
-    return value
+    return str(_one_line(_not_blank(value)))
 
 
 def _campaign_id(value: Any) -> Any:
@@ -198,12 +182,6 @@ def _campaign_id(value: Any) -> Any:
     return campaign_id
 
 
-def _organization(value: str) -> str:
-    if not VISIBLE_ASCII.fullmatch(value):
-        raise refusal("expected an organization's id: visible ASCII characters, no spaces or line breaks")
-    return value
-
-
 def _level(value: Any) -> Any:
     # Prometheus says warn.
     level = value.lower() if isinstance(value, str) else value
@@ -213,12 +191,6 @@ def _level(value: Any) -> Any:
 def _labels(value: Any) -> Any:
     if not isinstance(value, Mapping):
         raise refusal("expected a mapping of label names to strings")
-    return value
-
-
-def _few_labels(value: Mapping[str, str]) -> Mapping[str, str]:
-    if len(value) > MAX_LABELS:
-        raise refusal(f"expected at most {MAX_LABELS} labels")
     return value
 
 
@@ -244,16 +216,7 @@ def _shard_index(value: Any) -> Any:
     return int(match[1])
 
 
-def _not_empty(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    if not values:
-        raise refusal("expected a list that is not empty")
-    return values
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The types
-
-NotEmpty = AfterValidator(_not_empty)
+NotEmpty = AfterValidator(only("a list that is not empty", len))
 
 Integer: TypeAlias = Annotated[int, Strict()]
 Number: TypeAlias = Annotated[float, Strict(), Field(allow_inf_nan=False)]
@@ -261,7 +224,7 @@ Switch: TypeAlias = Annotated[bool, Strict()]
 
 Duration: TypeAlias = Annotated[float, BeforeValidator(parse_duration)]
 Interval: TypeAlias = Annotated[float, at_least("1s"), BeforeValidator(parse_duration)]
-Timeout: TypeAlias = Annotated[float, AfterValidator(_above_zero), BeforeValidator(parse_duration)]
+Timeout: TypeAlias = Annotated[float, AfterValidator(only("a duration above 0", bool)), BeforeValidator(parse_duration)]
 StallAfter: TypeAlias = Annotated[float | Literal["never"], BeforeValidator(_stall_after)]
 TimeOfDay: TypeAlias = Annotated[int, BeforeValidator(_minutes)]
 Days: TypeAlias = Annotated[
@@ -270,21 +233,26 @@ Days: TypeAlias = Annotated[
 Date: TypeAlias = Annotated[date, BeforeValidator(_date)]
 
 Text: TypeAlias = Annotated[str, BeforeValidator(text)]
-Line: TypeAlias = Annotated[str, AfterValidator(one_line), BeforeValidator(text)]
-Name: TypeAlias = Annotated[str, AfterValidator(_short), AfterValidator(_printable), BeforeValidator(text)]
+Line: TypeAlias = Annotated[Text, AfterValidator(_one_line)]
+Name: TypeAlias = Annotated[Text, AfterValidator(_short), AfterValidator(_printable)]
 FilePath: TypeAlias = Annotated[Path, BeforeValidator(_printable), BeforeValidator(text)]
 Secret: TypeAlias = Annotated[SecretStr, BeforeValidator(text)]
-Timezone: TypeAlias = Annotated[str, AfterValidator(_timezone), BeforeValidator(text)]
+Timezone: TypeAlias = Annotated[Text, AfterValidator(_timezone)]
 CampaignId: TypeAlias = Annotated[int | str, BeforeValidator(_campaign_id)]
-Organization: TypeAlias = Annotated[str, AfterValidator(_organization), BeforeValidator(text)]
+Organization: TypeAlias = Annotated[
+    Text,
+    AfterValidator(
+        only("an organization's id: visible ASCII characters, no spaces or line breaks", VISIBLE_ASCII.fullmatch)
+    ),
+]
 Level: TypeAlias = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_level)]
 Labels: TypeAlias = Annotated[
     Mapping[
         Annotated[str, AfterValidator(_label_name)],
-        Annotated[str, AfterValidator(_short), AfterValidator(one_line), BeforeValidator(text)],
+        Annotated[Text, AfterValidator(_short), AfterValidator(_one_line)],
     ],
     BeforeValidator(_labels),
-    AfterValidator(_few_labels),
+    AfterValidator(only("at most 5 labels", lambda labels: len(labels) <= 5)),
     AfterValidator(MappingProxyType),
     PlainSerializer(dict),
 ]

@@ -6,7 +6,7 @@ The keys of the file, the environment variables and the flags are made from it (
 """
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -234,39 +234,15 @@ class AccountSettings(Section):
                     ("calling_windows",),
                     "expected always or unknown: OSVI does not tell its windows (calling_hours can)",
                 )
-        yield from cls._check_campaigns(data)
+        campaigns = list(enumerate(items_of(data.get("campaigns"))))
+        yield from _wrong_campaigns(campaigns, data.get("provider"))
         if "attempts" in data:
-            yield from cls._check_labels(data)
-
-    @staticmethod
-    def _check_labels(data: Mapping[str, Any]) -> Iterator[Fault]:
-        campaigns = items_of(data.get("campaigns"))
-        sections = [((), data), *((("campaigns", index), campaign) for index, campaign in enumerate(campaigns))]
-        for key, section in sections:
-            labels = value_of(section, "labels")
-            for name in labels if isinstance(labels, Mapping) else ():
-                if name in LABELS_OF_ATTEMPTS:
-                    yield (*key, "labels", name), "expected another label name: the metrics of attempts have this one"
-
-    @staticmethod
-    def _check_campaigns(data: Mapping[str, Any]) -> Iterator[Fault]:
-        ids: dict[str, int] = {}
-        names: dict[str, int] = {}
-        for index, campaign in enumerate(items_of(data.get("campaigns"))):
-            campaign_id = value_of(campaign, "id")
-            if not isinstance(campaign_id, int | str) or isinstance(campaign_id, bool | Unquoted):
-                continue
-            if data.get("provider") == "anyreach" and isinstance(campaign_id, int):
-                yield ("campaigns", index, "id"), "expected a string: quote it"
-            if data.get("provider") == "osvi" and (isinstance(campaign_id, str) or campaign_id < 1):
-                yield ("campaigns", index, "id"), "expected a positive whole number, not quoted"
-            name = value_of(campaign, "name") or campaign_id
-            if (first := ids.setdefault(str(campaign_id), index)) != index:
-                words = f"expected an id that is unique within the account: campaigns[{first}] has it"
-                yield ("campaigns", index, "id"), words
-            elif (first := names.setdefault(str(name)[:MAX_LENGTH], index)) != index:
-                words = f"expected a name that is unique within the account: campaigns[{first}] has it"
-                yield ("campaigns", index, "name"), words
+            for key, section in (((), data), *((("campaigns", index), campaign) for index, campaign in campaigns)):
+                labels = value_of(section, "labels")
+                for name in labels if isinstance(labels, dict) else ():
+                    if name in LABELS_OF_ATTEMPTS:
+                        words = "expected another label name: the metrics of attempts have this one"
+                        yield (*key, "labels", name), words
 
     def labels_of(self, campaign: CampaignSettings | None) -> Mapping[str, str]:
         """The labels of a campaign's series; None stands for a campaign that was discovered."""
@@ -288,6 +264,26 @@ class AccountSettings(Section):
             default = STALL_AFTER[self.provider]
             return max(default, 2 * (retry_delay or 0)) if self.provider == "osvi" else default
         return None if configured == "never" else configured
+
+
+def _wrong_campaigns(campaigns: Iterable[tuple[int, Any]], provider: Any) -> Iterator[Fault]:
+    ids: dict[str, int] = {}
+    names: dict[str, int] = {}
+    for index, campaign in campaigns:
+        campaign_id = value_of(campaign, "id")
+        if not isinstance(campaign_id, int | str) or isinstance(campaign_id, bool | Unquoted):
+            continue
+        if provider == "anyreach" and isinstance(campaign_id, int):
+            yield ("campaigns", index, "id"), "expected a string: quote it"
+        if provider == "osvi" and (isinstance(campaign_id, str) or campaign_id < 1):
+            yield ("campaigns", index, "id"), "expected a positive whole number, not quoted"
+        name = value_of(campaign, "name") or campaign_id
+        if (first := ids.setdefault(str(campaign_id), index)) != index:
+            words = f"expected an id that is unique within the account: campaigns[{first}] has it"
+            yield ("campaigns", index, "id"), words
+        elif (first := names.setdefault(str(name)[:MAX_LENGTH], index)) != index:
+            words = f"expected a name that is unique within the account: campaigns[{first}] has it"
+            yield ("campaigns", index, "name"), words
 
 
 class WebConfigSettings(Section):
@@ -380,12 +376,11 @@ class Settings(Section, BaseSettings):
         """One sentence for each thing that is allowed and probably not meant."""
         found = []
         for account in self.accounts:
+            who = f"account {account.name!r}"
             if not _stays_secret(account.base_url):
-                found.append(f"account {account.name!r} sends its token unencrypted: base_url is plain http")
+                found.append(f"{who} sends its token unencrypted: base_url is plain http")
             if account.http.insecure_skip_verify:
-                found.append(
-                    f"account {account.name!r} accepts any server certificate: http.insecure_skip_verify is on"
-                )
+                found.append(f"{who} accepts any server certificate: http.insecure_skip_verify is on")
         return found
 
 

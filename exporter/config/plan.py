@@ -15,7 +15,6 @@ from exporter.campaign.labels import clean
 from exporter.campaign.schedule import DAYS, Schedule, Window
 from exporter.campaign.state import Campaign
 from exporter.config.model import AccountSettings, CallingHours, CampaignSettings, Settings
-from exporter.config.sharding import shard_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +33,11 @@ class AccountPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """
-    The settings, without their campaigns, and the accounts of this shard by name.
-
-    Attributes:
-        warnings: Sentences about what is allowed and probably not meant.
-    """
+    """The settings, without their campaigns, and the accounts of this shard by name."""
 
     settings: Settings
     accounts: Mapping[str, AccountPlan]
     config_hash: int
-    warnings: tuple[str, ...]
 
 
 def plan_of(settings: Settings, before: Plan | None = None) -> Plan:
@@ -60,7 +53,7 @@ def plan_of(settings: Settings, before: Plan | None = None) -> Plan:
         if shard_of(account.name, settings.shard.count) == settings.shard.index:
             accounts[account.name] = _account_plan(account, old_accounts.get(account.name))
     bare = settings.model_copy(update={"accounts": tuple(map(_without_campaigns, settings.accounts))})
-    return Plan(bare, accounts, config_hash(settings), tuple(settings.warnings()))
+    return Plan(bare, accounts, config_hash(settings))
 
 
 def _account_plan(account: AccountSettings, before: AccountPlan | None) -> AccountPlan:
@@ -130,3 +123,21 @@ def config_hash(settings: Settings) -> int:
             dumped["http"]["proxy_url"] = [url.scheme, url.hostname, url.port]
     text = json.dumps(canonical, sort_keys=True, separators=(",", ":"))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6])
+
+
+def shard_of(account: str, count: int) -> int:
+    """
+    Choose the shard, 0 to `count` - 1, that serves an account.
+
+    The shard with the highest hash of (account, shard) has it (rendezvous hashing, Thaler and Ravishankar 1998):
+    one more shard takes about 1/`count` of the accounts, evenly from all others, and no other account moves.
+    The hash is a part of the public contract: replicas of different releases must agree on it.
+    """
+    # A name may hold what no UTF-8 can say, and still belongs to exactly one shard.
+    name = account.encode("utf-8", "surrogatepass")
+
+    def weight(shard: int) -> bytes:
+        # The shard comes first, at a fixed length, so that no name can run into it.
+        return hashlib.blake2b(shard.to_bytes(4, "big") + name, digest_size=8).digest()
+
+    return max(range(count), key=weight)

@@ -36,9 +36,8 @@ class ConfigurationError(Exception):
     """
     The configuration cannot be used.
 
-    Attributes:
-        faults: One line for each fault: its place (file and line, variable or flag), the key's path, and what was
-            expected. No line holds a value of the configuration that could be a secret.
+    Each fault is a line: its place (file and line, variable or flag), the key's path, and what was expected. No line
+    holds a value of the configuration that could be a secret.
     """
 
     def __init__(self, faults: Iterable[str]) -> None:
@@ -74,12 +73,7 @@ class Section(BaseModel):
 
     @classmethod
     def cross_check(cls, data: Mapping[str, Any]) -> Iterator[Fault]:
-        """
-        Find faults that lie between keys.
-
-        It gets the values as written, before the keys are validated, so that one fault does not hide another.
-        A value of the wrong kind is left to its key's own validator.
-        """
+        """Find faults that lie between keys, from the values as written, so that one fault does not hide another."""
         yield from ()
 
     @model_validator(mode="wrap")

@@ -60,7 +60,8 @@ class Document:
         self.path = path
         self.faults: list[str] = []
         try:
-            self._root = _compose(text)
+            _check_depth(text)
+            self._root = yaml.compose(text, _Composer)
             nodes = _unfolded(self._root, {})
             if nodes == math.inf:
                 raise RecursionError
@@ -143,30 +144,16 @@ class Document:
         return line + 1
 
 
-def _compose(text: str) -> yaml.Node | None:
-    _check_depth(text)
-    composer = _Composer(text)
-    try:
-        return composer.get_single_node()
-    finally:
-        composer.dispose()
-
-
 def _check_depth(text: str) -> None:
     """Refuse what is nested deeply: the composer calls itself for each level and would overrun the C stack."""
-    parser = _Composer(text)
     depth = 0
-    try:
-        while parser.check_event():
-            event = parser.get_event()
-            if isinstance(event, yaml.CollectionStartEvent):
-                depth += 1
-            elif isinstance(event, yaml.CollectionEndEvent):
-                depth -= 1
-            if depth > _DEEPEST:
-                raise RecursionError
-    finally:
-        parser.dispose()
+    for event in yaml.parse(text, _Composer):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _DEEPEST:
+            raise RecursionError
 
 
 def _unfolded(node: yaml.Node | None, known: dict[int, float]) -> float:

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from exporter.config.sharding import shard_of
+from exporter.config.plan import shard_of
 
 ACCOUNTS = [f"account-{number}" for number in range(300)]
 
