@@ -40,17 +40,45 @@ def create_app(
         at_once: Scrapes of single names that are answered at the same time, and as many other requests, without those
             of probes; further ones get 503. Whole pages are not counted: all who ask at the same time share them.
     """
+
+    async def metrics(request: web.Request) -> web.Response:
+        choice = choose_format(_joined(request, "Accept"))
+        gzip = accepts_gzip(_joined(request, "Accept-Encoding"))
+        # Empty values are left out, as the official client leaves them out.
+        names = frozenset(filter(None, request.query.getall("name[]", ())))
+        headers = {"Content-Type": choice.content_type, "Vary": "Accept, Accept-Encoding"}
+        if gzip:
+            headers["Content-Encoding"] = "gzip"
+        return web.Response(body=Pieces(await page(choice.format, gzip, names)), headers=headers)
+
+    async def metrics_or_single_ones(request: web.Request) -> web.StreamResponse:
+        return await (single_metrics if "name[]" in request.query else metrics)(request)
+
+    async def healthy(request: web.Request) -> web.Response:
+        return web.Response(text="campaign-exporter is healthy.\n")
+
+    async def readiness(request: web.Request) -> web.Response:
+        if ready():
+            return web.Response(text="campaign-exporter is ready.\n")
+        return web.Response(status=503, text="campaign-exporter is not ready.\n")
+
+    async def lifecycle(request: web.Request) -> web.Response:
+        if reload is None:
+            return web.Response(status=403, text="Reloading over HTTP needs --web.enable-lifecycle.\n")
+        if error := await reload():
+            return web.Response(status=500, text=f"{error}\n")
+        return web.Response(text="The configuration was reloaded.\n")
+
+    single_metrics, limited = _limit(at_once)(metrics), _limit(at_once)
     app = web.Application()
-    routes = app.router
-    routes.add_get(telemetry_path, _metrics(page, _limit(at_once)))
-    limited = _limit(at_once)
+    app.router.add_get(telemetry_path, metrics_or_single_ones)
     for path, handler in frontend.items():
-        routes.add_get(path, limited(handler))
-    routes.add_get("/-/healthy", _healthy)
-    routes.add_get("/-/ready", _ready(ready))
-    reloader = limited(_reload(reload))
-    routes.add_post("/-/reload", reloader)
-    routes.add_put("/-/reload", reloader)
+        app.router.add_get(path, limited(handler))
+    app.router.add_get("/-/healthy", healthy)
+    app.router.add_get("/-/ready", readiness)
+    reloader = limited(lifecycle)
+    app.router.add_post("/-/reload", reloader)
+    app.router.add_put("/-/reload", reloader)
     return app
 
 
@@ -69,41 +97,18 @@ def busy() -> web.Response:
 
 def _limit(at_once: int) -> Callable[[Handler], Handler]:
     """Make what bounds the requests that several handlers work on, all together."""
-    running = 0
+    places = asyncio.Semaphore(at_once)
 
     def limit(handler: Handler) -> Handler:
         async def limited(request: web.Request) -> web.StreamResponse:
-            nonlocal running
-            if running >= at_once:
+            if places.locked():
                 return busy()
-            running += 1
-            try:
+            async with places:
                 return await handler(request)
-            finally:
-                running -= 1
 
         return limited
 
     return limit
-
-
-def _metrics(page: Page, limit: Callable[[Handler], Handler]) -> Handler:
-    async def answer(request: web.Request) -> web.Response:
-        choice = choose_format(_joined(request, "Accept"))
-        gzip = accepts_gzip(_joined(request, "Accept-Encoding"))
-        # Empty values are left out, as the official client leaves them out.
-        names = frozenset(filter(None, request.query.getall("name[]", ())))
-        headers = {"Content-Type": choice.content_type, "Vary": "Accept, Accept-Encoding"}
-        if gzip:
-            headers["Content-Encoding"] = "gzip"
-        return web.Response(body=Pieces(await page(choice.format, gzip, names)), headers=headers)
-
-    limited = limit(answer)
-
-    async def handler(request: web.Request) -> web.StreamResponse:
-        return await (limited if "name[]" in request.query else answer)(request)
-
-    return handler
 
 
 class Pieces(Payload):
@@ -149,29 +154,3 @@ def pieces(chunks: Sequence[bytes], size: int = _PIECE) -> Iterator[bytes | memo
 
 def _joined(request: web.Request, header: str) -> str:
     return ",".join(request.headers.getall(header, ()))
-
-
-async def _healthy(request: web.Request) -> web.Response:
-    return web.Response(text="campaign-exporter is healthy.\n")
-
-
-def _ready(ready: Callable[[], bool]) -> Handler:
-    async def handler(request: web.Request) -> web.Response:
-        if ready():
-            return web.Response(text="campaign-exporter is ready.\n")
-        return web.Response(status=503, text="campaign-exporter is not ready.\n")
-
-    return handler
-
-
-def _reload(
-    reload: Callable[[], Awaitable[str | None]] | None,
-) -> Handler:
-    async def handler(request: web.Request) -> web.Response:
-        if reload is None:
-            return web.Response(status=403, text="Reloading over HTTP needs --web.enable-lifecycle.\n")
-        if error := await reload():
-            return web.Response(status=500, text=f"{error}\n")
-        return web.Response(text="The configuration was reloaded.\n")
-
-    return handler

@@ -1,10 +1,8 @@
 """
 Serves an application on listening sockets, within limits that keep hostile clients harmless.
 
-asyncio accepts connections, aiohttp parses requests and runs handlers. Neither limits how many connections there are,
-how long a client may take for a request or for taking in an answer, or how much memory unread answers hold. The
-limits here count (connections, unread bytes) and measure time; where much is taken, those make room that keep the
-server waiting.
+asyncio and aiohttp limit neither the number of connections, nor the time that a client takes for a request or for
+taking in an answer, nor the memory that unread answers hold.
 """
 
 import asyncio
@@ -15,6 +13,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from math import inf
 from operator import attrgetter
 from typing import cast
 
@@ -74,8 +73,8 @@ async def serving(
     """
     Serve an application on listening sockets, which are closed at the end.
 
-    At the end running requests get `shutdown_timeout` seconds. Until they are done, new ones are answered too, so
-    that a probe learns that the exporter is stopping.
+    At the end running requests get `shutdown_timeout` seconds. Until then new ones are answered too, so that a probe
+    learns that the exporter is stopping.
 
     Args:
         tls: Called for every connection, so that a renewed certificate is used at once.
@@ -114,9 +113,9 @@ class _Clients:
         self.limits = limits
         self.headers = headers
         self.unread = _Unread(limits.unread_bytes)
+        self.answering: set[_Connection] = set()
         # In the order in which they came in: the clock's steps are coarse.
         self._open: dict[_Connection, None] = {}
-        self._answering: set[_Connection] = set()
         self._changed = asyncio.Event()
 
     def admit(self, connection: "_Connection") -> bool:
@@ -124,7 +123,10 @@ class _Clients:
         if connection in self._open:
             return True
         if len(self._open) >= self.limits.connections:
-            self._make_room()
+            # Whoever has just come in gets time to ask, however many more are coming in.
+            waiting = sorted((one for one in self._open if one.is_overdue(0)), key=attrgetter("since"))
+            for one in waiting[: len(waiting) // 4 + 1]:
+                one.drop()
         if len(self._open) >= self.limits.connections:
             return False
         self._open[connection] = None
@@ -137,8 +139,8 @@ class _Clients:
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         connection = cast(_Connection, request.protocol)
-        connection.answering()
-        self._answering.add(connection)
+        connection.wait_for("")
+        self.answering.add(connection)
         if (request.content_length or 0) > self.limits.body_bytes:
             response = web.Response(status=413, text="No request needs a body.\n")
             response.force_close()
@@ -146,7 +148,7 @@ class _Clients:
         return await handler(request)
 
     def answered(self, connection: "_Connection") -> None:
-        self._answering.discard(connection)
+        self.answering.discard(connection)
         self._changed.set()
 
     async def watch(self) -> None:
@@ -156,26 +158,18 @@ class _Clients:
         while True:
             await asyncio.sleep(_LOOK_INTERVAL)
             much_is_unread = self.unread.bytes > self.unread.most / 2
-            self._drop_overdue(self.limits.crowded if much_is_unread else float("inf"))
+            patience = self.limits.crowded if much_is_unread else inf
+            for connection in [one for one in self._open if one.is_overdue(patience)]:
+                connection.drop()
             if much_is_unread or len(self._open) > self.limits.connections / 8:
                 crowded_at = loop.time()
             elif crowded_at is not None and loop.time() - crowded_at > _CALM:
                 crowded_at = None
                 await asyncio.to_thread(_give_memory_back)
 
-    def _make_room(self) -> None:
-        # Whoever has just come in gets time to ask, however many more are coming in.
-        waiting = sorted((one for one in self._open if one.is_overdue(0)), key=attrgetter("since"))
-        for connection in waiting[: len(waiting) // 4 + 1]:
-            connection.drop()
-
-    def _drop_overdue(self, patience: float) -> None:
-        for connection in [one for one in self._open if one.is_overdue(patience)]:
-            connection.drop()
-
     async def finish(self, patience: float) -> None:
         """Wait until no request is being answered, for so many seconds at most."""
-        await self._empty(self._answering, patience)
+        await self._empty(self.answering, patience)
 
     async def close(self) -> None:
         """Let the last bytes out, for a moment, and drop what is left."""
@@ -241,37 +235,35 @@ class _Connection(web.RequestHandler):
 
     def __init__(self, manager: web.Server, clients: _Clients) -> None:
         self._clients = clients
-        self._limits = limits = clients.limits
         super().__init__(
             manager,
             loop=asyncio.get_running_loop(),
             access_log=None,  # type: ignore[arg-type]  # it stands for none, as in AppRunner
             logger=_http_log,
-            max_line_size=limits.request_bytes,
-            max_field_size=limits.request_bytes,
+            max_line_size=clients.limits.request_bytes,
+            max_field_size=clients.limits.request_bytes,
             auto_decompress=False,
             lingering_time=1.0,
         )
         self._wire: asyncio.Transport | None = None
         self._received = 0
-        self._answering = False
-        self._wait("request")
+        self.wait_for("request")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._wire = cast(asyncio.Transport, transport)  # uvloop's are no subclasses of it
         if self._clients.admit(self):
-            self._wait("request")
+            self.wait_for("request")
             super().connection_made(transport)
         else:
             self._wire.abort()
 
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
-        if self._received > self._limits.request_bytes:
+        if self._received > self._clients.limits.request_bytes:
             self._refuse_large_request()
             return
         if data and self._waits_for == "idle":
-            self._wait("request")
+            self.wait_for("request")
         super().data_received(data)
 
     def _refuse_large_request(self) -> None:
@@ -290,19 +282,12 @@ class _Connection(web.RequestHandler):
         super().connection_lost(None)
 
     def pause_writing(self) -> None:
-        self._wait("stall")
+        self.wait_for("stall")
         super().pause_writing()
 
     def resume_writing(self) -> None:
-        if self._answering:
-            self._waits_for = ""
-        else:
-            self._wait("idle")
+        self.wait_for("" if self in self._clients.answering else "idle")
         super().resume_writing()
-
-    def answering(self) -> None:
-        """A request has come in: the client is not waited for."""
-        self._answering, self._waits_for = True, ""
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -315,19 +300,19 @@ class _Connection(web.RequestHandler):
             with self._clients.unread.holding(resp):
                 return await super().finish_response(request, resp, start_time)
         finally:
-            self._answering, self._received = False, 0
-            self._wait("idle")
+            self._received = 0
+            self.wait_for("idle")
             self._clients.answered(self)
 
-    def _wait(self, reason: str) -> None:
-        """The client is waited for from now on; the reason is the name of a limit."""
-        self._waits_for, self.since = reason, self._loop.time()
+    def wait_for(self, limit: str) -> None:
+        """The client is waited for from now on, for as long as this one of the limits; the empty name is for not."""
+        self._waits_for, self.since = limit, self._loop.time()
 
     def is_overdue(self, patience: float) -> bool:
         """Whether the client has been waited for longer than its limit, or than this many seconds."""
         if not self._waits_for:
             return False
-        limit: float = getattr(self._limits, self._waits_for)
+        limit: float = getattr(self._clients.limits, self._waits_for)
         return self._loop.time() - self.since >= min(limit, patience)
 
     def drop(self) -> None:
