@@ -175,76 +175,71 @@ def _unwrapped(payload: dict[str, object], name: str) -> dict[str, object]:
     return payload
 
 
+class _WireWindow(msgspec.Struct):
+    days: list[str]
+    start: str
+    end: str
+
+
+class _WireOverride(msgspec.Struct):
+    # Neither the key of the timezone nor that of the windows is documented.
+    timezone: str | None = None
+    time_zone: str | None = None
+    tz: str | None = None
+    windows: list[_WireWindow] | None = None
+    time_windows: list[_WireWindow] | None = None
+
+
+_WireOverrides = dict[str, list[_WireWindow]] | list[_WireOverride]
+
+
+class _WireSchedule(msgspec.Struct):
+    default_windows: list[_WireWindow]
+    default_timezone: str | None = None
+    overrides: _WireOverrides | None = None
+    scheduled_windows: list[_WireWindow] | None = None
+    scheduled_overrides: _WireOverrides | None = None
+
+
 def read_schedule(payload: dict[str, object]) -> Schedule | None:
     """
     Read the calling windows of one configuration.
 
     An empty list of windows forbids calls, and is read as such; so is one that closes a single timezone.
-    The keys of an override are not documented, nor is whether the schedule stands under a key of its own.
+    Whether the schedule stands under a key of its own is not documented.
 
     Returns:
         The schedule; None where the windows are missing or anything about them cannot be understood.
     """
     configuration = _unwrapped(payload, "configuration")
-    schedule = configuration.get("schedule", configuration)
-    if not isinstance(schedule, dict):
-        return None
-    timezone, overrides = schedule.get("default_timezone"), schedule.get("overrides")
-    scheduled_windows, scheduled_overrides = schedule.get("scheduled_windows"), schedule.get("scheduled_overrides")
     try:
+        wire = msgspec.convert(configuration.get("schedule", configuration), _WireSchedule)
         return Schedule(
-            default_timezone=DEFAULT_TIMEZONE if timezone is None else _text(timezone),
-            default_windows=_windows(schedule.get("default_windows")),
-            overrides={} if overrides is None else _overrides(overrides),
-            scheduled_windows=None if scheduled_windows is None else _windows(scheduled_windows),
-            scheduled_overrides=None if scheduled_overrides is None else _overrides(scheduled_overrides),
+            default_timezone=DEFAULT_TIMEZONE if wire.default_timezone is None else wire.default_timezone,
+            default_windows=_windows(wire.default_windows),
+            overrides={} if wire.overrides is None else _overrides(wire.overrides),
+            scheduled_windows=None if wire.scheduled_windows is None else _windows(wire.scheduled_windows),
+            scheduled_overrides=None if wire.scheduled_overrides is None else _overrides(wire.scheduled_overrides),
         )
     except ValueError:
         return None
 
 
-def _overrides(value: object) -> dict[str, tuple[Window, ...]]:
-    """Windows by timezone, from a list of overrides or from an object with timezones as its keys."""
-    if isinstance(value, dict):
-        return {timezone: _windows(windows) for timezone, windows in value.items()}
+def _overrides(wire: _WireOverrides) -> dict[str, tuple[Window, ...]]:
+    if isinstance(wire, dict):
+        return {timezone: _windows(windows) for timezone, windows in wire.items()}
     overrides: dict[str, tuple[Window, ...]] = {}
-    for override in map(_object, _list(value)):
-        timezone = _text(_first(override, "timezone", "time_zone", "tz"))
-        if timezone in overrides:
-            raise ValueError("two overrides of one timezone")
-        overrides[timezone] = _windows(_first(override, "windows", "time_windows"))
+    for override in wire:
+        timezone = override.timezone or override.time_zone or override.tz
+        windows = override.time_windows if override.windows is None else override.windows
+        if timezone is None or windows is None or timezone in overrides:
+            raise ValueError("an override is not complete, or there are two of one timezone")
+        overrides[timezone] = _windows(windows)
     return overrides
 
 
-def _windows(value: object) -> tuple[Window, ...]:
-    return tuple(
-        Window.parse(
-            [_text(day) for day in _list(window.get("days"))], _text(window.get("start")), _text(window.get("end"))
-        )
-        for window in map(_object, _list(value))
-    )
-
-
-def _first(mapping: dict[str, object], *keys: str) -> object:
-    return next((mapping[key] for key in keys if key in mapping), None)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("no text")
-    return value
-
-
-def _list(value: object) -> list[object]:
-    if not isinstance(value, list):
-        raise ValueError("no list")
-    return value
-
-
-def _object(value: object) -> dict[str, object]:
-    if not isinstance(value, dict):
-        raise ValueError("no object")
-    return value
+def _windows(wire: list[_WireWindow]) -> tuple[Window, ...]:
+    return tuple(Window.parse(window.days, window.start, window.end) for window in wire)
 
 
 class Anyreach:

@@ -36,15 +36,11 @@ class Credentials:
     The file is compared by content, not by time stamp: Kubernetes swaps symbolic links under it.
     """
 
-    def __init__(self, account: AccountSettings, *, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(self, account: AccountSettings) -> None:
         self._account = account
-        self._environ = os.environ if environ is None else environ
         self._token: str | None = None
-        self._problem = "the token has not been read yet"
+        self._problem = ""
         self.refresh()
-
-    def __repr__(self) -> str:
-        return f"<Credentials of {self._account.name!r}>"
 
     def token(self) -> str:
         """
@@ -70,7 +66,7 @@ class Credentials:
                 token=account.token,
                 token_file=account.token_file,
                 token_env=account.token_env,
-                environ=self._environ,
+                environ=os.environ,
             )
             if account.provider == "anyreach":
                 check_organization(token, account.organization)

@@ -87,14 +87,14 @@ class Listing:
         max_campaigns: Most campaigns to find; the walk ends incomplete when there are more.
 
     Attributes:
+        campaigns: Those found so far, each once, in the order of the list.
         ended: Whether there is nothing left to ask for.
-        complete: Whether all campaigns were seen; False until then.
         problem: Why the walk ended too early; None when it did not.
     """
 
     def __init__(self, *, statuses: Sequence[str] = (), name_contains: str = "", max_campaigns: int) -> None:
+        self.campaigns: list[CampaignRecord] = []
         self.ended = False
-        self.complete = False
         self.problem: str | None = None
         self._statuses = tuple(statuses)
         self._name_contains = name_contains
@@ -103,7 +103,6 @@ class Listing:
         self._pages = 0
         self._items = 0
         self._seen: set[str] = set()
-        self._found: list[CampaignRecord] = []
         self._unfinished = True
         """Whether the answers say that there are campaigns that were not seen yet."""
         self._position: Position | None = None
@@ -123,9 +122,9 @@ class Listing:
         )
 
     @property
-    def campaigns(self) -> tuple[CampaignRecord, ...]:
-        """The campaigns found so far, each once, in the order of the list."""
-        return tuple(self._found)
+    def complete(self) -> bool:
+        """Whether all campaigns were seen."""
+        return self.ended and self.problem is None
 
     def query(self) -> str:
         """The query string of the next page."""
@@ -154,10 +153,10 @@ class Listing:
             self._seen.add(record.id)
             if not self._wanted(record):
                 continue
-            if len(self._found) == self._max_campaigns:
+            if len(self.campaigns) == self._max_campaigns:
                 self._end(f"there are more than {self._max_campaigns} campaigns")
                 return
-            self._found.append(record)
+            self.campaigns.append(record)
         is_new = len(self._seen) > before
         if is_new:
             self._items += len(items)
@@ -219,7 +218,7 @@ class Listing:
             self._asked.add(self._position)
 
     def _end(self, problem: str | None = None) -> None:
-        self.ended, self.complete, self.problem = True, problem is None, problem
+        self.ended, self.problem = True, problem
 
 
 def _page(payload: object) -> tuple[list[object], dict[str, object]]:

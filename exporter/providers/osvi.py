@@ -7,7 +7,7 @@ Tokens and errors: https://docs.osvi.ai/api-reference/introduction.
 
 import math
 from collections.abc import Callable, Container
-from dataclasses import InitVar, dataclass, field
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from yarl import URL
@@ -58,11 +58,12 @@ def read_status(payload: dict[str, object]) -> Snapshot:
         # not be seen as a rise.
         outcomes = {outcome: 0 for outcome in CALL_OUTCOMES if outcome not in by_status}
         outcomes |= counts(by_status, (*CALL_OUTCOMES, CALLS_IN_PROGRESS))
-    queues = None if uploads is None else _Queues(uploads)
+    queues = None if uploads is None else _queues_of(uploads)
     retry_enabled = campaign.get("is_retry_enabled")
     return Snapshot(
         status=text_at(campaign, "status"),
         name=text_at(campaign, "name"),
+        campaign_id=None if (own_id := count(campaign.get("id"))) is None else f"{own_id:.0f}",
         calls=outcomes,
         calls_made=count(calls.get("total")),
         uploads=None if queues is None else queues.uploads,
@@ -78,13 +79,9 @@ def read_status(payload: dict[str, object]) -> Snapshot:
     )
 
 
-def _read(body: bytes) -> tuple[Snapshot, str | None]:
-    """What an answer says, and the number of the campaign that it is about."""
-    payload = read_object(body)
-    snapshot = read_status(payload)
-    campaign = object_at(object_at(payload, "data") or {}, "campaign") or {}
-    own_id = count(campaign.get("id"))
-    return snapshot, None if own_id is None else str(int(own_id))
+def read_answer(body: bytes) -> Snapshot:
+    """Read the body of one status answer, as `read_status`."""
+    return read_status(read_object(body))
 
 
 @dataclass(slots=True)
@@ -96,7 +93,6 @@ class _Queues:
     completed could hide one. Elements that are no objects are passed over.
     """
 
-    items: InitVar[list[object]]
     uploads: int = 0
     number: dict[tuple[str, str], float] = field(default_factory=dict)
     """By (agent, state); both states for each agent."""
@@ -105,20 +101,7 @@ class _Queues:
     work_remaining: bool | None = False
     """True with an open queue, None where only a queue of unknown state could be one."""
 
-    def __post_init__(self, items: list[object]) -> None:
-        for upload in used_up(items):
-            if isinstance(upload, dict):
-                self.uploads += 1
-                queues = upload.get("queues")
-                if isinstance(queues, list):
-                    for queue in used_up(queues):
-                        if isinstance(queue, dict):
-                            self._add(queue)
-        for pair, size in self.number.items():
-            if not size:
-                self.contacts[pair] = 0
-
-    def _add(self, queue: dict[str, object]) -> None:
+    def add(self, queue: dict[str, object]) -> None:
         completed = queue.get("completed")
         if not isinstance(completed, bool):
             self.work_remaining = self.work_remaining or None
@@ -137,6 +120,21 @@ class _Queues:
             total = self.contacts.get(pair, 0) + contacts
             if total < math.inf:
                 self.contacts[pair] = total
+
+
+def _queues_of(uploads: list[object]) -> _Queues:
+    queues = _Queues()
+    for upload in used_up(uploads):
+        if isinstance(upload, dict):
+            queues.uploads += 1
+            listed = upload.get("queues")
+            for queue in used_up(listed) if isinstance(listed, list) else ():
+                if isinstance(queue, dict):
+                    queues.add(queue)
+    for pair, size in queues.number.items():
+        if not size:
+            queues.contacts[pair] = 0
+    return queues
 
 
 class Osvi:
@@ -170,9 +168,9 @@ class Osvi:
         """
         target = self._targets[campaign_id]
         body = await self.transport.get(target.url, self.headers.current())
-        snapshot, named = await read(body, _read)
-        if named is not None and named != target.named:
-            self._targets.check(target, named)
+        snapshot = await read(body, read_answer)
+        if snapshot.campaign_id is not None and snapshot.campaign_id != target.named:
+            self._targets.check(target, snapshot.campaign_id)
         return snapshot
 
     async def calls(self, page: int, *, in_progress: bool = False) -> CallsPage:

@@ -31,8 +31,9 @@ def test_a_token_is_taken_from_its_value() -> None:
     assert not credentials.refresh()
 
 
-def test_a_token_is_taken_from_its_variable() -> None:
-    credentials = Credentials(account(token_env="OSVI_TOKEN"), environ={"OSVI_TOKEN": "t0psecret"})
+def test_a_token_is_taken_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OSVI_TOKEN", "t0psecret")
+    credentials = Credentials(account(token_env="OSVI_TOKEN"))
 
     assert credentials.token() == "t0psecret"
 
@@ -103,9 +104,10 @@ def test_a_token_file_that_turns_bad_is_an_error_until_it_is_repaired(
     assert "psecret" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_a_variable_that_is_not_set_is_a_failure_of_the_credentials() -> None:
+def test_a_variable_that_is_not_set_is_a_failure_of_the_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OSVI_TOKEN", raising=False)
     with pytest.raises(CredentialsError, match="expected the name of a variable that is set"):
-        Credentials(account(token_env="OSVI_TOKEN"), environ={}).token()
+        Credentials(account(token_env="OSVI_TOKEN")).token()
 
 
 def test_the_organization_is_held_against_each_new_token(file: Path) -> None:
@@ -127,7 +129,7 @@ def test_an_osvi_token_may_look_like_anyreachs() -> None:
 def test_credentials_do_not_show_their_token(file: Path) -> None:
     credentials = Credentials(account(token="t0psecret"))
 
-    assert repr(credentials) == str(credentials) == "<Credentials of 'acme'>"
+    assert "t0psecret" not in repr(credentials) + str(credentials)
 
 
 class TestAuthorizedHeaders:

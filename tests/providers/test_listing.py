@@ -271,7 +271,7 @@ class TestListing:
             listing.take(payload)
 
         assert not listing.ended
-        assert listing.campaigns == ()
+        assert listing.campaigns == []
 
     @given(st.lists(json_values, max_size=4))
     def test_no_pages_make_it_fail_otherwise(self, pages: list[Any]) -> None:

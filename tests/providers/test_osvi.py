@@ -28,6 +28,7 @@ class TestReadStatus:
         assert read_status(read_object(body_of("osvi/status_documented"))) == Snapshot(
             status="active",
             name="June Renewals",
+            campaign_id="7",
             calls={"picked": 88, "not_picked": 25, "failed": 7, "busy": 0, "voicemail": 0},
             calls_made=120,
             uploads=1,
@@ -45,6 +46,7 @@ class TestReadStatus:
         assert read_status(read_object(body_of("osvi/status_drained"))) == Snapshot(
             status="inactive",
             name="May",
+            campaign_id="8",
             calls={"picked": 200, "not_picked": 60, "failed": 10, "busy": 20, "voicemail": 8, "in_progress": 2},
             calls_made=300,
             uploads=3,
@@ -69,6 +71,7 @@ class TestReadStatus:
     def test_odd_values_cost_their_own_samples_and_new_words_are_kept(self) -> None:
         assert read_status(read_object(body_of("osvi/status_odd"))) == Snapshot(
             status="archived",
+            campaign_id="7",
             calls={"picked": 88, "failed": 7, "busy": 0, "voicemail": 0, "callback": 3},
             uploads=3,
             queues={
@@ -91,7 +94,7 @@ class TestReadStatus:
         )
 
     def test_what_was_not_sent_is_unknown(self) -> None:
-        assert read_status(read_object(body_of("osvi/status_bare"))) == Snapshot(status="active")
+        assert read_status(read_object(body_of("osvi/status_bare"))) == Snapshot(status="active", campaign_id="9")
 
     @pytest.mark.parametrize("payload", [{"success": True}, {"success": True, "data": None}])
     def test_a_success_without_data_is_empty(self, payload: dict[str, object]) -> None:
