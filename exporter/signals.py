@@ -65,11 +65,12 @@ class Received:
 
 @contextlib.asynccontextmanager
 async def handled() -> AsyncIterator[Received]:
-    """Handle the signals in the running event loop until the block is left."""
+    """Handle the signals in the running event loop until the block is left, then as before it."""
     import asyncio
 
     loop = asyncio.get_running_loop()
     received = Received(asyncio.Event(), asyncio.Event())
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, received.end, number)
     loop.add_signal_handler(signal.SIGHUP, received.reload.set)
@@ -79,5 +80,7 @@ async def handled() -> AsyncIterator[Received]:
     try:
         yield received
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number, handler in before.items():
             loop.remove_signal_handler(number)
+            # Else a reload would kill the process in its last moments.
+            signal.signal(number, handler)

@@ -30,6 +30,17 @@ from exporter.__main__ import main
 sys.exit(main())
 """
 
+LAST_MOMENT = """\
+import asyncio, os
+from exporter.cli import new_event_loop
+async def end():
+    async with signals.handled():
+        pass
+    os.kill(os.getpid(), int(sys.argv[1]))
+with asyncio.Runner(loop_factory=new_event_loop) as runner:
+    runner.run(end())
+"""
+
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
@@ -83,6 +94,11 @@ async def test_a_hangup_before_the_start_is_a_reload_after_it(file: Path) -> Non
         await process.logged("configuration reloaded")
         process.signal(signal.SIGTERM)
         assert await process.ended() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_in_the_last_moments_does_not_kill_the_process(number: signal.Signals) -> None:
+    assert await output_of(sys.executable, "-c", f"{HELD}\n{LAST_MOMENT}", str(int(number))) == (0, "", "held\n")
 
 
 async def test_the_end_is_logged_with_what_was_waited_for(file: Path) -> None:
