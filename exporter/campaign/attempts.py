@@ -279,29 +279,24 @@ class AttemptsState:
         """Show no reading: it is too old. Counters stay."""
         self.reading = NO_READING
 
-    def ended(self, calls: Iterable[Attempt]) -> None:
-        """Count calls that ended while they were watched, each once; the caller knows that it was not counted."""
-        durations = dict(self.durations or {})
+    def ended(self, calls: Iterable[Attempt], *, counted: bool = True) -> None:
+        """
+        Count calls that ended while they were watched, each once; the caller knows that it was not counted.
+
+        Those that ended before are not counted: their statuses, reasons and tags start at 0 then.
+        """
         by_status: dict[str, list[Attempt]] = {}
         for call in calls:
             by_status.setdefault(self._admitted("duration_status", call.status), []).append(call)
             if call.end_reason is not None:
-                self.end_reasons = _plus_one(self.end_reasons, self._admitted("end_reason", call.end_reason))
+                self.end_reasons = _plus(counted, self.end_reasons, self._admitted("end_reason", call.end_reason))
             if call.tag is not None:
-                self.tags = _plus_one(self.tags, self._admitted("tag", call.tag))
+                self.tags = _plus(counted, self.tags, self._admitted("tag", call.tag))
+        durations = dict(self.durations or {})
         for status, ended in by_status.items():
-            durations[status] = durations.get(status, Durations()).with_calls(ended, self.exemplar_label)
+            before = durations.get(status, Durations())
+            durations[status] = before.with_calls(ended, self.exemplar_label) if counted else before
         self.durations = durations
-
-    def watch(self, ended: Iterable[Attempt]) -> None:
-        """Begin to count: these ended before, and their statuses, reasons and tags start at 0."""
-        calls = tuple(ended)
-        self.durations = {self._admitted("duration_status", call.status): Durations() for call in calls}
-        for call in calls:
-            if call.end_reason is not None:
-                self.end_reasons = {**(self.end_reasons or {}), self._admitted("end_reason", call.end_reason): 0}
-            if call.tag is not None:
-                self.tags = {**(self.tags or {}), self._admitted("tag", call.tag): 0}
 
     def _admitted(self, family: str, value: str) -> str:
         return self.budget(family, ()).admit(value)
@@ -312,5 +307,5 @@ def _holds(keys: "array[int]", key: int) -> bool:
     return place < len(keys) and keys[place] == key
 
 
-def _plus_one(numbers: Mapping[str, float] | None, value: str) -> Mapping[str, float]:
-    return {**(numbers or {}), value: (numbers or {}).get(value, 0) + 1}
+def _plus(number: int, numbers: Mapping[str, float] | None, value: str) -> Mapping[str, float]:
+    return {**(numbers or {}), value: (numbers or {}).get(value, 0) + number}

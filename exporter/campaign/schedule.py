@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import InitVar, dataclass, field
 from datetime import date
-from functools import lru_cache
-from types import MappingProxyType
+from functools import cached_property, lru_cache
+from itertools import chain
 from typing import Self
 from weakref import WeakValueDictionary
 from zoneinfo import ZoneInfo
@@ -106,68 +106,48 @@ class Schedule:
     """IANA name, for contacts without a timezone of their own."""
     default_windows: tuple[Window, ...]
     """Windows of every timezone that has no override; empty for none."""
-    overrides: Mapping[str, tuple[Window, ...]] = field(default_factory=dict)
+    overrides: Mapping[str, tuple[Window, ...]] = field(default_factory=dict, hash=False)
     """Windows that stand in for the default ones, by timezone; empty to close a timezone."""
     scheduled_windows: tuple[Window, ...] | None = None
     """Default windows of first scheduled calls; None for `default_windows`, empty for none."""
-    scheduled_overrides: Mapping[str, tuple[Window, ...]] | None = None
+    scheduled_overrides: Mapping[str, tuple[Window, ...]] | None = field(default=None, hash=False)
     """Overrides for first scheduled calls; None for `overrides`."""
     closed_on: frozenset[date] = frozenset()
     """Dates on which no window begins, in each timezone; the night of the day before still ends on such a date."""
 
-    zones: Mapping[str, Zone] = field(init=False, compare=False, repr=False)
-    """The openings of the timezones that are named here and have windows, the default one first."""
-    window_count: int = field(init=False, compare=False, repr=False)
-    """
-    Number of windows in all lists together; what is None has none of its own.
-
-    0 means that the campaign never dials.
-    With more, `zones` may still be empty: the default windows are for timezones that are not named, too.
-    """
-
     def __post_init__(self) -> None:
-        lists = [self.default_windows, *self.overrides.values()]
-        lists += [] if self.scheduled_windows is None else [self.scheduled_windows]
-        lists += [] if self.scheduled_overrides is None else self.scheduled_overrides.values()
-        zones = {}
-        for timezone in dict.fromkeys((self.default_timezone, *self.overrides, *(self.scheduled_overrides or ()))):
-            usual, first = self.windows_in(timezone)
-            zone = _zone(timezone, usual, first, self.closed_on)
-            if usual or first:
-                zones[timezone] = zone
+        self.zones  # noqa: B018 -- finds timezones that are none
 
-        def settle(name: str, value: object) -> None:
-            object.__setattr__(self, name, value)
+    @cached_property
+    def zones(self) -> Mapping[str, Zone]:
+        """The openings of the timezones that are named here and have windows, the default one first."""
+        named = dict.fromkeys((self.default_timezone, *self.overrides, *(self.scheduled_overrides or ())))
+        zones = {timezone: _zone(timezone, *self.windows_in(timezone), self.closed_on) for timezone in named}
+        return {timezone: zone for timezone, zone in zones.items() if any(self.windows_in(timezone))}
 
-        settle("overrides", MappingProxyType(dict(self.overrides)))
-        if self.scheduled_overrides is not None:
-            settle("scheduled_overrides", MappingProxyType(dict(self.scheduled_overrides)))
-        settle("zones", zones)
-        settle("window_count", sum(map(len, lists)))
+    @property
+    def window_count(self) -> int:
+        """
+        Number of windows in all lists together; what is None has none of its own.
 
-    def __hash__(self) -> int:
-        overrides = frozenset(self.overrides)
-        return hash((self.default_timezone, self.default_windows, overrides, self.scheduled_windows, self.closed_on))
+        0 means that the campaign never dials.
+        With more, `zones` may still be empty: the default windows are for timezones that are not named, too.
+        """
+        overrides = (self.overrides, self.scheduled_overrides or {})
+        lists = [self.default_windows, self.scheduled_windows or (), *chain(*(each.values() for each in overrides))]
+        return sum(map(len, lists))
 
     def windows_in(self, timezone: str) -> tuple[tuple[Window, ...], tuple[Window, ...]]:
-        """Give the windows of a timezone: those of first scheduled calls second, those of all other calls first."""
+        """The windows of a timezone: those of first scheduled calls second, those of all other calls first."""
         first_windows = self.default_windows if self.scheduled_windows is None else self.scheduled_windows
         first_overrides = self.overrides if self.scheduled_overrides is None else self.scheduled_overrides
         usual = self.overrides.get(timezone, self.default_windows)
         return usual, first_overrides.get(timezone, first_windows)
 
     def openings(self, timestamp: float) -> Iterator[tuple[str, bool, float]]:
-        """Yield each timezone, whether it is open at a moment (Unix time), and when that changes; inf for never."""
+        """Each timezone, whether it is open at a moment (Unix time), and when that changes; inf for never."""
         second = math.floor(timestamp)
         return ((timezone, *zone.period(second)) for timezone, zone in self.zones.items())
-
-
-def _clock(timezone: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(timezone)
-    # A name that is no file of the database fails in as many ways as a path can.
-    except (KeyError, ValueError, OSError) as exc:
-        raise ValueError(f"no timezone is called {timezone!r}") from exc
 
 
 def _open_minutes(windows: Iterable[Window]) -> tuple[int, int]:
@@ -190,8 +170,12 @@ def _open_minutes(windows: Iterable[Window]) -> tuple[int, int]:
 # As many as a few hundred configurations with windows of their own in every timezone have.
 @lru_cache(8192)
 def _zone(timezone: str, usual: tuple[Window, ...], first: tuple[Window, ...], closed_on: frozenset[date]) -> Zone:
-    """Give the openings of one timezone; schedules with the same windows share them."""
-    clock = _clock(timezone)
+    """The openings of one timezone; schedules with the same windows share them."""
+    try:
+        clock = ZoneInfo(timezone)
+    # A name that is no file of the database fails in as many ways as a path can.
+    except (KeyError, ValueError, OSError) as exc:
+        raise ValueError(f"no timezone is called {timezone!r}") from exc
     if not usual or not first or usual == first:
         return Zone(clock, *_open_minutes(usual or first), closed_on)
     (usual_today, usual_yesterday), (first_today, first_yesterday) = _open_minutes(usual), _open_minutes(first)
@@ -261,7 +245,7 @@ class HoursWatch:
         self._known: WeakValueDictionary[Schedule, Hours] = WeakValueDictionary()
 
     def of(self, schedule: Schedule) -> Hours:
-        """Give the hours of a schedule; equal schedules share them."""
+        """The hours of a schedule; equal schedules share them."""
         hours = self._known.get(schedule)
         if hours is None:
             hours = self._known[schedule] = Hours(schedule, self._wall())

@@ -99,8 +99,7 @@ class CallLogReader(AttemptsJob):
                 new.setdefault(call.campaign_id, []).append(call.attempt)
         for campaign_id, target in self.account.poller.targets.items():
             attempts = self.attempts_of(target.state, settings)
-            count = attempts.ended if self._began else attempts.watch
-            count(new.get(campaign_id, ()))
+            attempts.ended(new.get(campaign_id, ()), counted=self._began)
             by_id = {attempt.id: attempt for attempt in (*attempts.newest, *seen.get(campaign_id, ()))}
             attempts.newest = tuple(newest_of(by_id.values()))
             attempts.read_at, attempts.interval = self.account.shared.wall(), interval

@@ -418,18 +418,6 @@ def test_equal_schedules_can_stand_for_each_other() -> None:
     assert len({asked, make(None), make(()), Schedule("America/New_York", (OFFICE,))}) == 3
 
 
-def test_a_schedule_does_not_change_with_what_it_was_made_from() -> None:
-    overrides = {"Asia/Kolkata": (OFFICE,)}
-    scheduled_overrides = {"UTC": (OFFICE,)}
-    schedule = Schedule("America/New_York", (), overrides, scheduled_overrides=scheduled_overrides)
-
-    overrides.clear()
-    scheduled_overrides.clear()
-
-    assert dict(schedule.overrides) == {"Asia/Kolkata": (OFFICE,)}
-    assert schedule.scheduled_overrides == {"UTC": (OFFICE,)}
-
-
 @pytest.mark.parametrize(
     "timezone", ["Mars/Base", "", "America", "/etc/localtime", "../UTC", "a\0b", "\ud800", "x" * 5000, "zone.tab"]
 )
