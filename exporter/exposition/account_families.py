@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from exporter.campaign.account import AccountState
 from exporter.exposition.families import Family, counter, gauge, truth
 from exporter.polling.account import Account
 from exporter.polling.counters import Distribution
@@ -15,10 +14,6 @@ class AccountNow:
 
     account: Account
     now: float
-
-    @property
-    def state(self) -> AccountState:
-        return self.account.state
 
 
 def histogram(name: str, help: str, read: Callable[[AccountNow], Distribution]) -> Family[AccountNow]:
@@ -35,36 +30,36 @@ ACCOUNT_FAMILIES: tuple[Family[AccountNow], ...] = (
         "campaign_account_active_calls",
         "Calls in flight of the whole organization, estimated from below by its campaigns polled within the "
         "last two active intervals (Anyreach).",
-        lambda a: a.state.active_calls(a.now),
+        lambda a: a.account.state.active_calls(a.now),
     ),
     gauge(
         "campaign_account_concurrency_limit",
         "Cap on the organization's calls in flight, by the newest answer (Anyreach concurrency_limit).",
-        lambda a: a.state.concurrency_limit(a.now),
+        lambda a: a.account.state.concurrency_limit(a.now),
     ),
     gauge(
         "campaign_account_utilization_ratio",
         "Average use of the concurrency limit over the last 10 minutes: the larger of one campaign's highest average "
         "of active calls and the sum of the averages of contacts in progress, over the limit. No series before 5 "
         "minutes are covered (Anyreach).",
-        lambda a: a.state.utilization(a.now),
+        lambda a: a.account.state.utilization(a.now),
     ),
     gauge(
         "campaign_account_contacts_waiting",
         "Pending contacts of the account's active campaigns whose values are fresh (Anyreach).",
-        lambda a: a.state.contacts_waiting(a.now),
+        lambda a: a.account.state.contacts_waiting(a.now),
     ),
     counter(
         "campaign_account_saturated_seconds_total",
         "Observed time with campaign_account_active_calls at or above the concurrency limit. What is shorter than the "
         "poll interval is an estimate (Anyreach).",
-        lambda a: a.state.saturated_seconds,
+        lambda a: a.account.state.saturated_seconds,
         by_clock=True,
     ),
     counter(
         "campaign_account_observed_seconds_total",
         "Time covered by successful polls of the account's campaigns (Anyreach).",
-        lambda a: a.state.observed_seconds,
+        lambda a: a.account.state.observed_seconds,
         by_clock=True,
     ),
 )

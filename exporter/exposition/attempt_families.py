@@ -2,20 +2,13 @@
 
 from collections.abc import Callable
 
-from exporter.campaign.attempts import NO_READING, AttemptsState
-from exporter.campaign.attempts import Reading as AttemptsReading
+from exporter.campaign.attempts import AttemptsState
 from exporter.campaign.state import CampaignState
 from exporter.exposition.account_families import AccountNow
 from exporter.exposition.families import Family, Reading, counter, gauge, truth
 
 
-def _read(read: Callable[[AttemptsReading], Reading]) -> Callable[[CampaignState], Reading]:
-    """Read from the last complete reading of a campaign's contacts."""
-    return lambda c: read(NO_READING if c.attempts is None else c.attempts.reading)
-
-
 def _known(read: Callable[[AttemptsState], Reading]) -> Callable[[CampaignState], Reading]:
-    """Read from what is known of a campaign's attempts."""
     return lambda c: None if c.attempts is None else read(c.attempts)
 
 
@@ -24,48 +17,48 @@ ATTEMPT_FAMILIES: tuple[Family[CampaignState], ...] = (
         "campaign_attempts_by_status",
         "Attempts of the contacts now in the campaign, by the status that the provider gives them, at the last "
         "complete reading (Anyreach contacts).",
-        _read(lambda r: r.by_status),
+        _known(lambda a: a.reading.by_status),
         "status",
     ),
     gauge(
         "campaign_contacts_by_attempts",
         "Contacts by number of attempts, at the last complete reading (Anyreach contacts).",
-        _read(lambda r: r.by_attempts),
+        _known(lambda a: a.reading.by_attempts),
         "attempts",
     ),
     gauge(
         "campaign_attempts_open",
         "Attempts without an end, at the last complete reading (Anyreach contacts).",
-        _read(lambda r: r.open),
+        _known(lambda a: a.reading.open),
     ),
     gauge(
         "campaign_attempts_oldest_open_timestamp_seconds",
         "Unix time at which the oldest attempt without an end began; no series when there is none (Anyreach contacts).",
-        _read(lambda r: r.oldest_open),
+        _known(lambda a: a.reading.oldest_open),
     ),
     gauge(
         "campaign_attempts_with_conversation",
         "Attempts that led to a conversation, at the last complete reading (Anyreach contacts).",
-        _read(lambda r: r.with_conversation),
+        _known(lambda a: a.reading.with_conversation),
     ),
     gauge(
         "campaign_attempts_evaluated",
         "Attempts whose conversation has verdicts, at the last complete reading; which ones are evaluated is the "
         "operator's choice (Anyreach contacts).",
-        _read(lambda r: r.evaluated),
+        _known(lambda a: a.reading.evaluated),
     ),
     gauge(
         "campaign_outcomes",
         "Verdicts by criterion and outcome, at the last complete reading; verdicts come late and may change "
         "(Anyreach contacts).",
-        _read(lambda r: r.outcomes),
+        _known(lambda a: a.reading.outcomes),
         "criterion",
         "outcome",
     ),
     gauge(
         "campaign_outcomes_compliant",
         "Verdicts equal to the expected outcome, for the criteria that attempts.expected names (Anyreach contacts).",
-        _read(lambda r: r.compliant),
+        _known(lambda a: a.reading.compliant),
         "criterion",
     ),
     Family(
@@ -102,7 +95,7 @@ ATTEMPT_FAMILIES: tuple[Family[CampaignState], ...] = (
     gauge(
         "campaign_attempts_coverage_ratio",
         "Attempts found by the last complete reading, over campaign_attempts just before it (Anyreach contacts).",
-        _read(lambda r: r.coverage),
+        _known(lambda a: a.reading.coverage),
     ),
 )
 """Everything about a campaign's single attempts; no series where `attempts` is not configured."""

@@ -9,6 +9,8 @@ up a poll. A page that was begun before campaigns came or went, or a reload, is 
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Any
 
 from isal import isal_zlib
 from prometheus_client import CollectorRegistry, Histogram
@@ -98,44 +100,22 @@ class Exposition:
 
         With `copied` it is made from copies of the lines, which takes longer in one turn, whatever happens meanwhile.
         """
-        generation = self._board.generation
+        generation, now = self._board.generation, self._monotonic()
         columns: Columns = self._board.columns(exemplars=openmetrics)
         if copied:
             columns = [(family, column[:]) for family, column in columns]
-        page, turns = _Pieces(compress), Turns()
-        for lines in self._lines(columns, openmetrics, names):
-            page.add(lines)
-            await turns.give_way()
-            if not copied and generation != self._board.generation:
-                return None
+        accounts = [(_account_labels(account.state), AccountNow(account, now)) for account in self._accounts()]
         # Written in a thread, since it reads files of /proc.
         own = await asyncio.to_thread(self._own_metrics, openmetrics, names)
-        if not copied and generation != self._board.generation:
-            return None
-        page.add(own)
-        return page.finish()
-
-    def _lines(self, columns: Columns, openmetrics: bool, names: frozenset[str]) -> Iterator[bytes]:
-        """Join the lines of all campaigns, and of the accounts of this moment, slice by slice."""
-        now = self._monotonic()
-        accounts = [(_account_labels(a.state), AccountNow(a, now)) for a in self._accounts()]
-
-        def slices() -> Iterator[bytes]:
-            for family, column in columns:
-                wanted = sample_names(family)
-                if not names or names.intersection(wanted):
-                    parts = (b"".join(column[start : start + _SLICE]) for start in range(0, len(column), _SLICE))
-                    if names and len(wanted) > 1:
-                        parts = (_only(names, part) for part in parts)
-                    yield from _with_header(header(family, openmetrics), parts)
-            for account_family, write in _ACCOUNT_ROWS:
-                wanted = sample_names(account_family)
-                if not names or names.intersection(wanted):
-                    lines = (write(labels, account_family.read(account)) for labels, account in accounts)
-                    parts = (_only(names, part) for part in lines) if names and len(wanted) > 1 else lines
-                    yield from _with_header(header(account_family, openmetrics), parts)
-
-        return slices()
+        lines = chain(_lines(columns, accounts, openmetrics, names), [own])
+        pieces, turns = [], Turns()
+        for piece in _compressed(lines) if compress else lines:
+            if not copied and generation != self._board.generation:
+                return None
+            if piece:
+                pieces.append(piece)
+            await turns.give_way()
+        return pieces
 
     def _own_metrics(self, openmetrics: bool, names: frozenset[str]) -> bytes:
         registry = self._registry.restricted_registry(names) if names else self._registry
@@ -144,13 +124,30 @@ class Exposition:
         return generate_text(registry)
 
 
-def _with_header(header: bytes, parts: Iterable[bytes]) -> Iterator[bytes]:
-    """Put a family's header before its first lines; a family without lines has none."""
-    for lines in parts:
-        if lines:
-            yield header
-            header = b""
-        yield lines
+def _lines(
+    columns: Columns, accounts: Sequence[tuple[str, AccountNow]], openmetrics: bool, names: frozenset[str]
+) -> Iterator[bytes]:
+    """Join the lines of all campaigns and accounts (with their labels), slice by slice."""
+    of_campaigns = (
+        (family, (b"".join(column[start : start + _SLICE]) for start in range(0, len(column), _SLICE)))
+        for family, column in columns
+    )
+    of_accounts = (
+        (family, (write(labels, family.read(account)) for labels, account in accounts))
+        for family, write in _ACCOUNT_ROWS
+    )
+    families: Iterable[tuple[Family[Any], Iterable[bytes]]] = chain(of_campaigns, of_accounts)
+    for family, slices in families:
+        wanted = sample_names(family)
+        if names and names.isdisjoint(wanted):
+            continue
+        # A family without lines has no header.
+        head = header(family, openmetrics)
+        for lines in slices:
+            if names and len(wanted) > 1:
+                lines = _only(names, lines)
+            yield head + lines if lines else b""
+            head = b"" if lines else head
 
 
 def _only(names: frozenset[str], lines: bytes) -> bytes:
@@ -162,22 +159,7 @@ def _account_labels(account: AccountState) -> str:
     return label_block((("account", account.name), ("provider", account.provider), *account.labels))
 
 
-class _Pieces:
-    """Pieces of a page, compressed on the way where that is wanted."""
-
-    def __init__(self, compress: bool) -> None:
-        self._pieces: list[bytes] = []
-        self._gzip = isal_zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_CONTAINER) if compress else None
-
-    def add(self, text: bytes) -> None:
-        if not text:
-            return
-        if self._gzip is None:
-            self._pieces.append(text)
-        elif compressed := self._gzip.compress(text):
-            self._pieces.append(compressed)
-
-    def finish(self) -> list[bytes]:
-        if self._gzip is not None:
-            self._pieces.append(self._gzip.flush())
-        return self._pieces
+def _compressed(texts: Iterable[bytes]) -> Iterator[bytes]:
+    gzip = isal_zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_CONTAINER)
+    yield from map(gzip.compress, texts)
+    yield gzip.flush()
