@@ -27,7 +27,7 @@ from exporter.exposition.own import Instruments
 from exporter.providers.anyreach import Anyreach
 from exporter.providers.redaction import Redactor
 from exporter.web.config import WebConfigFile
-from exporter.web.sockets import ListenError, listening, location
+from exporter.web.sockets import ListenError, listening
 
 T = TypeVar("T")
 
@@ -189,19 +189,8 @@ async def _exporter(
         exporter = Exporter(
             plan, registry, instruments, redactor=redactor, configure_log=configure_log, hours_wall=hours_wall
         )
-
-        def started() -> None:
-            scheme = "https" if web_config and web_config.tls else "http"
-            for sock in sockets:
-                log.info("listening", extra={"address": location(sock, scheme)})
-            campaigns = sum(len(account.poller.targets) for account in exporter.accounts.values())
-            log.info(
-                "started",
-                extra={"version": __version__, "accounts": len(exporter.accounts), "campaigns": campaigns},
-            )
-
         try:
-            await serve(exporter, sockets, load, read_file, started, web_config)
+            await serve(exporter, sockets, load, read_file, web_config)
         except Exception:
             log.exception("the exporter can't go on")
             return FAILED

@@ -1,20 +1,25 @@
 """The daemon: polls and serves until a signal ends it, and reloads."""
 
 import asyncio
+import contextlib
 import gc
 import logging
+import signal
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
-from exporter import __version__, signals
+from exporter import __version__
 from exporter.accounts import Exporter
 from exporter.config.model import Settings
+from exporter.signals import remembered
 from exporter.ui import handlers
 from exporter.ui.runbooks import read_runbooks
 from exporter.web.auth import protect
 from exporter.web.config import WebConfigFile, WebConfigWatch
 from exporter.web.routes import create_app
 from exporter.web.server import serving
+from exporter.web.sockets import location
 from exporter.web.systemd import ServiceManager, keep_watchdog_quiet
 
 log = logging.getLogger(__name__)
@@ -34,7 +39,6 @@ async def serve(
     sockets: Sequence[socket.socket],
     load: Callable[[], Settings],
     watch_file: Callable[[], bytes | None],
-    started: Callable[[], None],
     web_config: WebConfigFile | None = None,
 ) -> None:
     """
@@ -43,7 +47,6 @@ async def serve(
     Args:
         load: Reads the configuration again.
         watch_file: Reads the content by which `reload.auto_interval` tells a change; None when there is no file.
-        started: Called when requests are answered.
         web_config: TLS, users and headers; None for plain HTTP that is open to everybody.
 
     Raises:
@@ -60,7 +63,7 @@ async def serve(
         manager.ready("the last reload failed" if error else "")
         return error
 
-    async with signals.handled() as received:
+    async with handled_signals() as received:
         web = exporter.settings.web
         app = create_app(
             page=exporter.exposition.page,
@@ -88,7 +91,7 @@ async def serve(
                 spawn(spare_the_collector(exporter))
                 if watch:
                     spawn(watch.run())
-                started()
+                _log_start(exporter, sockets, "https" if web_config and web_config.tls else "http")
                 manager.ready()
                 try:
                     await received.stop.wait()
@@ -106,6 +109,55 @@ async def serve(
                 "seconds_for_answers": round(clock() - polled_until, 3),
             },
         )
+
+
+def _log_start(exporter: Exporter, sockets: Sequence[socket.socket], scheme: str) -> None:
+    for sock in sockets:
+        log.info("listening", extra={"address": location(sock, scheme)})
+    accounts = exporter.accounts.values()
+    campaigns = sum(len(account.poller.targets) for account in accounts)
+    log.info("started", extra={"version": __version__, "accounts": len(accounts), "campaigns": campaigns})
+
+
+@dataclass(slots=True)
+class Received:
+    """
+    Which signals have come.
+
+    Attributes:
+        stop: Set by SIGTERM and SIGINT.
+        reload: Set by SIGHUP.
+        name: Of the signal that has set `stop`.
+    """
+
+    stop: asyncio.Event
+    reload: asyncio.Event
+    name: str = ""
+
+    def end(self, number: signal.Signals) -> None:
+        self.name = number.name
+        self.stop.set()
+
+
+@contextlib.asynccontextmanager
+async def handled_signals() -> AsyncIterator[Received]:
+    """Handle the signals in the running event loop until the block is left, then as before it."""
+    loop = asyncio.get_running_loop()
+    received = Received(asyncio.Event(), asyncio.Event())
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, received.end, number)
+    loop.add_signal_handler(signal.SIGHUP, received.reload.set)
+    if remembered:
+        remembered.clear()
+        received.reload.set()
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            # Else a reload would kill the process in its last moments.
+            signal.signal(number, handler)
 
 
 async def spare_the_collector(exporter: Exporter) -> None:

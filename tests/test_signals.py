@@ -33,8 +33,9 @@ sys.exit(main())
 LAST_MOMENT = """\
 import asyncio, os
 from exporter.cli import new_event_loop
+from exporter.daemon import handled_signals
 async def end():
-    async with signals.handled():
+    async with handled_signals():
         pass
     os.kill(os.getpid(), int(sys.argv[1]))
 with asyncio.Runner(loop_factory=new_event_loop) as runner:

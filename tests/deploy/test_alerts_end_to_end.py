@@ -374,11 +374,9 @@ async def exporter_on(configuration: dict[str, Any], clock: SimulatedClock) -> A
     served = Exporter(
         plan_of(settings), registry, Instruments(registry, "1.2.3", "abc"), redactor=Redactor(), hours_wall=clock
     )
-    started = asyncio.Event()
     with listening(settings.web.listen_address) as (sock,):
         async with asyncio.TaskGroup() as group:
-            serving_it = group.create_task(serve(served, [sock], lambda: settings, lambda: None, started.set))
-            await started.wait()
+            serving_it = group.create_task(serve(served, [sock], lambda: settings, lambda: None))
             yield location(sock)
             serving_it.cancel()
 
