@@ -1,9 +1,8 @@
 """
 The web configuration: TLS, users and headers of the web server, from a file that may change while it is in use.
 
-The format is the one that the exporters of the Prometheus project share:
-https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md.
-Unsupported keys are rejected by name: ignoring a security setting would fail open.
+The format is https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md. Unsupported keys are
+refused by name: ignoring a security setting would fail open.
 """
 
 import asyncio
@@ -15,7 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
-from exporter.config.fields import Switch, Text
+from exporter.config.fields import Switch, Text, only
 from exporter.config.section import ConfigurationError, Fault, Key, Section, fault_line, faults_of, refusal
 from exporter.config.yaml_file import Document, read_file
 from exporter.web.auth import Users, cost_of
@@ -43,10 +42,14 @@ _NOT_HONOURED: Mapping[Key, str] = {
 _HTTP2_CIPHERS = frozenset({"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"})
 
 
-def _no_http2(value: bool) -> bool:
-    if value:
-        raise refusal("expected false, or no such key: HTTP/2 is not spoken")
-    return value
+_no_http2 = only("false, or no such key: HTTP/2 is not spoken", lambda value: not value)
+_header_text = only(
+    "a header's value: ASCII without control characters and line breaks", re.compile(r"[ -~]*").fullmatch
+)
+_user_name = only("a user's name without a colon, which ends it when it is sent", lambda name: ":" not in name)
+_bcrypt = only(
+    "a password's bcrypt hash ($2a$, $2b$ or $2y$) of a cost from 4 to 31", lambda value: cost_of(value.encode())
+)
 
 
 def _header_name(name: str) -> str:
@@ -60,26 +63,8 @@ def _header_value(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _one_line_of_ascii(value: str) -> str:
-    if not re.fullmatch(r"[ -~]*", value):
-        raise refusal("expected a header's value: ASCII without control characters and line breaks")
-    return value
-
-
-def _headers(headers: Mapping[str, str]) -> Mapping[str, str]:
+def _without_empty(headers: Mapping[str, str]) -> Mapping[str, str]:
     return {name: value for name, value in headers.items() if value}
-
-
-def _user_name(name: str) -> str:
-    if ":" in name:
-        raise refusal("expected a user's name without a colon, which ends it when it is sent")
-    return name
-
-
-def _bcrypt(value: str) -> str:
-    if not cost_of(value.encode()):
-        raise refusal("expected a password's bcrypt hash ($2a$, $2b$ or $2y$) of a cost from 4 to 31")
-    return value
 
 
 class HttpServerConfig(Section):
@@ -90,9 +75,9 @@ class HttpServerConfig(Section):
     headers: Annotated[
         Mapping[
             Annotated[str, AfterValidator(_header_name)],
-            Annotated[Text, AfterValidator(_one_line_of_ascii), BeforeValidator(_header_value)],
+            Annotated[Text, AfterValidator(_header_text), BeforeValidator(_header_value)],
         ],
-        AfterValidator(_headers),
+        AfterValidator(_without_empty),
     ] = Field(default_factory=dict)
     """Put on every answer; empty ones are left out."""
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import AfterValidator
 
 from exporter.config.certificates import load_pair, trust
-from exporter.config.fields import FilePath, Secret, Switch, Text
+from exporter.config.fields import FilePath, Secret, Switch, Text, only
 from exporter.config.files import read_regular
 from exporter.config.section import Fault, Section, refusal, value_of
 
@@ -60,19 +60,10 @@ def _client_auth(value: str) -> str:
     return value
 
 
-def _cipher_suite(value: str) -> str:
-    if value not in _CIPHER_SUITES:
-        raise refusal(f"expected one of {', '.join(_CIPHER_SUITES)}")
-    return value
-
-
-def _not_empty(value: tuple[str, ...]) -> tuple[str, ...]:
-    if not value:
-        raise refusal("expected at least one, or no such key")
-    return value
-
-
 Version: TypeAlias = Annotated[Text, AfterValidator(_version)]
+CipherSuite: TypeAlias = Annotated[
+    Text, AfterValidator(only(f"one of {', '.join(_CIPHER_SUITES)}", _CIPHER_SUITES.__contains__))
+]
 
 
 class TlsServerConfig(Section):
@@ -92,13 +83,15 @@ class TlsServerConfig(Section):
     """PEM file of the authorities that vouch for clients; the system's where neither it nor client_ca is given."""
     client_ca: Text | None = None
     """The authorities themselves, as PEM, in place of client_ca_file."""
-    client_allowed_sans: Annotated[tuple[Text, ...], AfterValidator(_not_empty)] | None = None
+    client_allowed_sans: (
+        Annotated[tuple[Text, ...], AfterValidator(only("at least one, or no such key", bool))] | None
+    ) = None
     """Names of clients: one of them must be a subject alternative name of the client's certificate."""
     min_version: Version = "TLS12"
     """Oldest version of TLS that is spoken."""
     max_version: Version = "TLS13"
     """Newest version of TLS that is spoken."""
-    cipher_suites: tuple[Annotated[Text, AfterValidator(_cipher_suite)], ...] | None = None
+    cipher_suites: tuple[CipherSuite, ...] | None = None
     """Cipher suites of TLS 1.2, in the server's order of preference; those of TLS 1.3 are always on."""
     prefer_server_cipher_suites: Switch = True
     """Whether the server's preference among cipher suites goes before the client's."""
