@@ -1,9 +1,4 @@
-"""
-Listening sockets: bound by this process, or handed over by systemd.
-
-A host and port is one socket for each address that the host stands for; a Unix socket is a file, which is removed at
-the end.
-"""
+"""Listening sockets: bound by this process, or handed over by systemd."""
 
 import errno
 import os
@@ -53,10 +48,7 @@ def listening(
 
 def bind(addresses: Sequence[ListenAddress]) -> list[socket.socket]:
     """
-    Listen on all the addresses, or on none.
-
-    Connections wait in the kernel's queue until the sockets are served. A host name is listened on at each
-    address that it resolves to.
+    Listen on all the addresses, or on none; a host name is listened on at each address that it resolves to.
 
     Raises:
         ListenError: The first address that can't be listened on, and why.
@@ -66,19 +58,19 @@ def bind(addresses: Sequence[ListenAddress]) -> list[socket.socket]:
         for address in addresses:
             try:
                 for sock in _tcp(address.host, address.port) if address.path is None else [_unix(address.path)]:
+                    sock.setblocking(False)
                     sockets.append(opened.enter_context(sock))
             except (OSError, UnicodeError, OverflowError, ValueError) as exc:
                 reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-                raise ListenError(f"cannot listen on {address}: {reason}") from exc
+                # create_server repeats the address.
+                raise ListenError(f"cannot listen on {address}: {reason.partition(' (while')[0]}") from exc
         opened.pop_all()
     return sockets
 
 
 def inherited(environ: MutableMapping[str, str] = os.environ) -> list[socket.socket]:
     """
-    Take over the listening sockets that systemd has opened for this process; an empty list where there are none.
-
-    The variables that announce them are removed: they are not meant for child processes.
+    Take over the listening sockets that systemd has opened for this process, and remove the variables that say so.
 
     Raises:
         ListenError: A descriptor is no listening stream socket.
@@ -118,48 +110,34 @@ def _tcp(host: str, port: int) -> Iterator[socket.socket]:
     if host in {"", "::"} and socket.has_dualstack_ipv6():
         # One socket for both families, as in Prometheus for `:port` and `[::]:port`.
         try:
-            yield _listener(socket.AF_INET6, ("::", port), both=True)
+            yield socket.create_server(("::", port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True)
             return
         except OSError as exc:
             # The kernel has IPv6 but it is switched off, as in many containers.
             if host or exc.errno not in _UNAVAILABLE:
                 raise
     targets = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    unavailable: OSError | None = None
-    opened = False
+    unavailable = []
     for family, _, _, _, target in targets:
         try:
-            sock = _listener(family, target)
+            yield socket.create_server(target, family=family, backlog=BACKLOG)
         except OSError as exc:
             # `localhost` resolves to ::1 too where IPv6 is switched off: one of its addresses is enough.
             if exc.errno not in _UNAVAILABLE:
                 raise
-            unavailable = exc
-        else:
-            opened = True
-            yield sock
-    if unavailable and not opened:
-        raise unavailable
+            unavailable.append(exc)
+    if len(unavailable) == len(targets):
+        raise unavailable[0]
 
 
 def _unix(path: str) -> socket.socket:
     _remove_stale(Path(path))
-    return _listener(socket.AF_UNIX, path)
-
-
-def _listener(family: int, target: object, *, both: bool = False) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not both))
-        sock.bind(target)  # type: ignore[arg-type]  # typeshed has no name for the address types
-        if family == socket.AF_UNIX:
-            # Before listen(), so that no other user connects in between. Reloads may be requested on it.
-            Path(str(target)).chmod(0o660)
-        # With SO_REUSEADDR, only listen() finds that another process listens on the port.
+        sock.bind(path)
+        # Before listen(), so that no other user connects in between. Reloads may be requested on it.
+        Path(path).chmod(0o660)
         sock.listen(BACKLOG)
-        sock.setblocking(False)
     except OSError:
         sock.close()
         raise
