@@ -5,15 +5,16 @@ Each family has a column with one piece of text for each campaign; a poll replac
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 from itertools import repeat
 
 from exporter.campaign.state import CampaignState
 from exporter.exposition.attempt_families import ATTEMPT_FAMILIES
 from exporter.exposition.families import CAMPAIGN_FAMILIES, Family, Reading
-from exporter.exposition.lines import durations_writer, label_block, writer
+from exporter.exposition.lines import Writer, durations_writer, label_block, writer
 
 Column = list[bytes]
+_Row = tuple[int, Callable[[CampaignState], Reading], Writer, Column]
+"""A family: its place, how it is read and written, and its lines."""
 
 _WRITERS = tuple(map(writer, CAMPAIGN_FAMILIES))
 _ATTEMPT_WRITERS = tuple(map(writer, ATTEMPT_FAMILIES))
@@ -22,14 +23,6 @@ _EXEMPLAR_WRITERS = {
     for place, family in enumerate(ATTEMPT_FAMILIES)
     if family.type == "histogram"
 }
-
-
-@lru_cache
-def _readers(provider: str) -> tuple[tuple[int, Callable[[CampaignState], Reading]], ...]:
-    """The places of the families that a provider's campaigns have, and how to read them."""
-    return tuple(
-        (place, family.read) for place, family in enumerate(CAMPAIGN_FAMILIES) if family.only in (None, provider)
-    )
 
 
 class Board:
@@ -47,6 +40,8 @@ class Board:
         self._attempt_columns: tuple[Column, ...] = tuple([] for _ in ATTEMPT_FAMILIES)
         self._exemplar_columns: dict[int, Column] = {place: [] for place in _EXEMPLAR_WRITERS}
         """The same lines as in the columns of these places, with exemplars, for OpenMetrics."""
+        self._rows: dict[str, tuple[_Row, ...]] = {}
+        """The families that a provider's campaigns have, by provider."""
         self._readings: list[list[Reading]] = []
         """What the lines of each campaign show, by family."""
         self._labels: list[str] = []
@@ -68,16 +63,16 @@ class Board:
         if slot < 0:
             return
         readings, labels = self._readings[slot], self._labels[slot]
-        for place, read in _readers(state.lifecycle.name):
+        for place, read, write, column in self._rows[state.lifecycle.name]:
             reading, before = read(state), readings[place]
             if reading is before or reading == before:
                 continue
             readings[place] = reading
-            line, column = _WRITERS[place](labels, reading), self._columns[place]
+            line = write(labels, reading)
             # As `_put`, without a call for each line of each poll.
-            if slot < len(column):
+            try:
                 column[slot] = line
-            elif line:
+            except IndexError:
                 _put(column, slot, line)
 
     def update_attempts(self, state: CampaignState) -> None:
@@ -116,13 +111,23 @@ class Board:
             yield family, self._exemplar_columns.get(place, column) if exemplars else column
 
     def _label(self, state: CampaignState) -> None:
-        campaign = state.campaign
-        common = (("account", campaign.account), ("campaign", campaign.name), ("provider", state.lifecycle.name))
+        campaign, provider = state.campaign, state.lifecycle.name
+        if provider not in self._rows:
+            self._rows[provider] = self._rows_of(provider)
+        common = (("account", campaign.account), ("campaign", campaign.name), ("provider", provider))
         self._labels[state.slot] = label_block((*common, *campaign.labels))
         self.generation += 1
         self.update(state)
         if state.attempts is not None:
             self.update_attempts(state)
+
+    def _rows_of(self, provider: str) -> tuple[_Row, ...]:
+        rows = zip(CAMPAIGN_FAMILIES, _WRITERS, self._columns, strict=True)
+        return tuple(
+            (place, family.read, write, column)
+            for place, (family, write, column) in enumerate(rows)
+            if family.only in (None, provider)
+        )
 
     def _clear(self, slot: int) -> None:
         for lines in (*self._columns, *self._attempt_columns, *self._exemplar_columns.values()):
