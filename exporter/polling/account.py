@@ -124,7 +124,7 @@ class Account:
         self._transport = transport
         make_provider = PROVIDERS[settings.provider]
         self.provider = make_provider(settings, transport, self.credentials, lambda: self.poller.targets)
-        self._log = PollLog(settings.provider, settings.name)
+        self._log = PollLog(self.log_as)
         self.throttle = Throttle(settings.max_requests_per_second, settings.max_in_flight, shared.slots)
         self.agenda = Agenda(self.throttle)
         self.breaker = Breaker(self._credentials_refused, self._credentials_accepted)
@@ -145,6 +145,7 @@ class Account:
             on_overflow=shared.on_overflow,
         )
         self._roster = Roster(self.log_as)
+        self._probe = Probe(self)
         self.discovery = Discovery(self)
         self.calling_windows = CallingWindows(self)
         self.attempts = READERS[settings.provider](self)
@@ -152,7 +153,6 @@ class Account:
         self._jobs: tuple[AccountJob, ...] = (
             TokenWatch(self),
             CertificateWatch(self),
-            Probe(self),
             self.discovery,
             self.calling_windows,
             self.attempts,
@@ -258,8 +258,7 @@ class Account:
         assert error is not None  # noqa: S101 -- for mypy: that is why it is called
         self._log.breaker_opened(error, len(self.poller.targets))
         self.poller.refused(error)
-        for job in self._jobs:
-            job.credentials_refused()
+        self.agenda.put(self._probe, self._probe.next_due)
 
     def _credentials_accepted(self, why: str) -> None:
         self._log.breaker_closed(why)
@@ -317,6 +316,9 @@ class Account:
             self.calling_windows.learned(known, record.configuration_id)
 
     def _identified(self, campaign_id: str, provider_id: str) -> None:
+        if self.directory is None:
+            # Where campaigns are no more than numbers, an odd one in an answer is a defect of the provider's.
+            return
         if (twin := self._roster.identified(campaign_id, provider_id, self.poller.targets)) is not None:
             self._remove(twin)
 

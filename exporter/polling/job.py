@@ -34,9 +34,6 @@ class AccountJob(Job):
     def campaigns_changed(self) -> None:
         """Campaigns have come or gone."""
 
-    def credentials_refused(self) -> None:
-        """Nothing but a probe may be sent."""
-
     def credentials_accepted(self) -> None:
         """Requests may be sent again, or the token has changed: what was forbidden may be allowed now."""
         if self.wanted:

@@ -22,8 +22,8 @@ PERIOD = 60.0
 class PollLog:
     """The log of one account."""
 
-    def __init__(self, provider: str, account: str) -> None:
-        self._account: dict[str, object] = {"provider": provider, "account": account}
+    def __init__(self, account: dict[str, object]) -> None:
+        self._account = account
         self._loop = asyncio.get_running_loop()
         self._lines = 0
         self._unreported: Counter[str] = Counter()

@@ -15,21 +15,15 @@ class Probe(AccountJob):
     """Sends one request a minute on the route that was refused, while the breaker is open."""
 
     async def run(self) -> float:
-        breaker = self.account.requests.breaker
-        if breaker.is_open and breaker.route == STATS:
+        breaker = self.account.breaker
+        if not breaker.is_open:
+            return inf
+        if breaker.route == STATS:
             self.account.poller.probe()
-        elif breaker.is_open:
+        else:
             await self.account.requests.ask_again()
-        return self._next() if breaker.is_open else inf
+        return self.next_due
 
-    def settings_changed(self) -> None:
-        """The breaker stays as it is."""
-
-    def credentials_refused(self) -> None:
-        self.account.agenda.put(self, self._next())
-
-    def credentials_accepted(self) -> None:
-        self.account.agenda.put(self, inf)
-
-    def _next(self) -> float:
+    @property
+    def next_due(self) -> float:
         return self.account.now() + PROBE_INTERVAL * (1 + self.account.shared.rng.uniform(0, _JITTER))

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from exporter.campaign.labels import clean
 from exporter.campaign.state import Campaign
 from exporter.config.plan import AccountPlan, discovered
+from exporter.providers.campaign_api import plain
 from exporter.providers.listing import CampaignRecord
-from exporter.providers.targets import plain
 
 log = logging.getLogger(__name__)
 

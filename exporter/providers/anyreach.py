@@ -10,17 +10,15 @@ from collections.abc import Callable, Container
 from typing import Annotated, ClassVar, Final
 
 import msgspec
-from msgspec import structs
-from yarl import URL
 
 from exporter.campaign.schedule import Schedule, Window
 from exporter.campaign.snapshot import CONTACT_BUCKETS, ODD, Snapshot
 from exporter.providers.anyreach_contacts import ContactsPage, read_contacts
+from exporter.providers.campaign_api import CampaignApi, is_uuid
 from exporter.providers.credentials import AuthorizedHeaders
 from exporter.providers.errors import ClientFaultError, InvalidResponseError, NotFoundError
 from exporter.providers.http import Transport, segment
 from exporter.providers.listing import CampaignRecord, Listing, read_record
-from exporter.providers.targets import Targets, is_uuid
 from exporter.providers.wire import (
     MOST_ENTRIES,
     count,
@@ -242,9 +240,9 @@ def _windows(wire: list[_WireWindow]) -> tuple[Window, ...]:
     return tuple(Window.parse(window.days, window.start, window.end) for window in wire)
 
 
-class Anyreach:
+class Anyreach(CampaignApi):
     """
-    Asks for the campaigns of one organization.
+    Asks for the campaigns of one organization; campaigns by their UUID or their external id.
 
     Args:
         transport: Sends the requests, entered by the caller.
@@ -257,6 +255,9 @@ class Anyreach:
     statuses: ClassVar[tuple[str, ...]] = ("active", "paused", "closed")
     active_status: ClassVar[str] = "active"
     final_status: ClassVar[str | None] = "closed"
+    poll_path: ClassVar[str] = "/campaign/campaigns/{}/stats"
+    read_answer = staticmethod(read_answer)
+    is_own = staticmethod(is_uuid)
 
     def __init__(
         self,
@@ -266,77 +267,33 @@ class Anyreach:
         organization: str | None = None,
         polled: Callable[[], Container[str]] = tuple,
     ) -> None:
-        self.transport = transport
-        self._targets = Targets(self._stats_url, is_uuid, lambda: self.transport.distrust_connections(), polled)
         extra = {"X-Anyreach-Org": organization} if organization else {}
-        self.headers = AuthorizedHeaders(token, lambda token: {"Authorization": f"Bearer {token}", **extra})
-
-    async def poll(self, campaign_id: str) -> Snapshot:
-        """
-        Ask once for the stats of one campaign, by its UUID or its external id.
-
-        Raises:
-            PollError: Any failure that a later poll may cure.
-        """
-        target = self._targets[campaign_id]
-        body = await self.transport.get(target.url, self.headers.current())
-        snapshot = await read(body, read_answer)
-        if snapshot.campaign_id is not None and snapshot.campaign_id != target.named:
-            is_own = self._targets.check(target, snapshot.campaign_id)
-            return snapshot if is_own else structs.replace(snapshot, campaign_id=None)
-        return snapshot
+        headers = AuthorizedHeaders(token, lambda token: {"Authorization": f"Bearer {token}", **extra})
+        super().__init__(transport, headers, polled)
 
     async def campaign(self, campaign_id: str) -> CampaignRecord:
-        """
-        Ask about one campaign itself, by its UUID or its external id.
-
-        Raises:
-            PollError: Any failure that a later request may cure.
-        """
-        return read_campaign(read_object(await self._get(f"/campaign/campaigns/{segment(campaign_id)}")))
+        """Ask about one campaign itself."""
+        return read_campaign(read_object(await self.get(f"/campaign/campaigns/{segment(campaign_id)}")))
 
     async def schedule(self, configuration_id: str) -> Schedule | None:
-        """
-        Ask for the calling windows of one configuration.
-
-        Returns:
-            The schedule; None where the answer cannot be understood.
-
-        Raises:
-            PollError: Any failure that a later request may cure.
-        """
-        path = f"/campaign/configurations/{segment(configuration_id)}"
-        return await read(await self._get(path), lambda body: read_schedule(read_object(body)))
+        """Ask for the calling windows of one configuration; None where the answer cannot be understood."""
+        body = await self.get(f"/campaign/configurations/{segment(configuration_id)}")
+        return await read(body, lambda body: read_schedule(read_object(body)))
 
     async def contacts_page(self, campaign_id: str, query: str) -> ContactsPage:
-        """
-        Ask for one page of a campaign's contacts, as a `ContactWalk` wants it.
-
-        Raises:
-            PollError: Any failure that a later request may cure.
-        """
-        body = await self._get(f"/campaign/campaigns/{segment(campaign_id)}/contacts", query)
-        return await read(body, read_contacts)
+        """Ask for one page of a campaign's contacts, as a `ContactWalk` wants it."""
+        return await read(await self.get(f"/campaign/campaigns/{segment(campaign_id)}/contacts", query), read_contacts)
 
     async def list_page(self, listing: Listing) -> None:
         """
         Send one request of a walk through the campaign list, and let the walk take the answer.
 
         After an error the walk is as it was before: the same page can be asked for again.
-
-        Raises:
-            PollError: Any failure that a later request may cure.
         """
         try:
-            body = await self._get("/campaign/campaigns", listing.query())
+            body = await self.get("/campaign/campaigns", listing.query())
         except (ClientFaultError, NotFoundError) as exc:
             if not listing.refused(not_found=isinstance(exc, NotFoundError)):
                 raise
         else:
             listing.take(await read(body, read_json))
-
-    def _stats_url(self, campaign_id: str) -> URL:
-        return self.transport.url(f"/campaign/campaigns/{segment(campaign_id)}/stats")
-
-    async def _get(self, path: str, query: str = "") -> bytes:
-        return await self.transport.get(self.transport.url(path, query), self.headers.current())

@@ -10,15 +10,13 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from yarl import URL
-
 from exporter.campaign.labels import OVERFLOW
 from exporter.campaign.snapshot import CALL_OUTCOMES, CALLS_IN_PROGRESS, Snapshot
+from exporter.providers.campaign_api import CampaignApi
 from exporter.providers.credentials import AuthorizedHeaders
 from exporter.providers.errors import InvalidResponseError
-from exporter.providers.http import Transport, segment
+from exporter.providers.http import Transport
 from exporter.providers.osvi_calls import CALLS_PER_PAGE, CallsPage, read_calls
-from exporter.providers.targets import Targets
 from exporter.providers.wire import (
     MOST_ENTRIES,
     count,
@@ -137,9 +135,9 @@ def _queues_of(uploads: list[object]) -> _Queues:
     return queues
 
 
-class Osvi:
+class Osvi(CampaignApi):
     """
-    Asks for the campaigns of one account.
+    Asks for the campaigns of one account, by their numbers.
 
     Args:
         transport: Sends the requests, entered by the caller.
@@ -151,27 +149,14 @@ class Osvi:
     statuses: ClassVar[tuple[str, ...]] = ("active", "inactive")
     active_status: ClassVar[str] = "active"
     final_status: ClassVar[str | None] = None
+    poll_path: ClassVar[str] = "/v1/campaigns/{}/status"
+    read_answer = staticmethod(read_answer)
+    is_own = staticmethod(str.isdecimal)
 
     def __init__(
         self, transport: Transport, token: Callable[[], str], *, polled: Callable[[], Container[str]] = tuple
     ) -> None:
-        self.transport = transport
-        self._targets = Targets(self._status_url, str.isdecimal, lambda: self.transport.distrust_connections(), polled)
-        self.headers = AuthorizedHeaders(token, lambda token: {"API-Token": token})
-
-    async def poll(self, campaign_id: str) -> Snapshot:
-        """
-        Ask once for the status of one campaign, by its number.
-
-        Raises:
-            PollError: Any failure that a later poll may cure.
-        """
-        target = self._targets[campaign_id]
-        body = await self.transport.get(target.url, self.headers.current())
-        snapshot = await read(body, read_answer)
-        if snapshot.campaign_id is not None and snapshot.campaign_id != target.named:
-            self._targets.check(target, snapshot.campaign_id)
-        return snapshot
+        super().__init__(transport, AuthorizedHeaders(token, lambda token: {"API-Token": token}), polled)
 
     async def calls(self, page: int, *, in_progress: bool = False) -> CallsPage:
         """
@@ -180,13 +165,6 @@ class Osvi:
         Args:
             page: From 1.
             in_progress: Only the calls in progress.
-
-        Raises:
-            PollError: Any failure that a later request may cure.
         """
         query = f"page={page}&per_page={CALLS_PER_PAGE}" + ("&status=in_progress" if in_progress else "")
-        body = await self.transport.get(self.transport.url("/v1/calls", query), self.headers.current())
-        return await read(body, read_calls)
-
-    def _status_url(self, campaign_id: str) -> URL:
-        return self.transport.url(f"/v1/campaigns/{segment(campaign_id)}/status")
+        return await read(await self.get("/v1/calls", query), read_calls)

@@ -1,13 +1,19 @@
-"""What the campaigns of an account are asked for at, and whether an answer is about the one that it was asked for."""
+"""What the providers have in common: a route for each campaign, whose answer may name the campaign that it is about."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Container
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
+from msgspec.structs import replace
 from yarl import URL
 
+from exporter.campaign.snapshot import Snapshot
+from exporter.providers.credentials import AuthorizedHeaders
 from exporter.providers.errors import InvalidResponseError
+from exporter.providers.http import Transport, segment
+from exporter.providers.wire import read
 
 # Discovered campaigns come and go: beyond this all are forgotten and learned again. Each takes about 0.8 kB.
 _MOST: Final = 50_000
@@ -15,7 +21,7 @@ _UUID_DIGITS: Final = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(slots=True)
-class Target:
+class _Target:
     """One campaign, by the id that it is asked for by."""
 
     id: str
@@ -27,9 +33,9 @@ class Target:
     """Another id, which the last answer named."""
 
 
-class Targets:
+class CampaignApi(ABC):
     """
-    The campaigns of one account.
+    Asks for the campaigns of one account.
 
     An answer may name its campaign. If that is another one, for example since a gateway has sent one answer too many,
     then all that follow on the connection may be another one's too. But a campaign that is asked for by an external id
@@ -37,34 +43,58 @@ class Targets:
     need not be an id that the routes take.
 
     Args:
-        url: Where a campaign is asked for.
-        is_own: Whether an id can be one that the provider has given; external ids are their owners'.
-        distrust: Called when an answer is another campaign's.
-        polled: The ids of the account's campaigns, of which some may not have been asked for yet.
+        transport: Sends the requests, entered by the caller; may be replaced at any time.
+        headers: Those with the token.
+        polled: Gives the ids of the account's campaigns, of which some may not have been asked for yet.
+
+    Attributes:
+        poll_path: The path that a campaign is polled at, with braces in place of its id.
     """
 
-    def __init__(
-        self,
-        url: Callable[[str], URL],
-        is_own: Callable[[str], bool],
-        distrust: Callable[[], None],
-        polled: Callable[[], Container[str]],
-    ) -> None:
-        self._url = url
-        self._is_own = is_own
-        self._distrust = distrust
-        self._polled = polled
-        self._targets: dict[str, Target] = {}
+    poll_path: ClassVar[str]
 
-    def __getitem__(self, campaign_id: str) -> Target:
-        target = self._targets.get(campaign_id)
-        if target is None:
-            if len(self._targets) >= _MOST:
-                self._targets.clear()
-            target = self._targets[campaign_id] = Target(campaign_id, self._url(campaign_id))
+    def __init__(self, transport: Transport, headers: AuthorizedHeaders, polled: Callable[[], Container[str]]) -> None:
+        self.transport = transport
+        self.headers = headers
+        self._polled = polled
+        self._targets: dict[str, _Target] = {}
+
+    @staticmethod
+    @abstractmethod
+    def read_answer(body: bytes) -> Snapshot:
+        """Read the answer to a poll."""
+
+    @staticmethod
+    @abstractmethod
+    def is_own(campaign_id: str, /) -> bool:
+        """Whether an id can be one that the provider has given; external ids are their owners'."""
+
+    async def poll(self, campaign_id: str) -> Snapshot:
+        """
+        Ask once about one campaign.
+
+        Raises:
+            PollError: Any failure that a later poll may cure.
+        """
+        target = self._targets.get(campaign_id) or self._new_target(campaign_id)
+        snapshot = await read(await self.transport.get(target.url, self.headers.current()), self.read_answer)
+        named = snapshot.campaign_id
+        if named is not None and named != target.named and not self._check(target, named):
+            return replace(snapshot, campaign_id=None)
+        return snapshot
+
+    async def get(self, path: str, query: str = "") -> bytes:
+        """Send one request that is no poll; returns the body of the answer."""
+        return await self.transport.get(self.transport.url(path, query), self.headers.current())
+
+    def _new_target(self, campaign_id: str) -> _Target:
+        if len(self._targets) >= _MOST:
+            self._targets.clear()
+        target = _Target(campaign_id, self.transport.url(self.poll_path.format(segment(campaign_id))))
+        self._targets[campaign_id] = target
         return target
 
-    def check(self, target: Target, named: str) -> bool:
+    def _check(self, target: _Target, named: str) -> bool:
         """
         Compare the id that an answer names with the campaign that was asked for.
 
@@ -75,16 +105,16 @@ class Targets:
             InvalidResponseError: It is another campaign of the account. Or it is one that the campaign was not named by
                 before; where the next answer names it again, it is believed.
         """
-        is_own = self._is_own(named)
+        is_own = self.is_own(named)
         if plain(named) != plain(target.id):
             if named in self._targets or named in self._polled():
                 # Only an id of the owner's and one of the provider's can mean the same campaign.
-                is_wrong = target.named is not None or self._is_own(target.id) or not is_own
+                is_wrong = target.named is not None or self.is_own(target.id) or not is_own
             else:
                 is_wrong = is_own and target.named is not None and named != target.doubted
                 target.doubted = named
             if is_wrong:
-                self._distrust()
+                self.transport.distrust_connections()
                 raise InvalidResponseError("the answer is about another campaign")
             if not is_own:
                 return False
