@@ -8,7 +8,7 @@ hours that a user gives are a schedule with one timezone.
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import InitVar, dataclass, field
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property, lru_cache
 from itertools import chain
@@ -182,34 +182,25 @@ def _zone(timezone: str, usual: tuple[Window, ...], first: tuple[Window, ...], c
     return Zone(clock, (usual_today | usual_yesterday) & (first_today | first_yesterday), 0, closed_on)
 
 
-@dataclass(slots=True, weakref_slot=True, eq=False)
 class Hours:
     """
     When a campaign may dial, and whether it may now; shared by all campaigns of one schedule.
 
     Without a schedule it stands for "round the clock". Hours that are not known are None in place of an object.
+
+    Attributes:
+        windows: Number of windows in all; None for round the clock, which has none to count.
+        open: 1 or 0 by timezone; those past the first 50 together, as `other`: 1 when all of them are open.
     """
 
-    schedule: Schedule | None
-    wall: InitVar[float]
-    windows: int | None = field(default=None, init=False)
-    """Number of windows in all; None for round the clock, which has none to count."""
-    open: Mapping[str, float] = field(default_factory=dict, init=False)
-    """1 or 0 by timezone; those past the first 50 together, as `other`: 1 when all of them are open."""
-    all_open: bool = field(default=True, init=False)
-    _since: float = field(default=math.inf, init=False)
-    _until: float = field(default=-math.inf, init=False)
-    """What was read at `_since` holds before this moment."""
-
-    def __post_init__(self, wall: float) -> None:
-        if self.schedule is not None:
-            self.windows = self.schedule.window_count
+    def __init__(self, schedule: Schedule | None, wall: float) -> None:
+        self.schedule = schedule
+        self.windows = None if schedule is None else schedule.window_count
+        self.open: Mapping[str, float] = {}
+        self.all_open = True
+        self._since, self._until = math.inf, -math.inf
+        """What was read at `_since` holds before `_until`."""
         self.refresh(wall)
-
-    @property
-    def beyond_labels(self) -> int:
-        """Number of timezones that have no label of their own."""
-        return 0 if self.schedule is None else max(0, len(self.schedule.zones) - MAX_VALUES)
 
     def refresh(self, wall: float) -> bool:
         """Look at the clock again; True when any timezone has opened or closed since."""
@@ -249,7 +240,7 @@ class HoursWatch:
         hours = self._known.get(schedule)
         if hours is None:
             hours = self._known[schedule] = Hours(schedule, self._wall())
-            for _ in range(hours.beyond_labels):
+            for _ in range(len(schedule.zones) - MAX_VALUES):
                 self._on_overflow()
         return hours
 
