@@ -1,8 +1,4 @@
-"""
-The HTTP handlers of the pages, their files and the JSON interface.
-
-Answers have weak tags, so that asking again for what has not changed costs next to nothing.
-"""
+"""The HTTP handlers of the pages, their files and the JSON interface."""
 
 import asyncio
 from bisect import bisect_right
@@ -61,44 +57,86 @@ def routes(
         "API description": api.DESCRIPTION[1:],
     }
     pages = page.Pages(version=version, links=links, runbooks=sorted(runbooks), assets=paths)
-    # One answer at a time: the rows of many would fill the memory, and their turns hold up everybody else's.
-    turn = asyncio.Lock()
+    frontend = _Frontend(overview, pages, runbooks)
     made: dict[str, Handler] = {
-        api.CAMPAIGNS: _json(overview, turn, _campaigns),
-        api.CAMPAIGN: _json(overview, turn, _campaign),
-        api.ATTEMPTS: _json(overview, turn, _attempts),
+        api.CAMPAIGNS: frontend.json(_campaigns),
+        api.CAMPAIGN: frontend.json(_campaign),
+        api.ATTEMPTS: frontend.json(_attempts),
         api.DESCRIPTION: _fixed(api.describe(version), "application/json", _REVALIDATED),
-        "/campaigns/{provider}/{account}/{campaign}": _details(overview, pages),
-        "/runbooks/{alert}": _runbook(runbooks, pages),
+        "/campaigns/{provider}/{account}/{campaign}": frontend.campaign,
+        "/runbooks/{alert}": frontend.runbook,
     }
     if telemetry_path != "/":
-        made["/"] = _wall(overview, pages, turn)
+        made["/"] = frontend.wall
     for name, content in assets.items():
         made[f"/{paths[name]}"] = _fixed(content, _KINDS[name.rpartition(".")[2]], _FOR_EVER)
     return made
 
 
-def _wall(overview: Overview, pages: page.Pages, turn: asyncio.Lock) -> Handler:
-    # Made once for all who ask for the same view of the same campaigns: hundreds of clients may do so at once.
-    made: dict[tuple[Fleet, page.View], asyncio.Task[tuple[str, bytes]]] = {}
+class _Frontend:
+    """The pages, and what the answers of the JSON interface have in common."""
 
-    async def make(fleet: Fleet, view: page.View) -> tuple[str, bytes]:
-        async with turn:
-            shown = await _shown(fleet, view)
-            pieces = pages.render("wall.html", root="./", now=overview.wall(), **shown)
-            return pages.etag(shown), "".join(await in_turns(pieces)).encode()
+    def __init__(self, overview: Overview, pages: page.Pages, runbooks: Mapping[str, str]) -> None:
+        self._overview = overview
+        self._pages = pages
+        self._runbooks = runbooks
+        # One answer at a time: the rows of many would fill the memory, and their turns hold up everybody else's.
+        self._turn = asyncio.Lock()
+        # Made once for all who ask for the same view of the same campaigns: hundreds of clients may do so at once.
+        self._walls: dict[tuple[Fleet, page.View], asyncio.Task[tuple[str, bytes]]] = {}
 
-    async def handler(request: web.Request) -> web.Response:
-        key = await overview.fleet(), page.View.parse(request.query)
-        if key not in made:
-            if len(made) >= _MOST_VIEWS:
-                made.clear()
-            made[key] = asyncio.get_running_loop().create_task(make(*key))
+    async def wall(self, request: web.Request) -> web.Response:
+        """The list of campaigns."""
+        key = await self._overview.fleet(), page.View.parse(request.query)
+        if key not in self._walls:
+            if len(self._walls) >= _MOST_VIEWS:
+                self._walls.clear()
+            self._walls[key] = asyncio.get_running_loop().create_task(self._make_wall(*key))
         # A client that goes away must not take the page from the others who wait for it.
-        tag, body = await asyncio.shield(made[key])
+        tag, body = await asyncio.shield(self._walls[key])
         return _answer(request, body, "text/html", _PAGE_HEADERS, tag)
 
-    return handler
+    async def _make_wall(self, fleet: Fleet, view: page.View) -> tuple[str, bytes]:
+        async with self._turn:
+            shown = await _shown(fleet, view)
+            pieces = self._pages.render("wall.html", root="./", now=self._overview.wall(), **shown)
+            return self._pages.etag(shown), "".join(await in_turns(pieces)).encode()
+
+    async def campaign(self, request: web.Request) -> web.Response:
+        fleet = await self._overview.fleet()
+        try:
+            campaign = _find(fleet, request)
+        except ProblemError:
+            body = "".join(self._pages.render("missing.html", root="../../../"))
+            return web.Response(status=404, text=body, content_type="text/html", headers=_PAGE_HEADERS)
+        shown = {"row": await fleet.details(campaign), "attempts": fleet.attempts(campaign, AttemptsQuery())}
+        pieces = self._pages.render("campaign.html", root="../../../", now=self._overview.wall(), **shown)
+        body = "".join(await in_turns(pieces))
+        return _answer(request, body.encode(), "text/html", _PAGE_HEADERS, self._pages.etag(shown))
+
+    async def runbook(self, request: web.Request) -> web.Response:
+        # A name is looked up in what was read at the start; no path is ever made of it.
+        alert = request.match_info["alert"]
+        if (text := self._runbooks.get(alert)) is None:
+            raise web.HTTPNotFound(text="There is no runbook of that name.\n")
+        labels = {name: page.fit(request.query.get(name, "")[:MAX_NAME]) for name in PLACEHOLDERS}
+        shown = {"alert": alert, "body": render(text, labels), "asked": placeholders(text), "labels": labels}
+        body = "".join(self._pages.render("runbook.html", root="../", **shown))
+        return _answer(request, body.encode(), "text/html", _PAGE_HEADERS)
+
+    def json(self, answer: Callable[[Fleet, web.Request], Awaitable[bytes]]) -> Handler:
+        """Answer with JSON, or with what is wrong with the request."""
+
+        async def handler(request: web.Request) -> web.Response:
+            try:
+                async with self._turn:
+                    body = await answer(await self._overview.fleet(), request)
+            except ProblemError as exc:
+                body = _dumped(exc.problem)
+                return web.Response(status=exc.problem.status, body=body + b"\n", content_type=api.PROBLEM_TYPE)
+            return _answer(request, body + b"\n", "application/json", _REVALIDATED)
+
+        return handler
 
 
 async def _shown(fleet: Fleet, view: page.View) -> dict[str, Any]:
@@ -124,22 +162,6 @@ async def _shown(fleet: Fleet, view: page.View) -> dict[str, Any]:
         "providers": sorted({account.state.provider for account in fleet.accounts.values()}),
         "accounts": list(fleet.accounts),
     }
-
-
-def _json(overview: Overview, turn: asyncio.Lock, answer: Callable[[Fleet, web.Request], Awaitable[bytes]]) -> Handler:
-    """Answer with JSON, or with what is wrong with the request."""
-
-    async def handler(request: web.Request) -> web.Response:
-        try:
-            async with turn:
-                body = await answer(await overview.fleet(), request)
-        except ProblemError as exc:
-            return web.Response(
-                status=exc.problem.status, body=_dumped(exc.problem) + b"\n", content_type=api.PROBLEM_TYPE
-            )
-        return _answer(request, body + b"\n", "application/json", _REVALIDATED)
-
-    return handler
 
 
 async def _campaigns(fleet: Fleet, request: web.Request) -> bytes:
@@ -168,40 +190,10 @@ def _dumped(value: object) -> bytes:
 
 
 def _find(fleet: Fleet, request: web.Request) -> CampaignState:
-    campaign = fleet.find(*(request.match_info[name] for name in ("provider", "account", "campaign")))
+    campaign = fleet.find(**request.match_info)
     if campaign is None:
         raise not_found("There is no such campaign.")
     return campaign
-
-
-def _details(overview: Overview, pages: page.Pages) -> Handler:
-    async def handler(request: web.Request) -> web.Response:
-        fleet = await overview.fleet()
-        try:
-            campaign = _find(fleet, request)
-        except ProblemError:
-            body = "".join(pages.render("missing.html", root="../../../"))
-            return web.Response(status=404, text=body, content_type="text/html", headers=_PAGE_HEADERS)
-        shown = {"row": await fleet.details(campaign), "attempts": fleet.attempts(campaign, AttemptsQuery())}
-        pieces = pages.render("campaign.html", root="../../../", now=overview.wall(), **shown)
-        body = "".join(await in_turns(pieces))
-        return _answer(request, body.encode(), "text/html", _PAGE_HEADERS, pages.etag(shown))
-
-    return handler
-
-
-def _runbook(runbooks: Mapping[str, str], pages: page.Pages) -> Handler:
-    async def handler(request: web.Request) -> web.Response:
-        # A name is looked up in what was read at the start; no path is ever made of it.
-        alert = request.match_info["alert"]
-        if (text := runbooks.get(alert)) is None:
-            raise web.HTTPNotFound(text="There is no runbook of that name.\n")
-        labels = {name: page.fit(request.query.get(name, "")[:MAX_NAME]) for name in PLACEHOLDERS}
-        shown = {"alert": alert, "body": render(text, labels), "asked": placeholders(text), "labels": labels}
-        body = "".join(pages.render("runbook.html", root="../", **shown))
-        return _answer(request, body.encode(), "text/html", _PAGE_HEADERS)
-
-    return handler
 
 
 def _fixed(body: bytes, kind: str, headers: Mapping[str, str]) -> Handler:

@@ -1,9 +1,8 @@
 """
 The pages for people: what an address asks for, and the templates that show it. Pure.
 
-A page is complete as it comes, without the script: filters are a form, sorting and paging are links. The script asks
-for the same page again and again, and puts what is new into the one on the screen. All links are relative, so that the
-pages work behind a reverse proxy under any path.
+A page is complete without the script, which asks for the same page again and puts what is new into the one on the
+screen. All links are relative, so that the pages work behind a reverse proxy under any path.
 """
 
 import re
@@ -20,17 +19,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from exporter.campaign.schedule import DAYS
-from exporter.campaign.snapshot import CALL_OUTCOMES, CALLS_IN_PROGRESS, CONTACT_BUCKETS
 from exporter.ui.fleet import SortKey
 from exporter.ui.queries import MAX_NAME, MAX_TEXT, MAX_WORDS, Filters
 from exporter.ui.rows import CampaignRow, calls_now, finished, progress_of
 from exporter.ui.states import ATTENTION, WORDS
 
 PAGE_SIZE = 100
-MAX_TROUBLED = 20
-"""Accounts in trouble that are shown above the campaigns; the others are folded away."""
-MAX_OPEN = 8
-"""Other accounts that are shown unfolded."""
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -38,8 +32,6 @@ CONTENT_SECURITY_POLICY = (
 )
 
 _BAR_WIDTH = 200.0
-_BAR_CONTACTS = ("completed", "exhausted", "in_progress", "pending")
-_BAR_CALLS = ("picked", "voicemail", "busy", "not_picked", "failed", CALLS_IN_PROGRESS)
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 _PAGE_NUMBER = re.compile(r"[1-9][0-9]{0,6}", re.ASCII)
 
@@ -214,12 +206,6 @@ def percent(ratio: float) -> str:
     return f"{round(100 * ratio)} %"
 
 
-def _listed(numbers: Mapping[str, int], order: Sequence[str]) -> str:
-    """Write numbers with their names, the known ones first."""
-    names = [name for name in order if name in numbers] + [name for name in numbers if name not in order]
-    return ", ".join(f"{numbers[name]:,} {name.replace('_', ' ')}" for name in names)
-
-
 def _shares(numbers: Mapping[str, int], order: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     """
     Yield class, place and width of each part of a bar.
@@ -272,7 +258,6 @@ _FILTERS = {
     "age": age,
     "days": _days,
     "duration": duration,
-    "listed": _listed,
     "number": "{:,}".format,
     "percent": percent,
     "query": _query,
@@ -281,16 +266,11 @@ _FILTERS = {
 }
 
 _GLOBALS: dict[str, Any] = {
-    "bars": {"contacts": _BAR_CONTACTS, "calls": _BAR_CALLS},
-    "buckets": CONTACT_BUCKETS,
     "columns": COLUMNS,
     "key": _key,
     "max_name": MAX_NAME,
-    "max_open": MAX_OPEN,
     "max_text": MAX_TEXT,
-    "max_troubled": MAX_TROUBLED,
     "max_words": MAX_WORDS,
-    "outcomes": CALL_OUTCOMES,
     "path_of": path_of,
     "states": tuple(WORDS),
     "words": WORDS,
