@@ -19,7 +19,7 @@ from exporter.web.auth import protect
 from exporter.web.config import WebConfigFile, WebConfigWatch
 from exporter.web.routes import create_app
 from exporter.web.server import serving
-from exporter.web.sockets import location
+from exporter.web.sockets import is_wildcard, location
 from exporter.web.systemd import ServiceManager, keep_watchdog_quiet
 
 log = logging.getLogger(__name__)
@@ -113,7 +113,8 @@ async def serve(
 
 def _log_start(exporter: Exporter, sockets: Sequence[socket.socket], scheme: str) -> None:
     for sock in sockets:
-        log.info("listening", extra={"address": location(sock, scheme)})
+        interfaces = {"interfaces": "all"} if is_wildcard(sock) else {}
+        log.info("listening", extra={"address": location(sock, scheme), **interfaces})
     accounts = exporter.accounts.values()
     campaigns = sum(len(account.poller.targets) for account in accounts)
     log.info("started", extra={"version": __version__, "accounts": len(accounts), "campaigns": campaigns})

@@ -105,6 +105,12 @@ async def test_the_start_is_logged_with_what_is_polled(tmp_path: Path) -> None:
         await process.logged(r"msg=started version=\S+ accounts=1 campaigns=2\n")
 
 
+@pytest.mark.parametrize(("host", "said"), [("", " interfaces=all"), ("127.0.0.1", "")])
+async def test_the_log_says_when_all_interfaces_are_listened_on(tmp_path: Path, host: str, said: str) -> None:
+    async with exporter(written(tmp_path, token="t"), f"--web.listen-address={host}:0") as (process, _):
+        await process.logged(rf"msg=listening address=http://(localhost|127.0.0.1):\d+{said}\n")
+
+
 async def test_a_proxy_variable_is_logged_as_not_read_without_its_value(tmp_path: Path) -> None:
     environ = {"https_proxy": "http://user:t0psecret@proxy:1", "HTTP_PROXY": ""}
     async with exporter(written(tmp_path, token="t"), environ=environ) as (process, _):

@@ -26,6 +26,7 @@ _DURATION = re.compile(
     r"(?P<before>\[|\boffset |\b(?:for|keep_firing_for|group_wait|group_interval|repeat_interval|"
     r"scrape_interval|evaluation_interval): )(?P<number>\d+)(?P<unit>[smhd])\b"
 )
+_PORT = re.compile(r"(?<=\blocalhost:)\d+")
 _SECONDS = re.compile(r"\b(?P<number>\d+) \* (?P<unit>60|3600)\b")
 
 
@@ -49,12 +50,21 @@ def scaled(text: str, speed: float) -> str:
     return _SECONDS.sub(lambda found: f"{int(found['number']) * int(found['unit']) / speed:g}", text)
 
 
-def write(directory: Path, speed: float) -> None:
+def write(directory: Path, speed: float, ports: dict[str, str]) -> None:
     """Write the copies. Scrapes are half as fast as the rest, at twice their interval, which the rules allow."""
     for name, original in COPIES.items():
+        # The comment says how to start with this file.
+        text = original.read_text("utf-8").replace("deploy/prometheus/prometheus.yml", str(directory / name))
+        text = _PORT.sub(lambda found: ports.get(found[0], found[0]), text)
         file = directory / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(scaled(original.read_text("utf-8"), speed / 2 if name == "prometheus.yml" else speed), "utf-8")
+        file.write_text(scaled(text, speed / 2 if name == "prometheus.yml" else speed), "utf-8")
+
+
+def _port(text: str) -> tuple[str, str]:
+    if not (found := re.fullmatch(r"(\d+)=(\d+)", text)):
+        raise argparse.ArgumentTypeError("expected two ports, as in 10077=8077")
+    return found[1], found[2]
 
 
 def main() -> None:
@@ -62,11 +72,19 @@ def main() -> None:
     parser.add_argument(
         "--speed", type=float, default=60, help="how many times faster (default: 60, a minute a second)"
     )
+    parser.add_argument(
+        "--port",
+        type=_port,
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help="write another port of this machine, for example 10077=8077; may be repeated",
+    )
     parser.add_argument("directory", type=Path, help="where to write")
     arguments = parser.parse_args()
     if not 1 <= arguments.speed <= 600:
         parser.error("--speed must be between 1 and 600")
-    write(arguments.directory, arguments.speed)
+    write(arguments.directory, arguments.speed, dict(arguments.port))
 
 
 if __name__ == "__main__":

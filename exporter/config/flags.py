@@ -132,11 +132,12 @@ def add_flags(parser: FlagParser, *, config_file: bool = True) -> None:
             "--config.file",
             metavar="FILE",
             default=argparse.SUPPRESS,
-            help=f"The configuration file (default: {DEFAULT_CONFIG_FILE}).",
+            help=f"The configuration file, which holds the accounts (default: {DEFAULT_CONFIG_FILE}).",
         )
-    groups = {name: parser.add_argument_group(name, field.description) for name, field in Settings.model_fields.items()}
+    fields = {name: field for name, field in Settings.model_fields.items() if name != "accounts"}
+    groups = {name: parser.add_argument_group(name, field.description) for name, field in fields.items()}
     for option in options():
-        if option.key != ("accounts",):
+        if option.key[0] in groups:
             _add_flag(parser, groups[option.key[0]], option)
 
 

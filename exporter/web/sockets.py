@@ -101,9 +101,14 @@ def location(sock: socket.socket, scheme: str = "http") -> str:
     if sock.family == socket.AF_UNIX:
         return f"unix:{sock.getsockname()}"
     host, port = sock.getsockname()[:2]
-    if host in {"::", "0.0.0.0"}:  # noqa: S104  compared with, not bound to
+    if is_wildcard(sock):
         host = "localhost"
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def is_wildcard(sock: socket.socket) -> bool:
+    """Whether a socket listens on all interfaces."""
+    return sock.family != socket.AF_UNIX and sock.getsockname()[0] in {"::", "0.0.0.0"}  # noqa: S104  compared with
 
 
 def _tcp(host: str, port: int) -> Iterator[socket.socket]:

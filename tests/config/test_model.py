@@ -442,6 +442,7 @@ def test_help_shows_each_flag_with_its_default() -> None:
     assert "--web.enable-lifecycle, --no-web.enable-lifecycle" in text
     assert "--log.format {logfmt,json}" in text
     assert "--accounts" not in text
+    assert " accounts: " not in text, "a heading without any flag"
 
 
 def test_flags_before_a_command_survive_it() -> None:

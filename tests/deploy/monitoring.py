@@ -142,7 +142,7 @@ async def monitored(
         installations: Those of several, by the label `cluster` that tells them apart.
     """
     inbox = Inbox()
-    write(directory, speed)
+    write(directory, speed, {})
     async with _served(inbox) as receivers, alertmanager(directory, _routes(directory, receivers)) as alerts:
         configuration = (directory / "prometheus.yml").read_text()
         for shipped, place in {

@@ -36,6 +36,7 @@ def test_the_command_writes_a_configuration_that_prometheus_loads(tmp_path: Path
     drill = tmp_path / "drill"
     subprocess.run([sys.executable, ROOT / "deploy/prometheus/scale.py", "--speed", "30", drill], check=True)
 
+    assert f"--config.file={drill}/prometheus.yml`" in (drill / "prometheus.yml").read_text()
     checks: list[list[str | Path]] = [
         ["promtool", "check", "config", drill / "prometheus.yml"],
         ["amtool", "check-config", drill / "alertmanager.yml"],
@@ -45,3 +46,14 @@ def test_the_command_writes_a_configuration_that_prometheus_loads(tmp_path: Path
         assert done.returncode == 0, done.stdout + done.stderr
     assert "for: 10000ms" in (drill / "rules/campaign-exporter.rules.yml").read_text()
     assert "scrape_interval: 1000ms" in (drill / "prometheus.yml").read_text()
+
+
+def test_ports_can_be_chosen_for_targets_and_links(tmp_path: Path) -> None:
+    ports = ["--port", "10077=8077", "--port", "9093=9193"]
+    subprocess.run([sys.executable, ROOT / "deploy/prometheus/scale.py", *ports, tmp_path], check=True)
+
+    assert re.findall(r"localhost:\d+", (tmp_path / "prometheus.yml").read_text()) == [
+        *("localhost:9193", "localhost:8077", "localhost:9090")
+    ]
+    links = re.findall(r"http://localhost:\d+", (tmp_path / "rules/campaign-exporter.rules.yml").read_text())
+    assert links == ["http://localhost:8077", "http://localhost:3000"]
