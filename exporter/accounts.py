@@ -5,7 +5,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence, Set
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ from exporter.exposition.board import Board
 from exporter.exposition.own import Instruments
 from exporter.exposition.page import Exposition
 from exporter.polling.account import Account, Changes, Shared
-from exporter.polling.connections import certificates_of, same_upstream, transport_of
+from exporter.polling.connections import same_upstream, transport_of
 from exporter.polling.throttle import Slots
 from exporter.providers.advice import advice
 from exporter.providers.redaction import Redactor
@@ -150,8 +150,8 @@ class Exporter:
         """
         async with self._reloading:
             try:
-                plan, certificates = await asyncio.to_thread(self._load, load)
-                changes = await self._apply(plan, certificates)
+                plan = await asyncio.to_thread(lambda: plan_of(load(), self._plan))
+                changes = await self._apply(plan)
             except ConfigurationError as exc:
                 faults: Sequence[str] = exc.faults
             except Exception as exc:
@@ -182,12 +182,7 @@ class Exporter:
         if usable:
             self.instruments.web_config_timestamp.set_function(self._time_stamp())
 
-    def _load(self, load: Callable[[], Settings]) -> tuple[Plan, Mapping[str, bytes]]:
-        """The plan, and what stands for the certificates of each account."""
-        plan = plan_of(load(), self._plan)
-        return plan, {name: certificates_of(account.settings.http) for name, account in plan.accounts.items()}
-
-    async def _apply(self, plan: Plan, certificates: Mapping[str, bytes]) -> Changes:
+    async def _apply(self, plan: Plan) -> Changes:
         wanted, poll = plan.accounts, plan.settings.poll
         stays = {
             name: account
@@ -200,8 +195,7 @@ class Exporter:
         transports = {
             name: transport_of(wanted[name].settings, poll, self._wall, account.secrets)
             for name, account in stays.items()
-            if account.certificates != certificates[name]
-            or _needs_other_connections(account, wanted[name].settings, poll)
+            if _needs_other_connections(account, wanted[name].settings, poll)
         }
         changes = Changes()
         # None of this gives up its turn on the event loop, so that no scrape sees a part of it.

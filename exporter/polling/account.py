@@ -149,10 +149,11 @@ class Account:
         self.discovery = Discovery(self)
         self.calling_windows = CallingWindows(self)
         self.attempts = READERS[settings.provider](self)
+        self._certificate_watch = CertificateWatch(self)
         # What it does besides its polls; adding a kind of job is its file and a line here.
         self._jobs: tuple[AccountJob, ...] = (
             TokenWatch(self),
-            CertificateWatch(self),
+            self._certificate_watch,
             self.discovery,
             self.calling_windows,
             self.attempts,
@@ -213,6 +214,7 @@ class Account:
         Args:
             transport: New connections, where the old ones don't fit any more.
         """
+        self._certificate_watch.settings_changed()
         if plan is self.plan and poll == self.poll and transport is None:
             return Changes()
         before, settings = self.settings, plan.settings
