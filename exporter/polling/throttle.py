@@ -134,6 +134,8 @@ class Share:
                 await asyncio.sleep(held)
                 continue
             turn = await self._next_turn()
+            if turn is None:
+                continue
             try:
                 await asyncio.sleep(turn - clock())
                 if clock() >= self._throttle.held_until:
@@ -142,22 +144,26 @@ class Share:
             finally:
                 self._throttle.release()
 
-    async def _next_turn(self) -> float:
+    async def _next_turn(self) -> float | None:
         """
         Take the place of a request as soon as one is free, and return the time at which it may go out.
+
+        None, without a place, while the account is held: that may be for minutes, and the place may be another's.
 
         The place is taken before that time, and by the request that frees it: polls that are always due would never
         leave one to a task that has to be woken first.
         """
         loop = asyncio.get_running_loop()
         throttle = self._throttle
-        granted: asyncio.Future[float] = loop.create_future()
+        granted: asyncio.Future[float | None] = loop.create_future()
 
         def grant() -> None:
             if granted.done():
                 return
             now = loop.time()
-            if (delay := throttle.delay(now, grant)) < inf:
+            if throttle.held_until > now:
+                granted.set_result(None)
+            elif (delay := throttle.delay(now, grant)) < inf:
                 throttle.take(now)
                 granted.set_result(now + delay)
 
@@ -165,6 +171,6 @@ class Share:
         try:
             return await granted
         except asyncio.CancelledError:
-            if not granted.cancelled():
+            if not granted.cancelled() and granted.result() is not None:
                 throttle.release()
             raise

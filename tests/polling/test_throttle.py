@@ -233,6 +233,27 @@ class TestPlaces:
         assert loop.time() >= asked + 599
         assert slots.taken == 0
 
+    async def test_the_place_of_a_poll_that_brings_a_hold_goes_to_another_account(self) -> None:
+        slots = Slots(1)
+        held, free = Throttle(20, 1, slots), Throttle(20, 1, slots)
+        loop = asyncio.get_running_loop()
+        held.take(loop.time())
+        sent: list[float] = []
+
+        async def request(throttle: Throttle) -> None:
+            async with Share(throttle, 1.0).turn():
+                sent.append(loop.time())
+
+        waiting = asyncio.create_task(request(held))
+        await asyncio.sleep(1)
+        held.hold(loop.time() + 600)
+        held.release()
+        asked = loop.time()
+        await request(free)
+        await waiting
+        assert sent == [asked, asked + 600]
+        assert slots.taken == 0
+
     async def test_stopping_gives_back_the_place_of_a_poll_that_has_not_begun(self) -> None:
         slots = Slots(5)
         rig = Rig(ScriptedProvider(), slots=slots)
