@@ -83,6 +83,8 @@ class AccountState:
     _campaigns: dict[CampaignState, None] = field(default_factory=dict)
     """Those that have answered, in the order of their first answer."""
     _limit: float | None = None
+    _limit_at: float = -inf
+    """When an answer last had a limit; later ones may have none."""
     _last_success: float = -inf
     _saturated: bool = False
     _sums: Sums = field(default_factory=Sums)
@@ -102,7 +104,7 @@ class AccountState:
         self._last_success = now
         limit = campaign.snapshot.concurrency_limit
         if limit is not None and limit < ODD:
-            self._limit = limit
+            self._limit, self._limit_at = limit, now
             if self.observed_seconds is None:
                 self.observed_seconds = self.saturated_seconds = 0.0
 
@@ -143,8 +145,8 @@ class AccountState:
         return self._sums_at(now).waiting
 
     def concurrency_limit(self, now: float) -> float | None:
-        """The organization's cap by the newest answer; None when even that one is too old."""
-        return self._limit if now - self._last_success <= self.stale_after else None
+        """The organization's cap by the newest answer that has one; None when that one is too old."""
+        return self._limit if now - self._limit_at <= self.stale_after else None
 
     def utilization(self, now: float) -> float | None:
         """Average use of the cap over the last ten minutes; None before five of them are covered."""

@@ -79,7 +79,8 @@ POLLING_FAMILIES: tuple[Family[AccountNow], ...] = (
     ),
     counter(
         "campaign_exporter_throttled_seconds_total",
-        "Time during which polls were due and had to wait for max_requests_per_second or max_in_flight.",
+        "Time during which polls were due and had to wait: for max_requests_per_second, for max_in_flight of the "
+        "account or of all, or as long as a Retry-After asked for.",
         lambda a: a.account.agenda.held_seconds,
     ),
     gauge(

@@ -108,13 +108,10 @@ class Agenda:
     Args:
         throttle: The budget of the jobs that are throttled. They wait for it in the order in which they are due; all
             other jobs never wait.
-
-    Attributes:
-        held_seconds: Time during which jobs were due and had to wait.
     """
 
     def __init__(self, throttle: Throttle) -> None:
-        self.held_seconds = 0.0
+        self._held_seconds = 0.0
         self._throttle = throttle
         self._loop = asyncio.get_running_loop()
         self._group: asyncio.TaskGroup | None = None
@@ -131,6 +128,12 @@ class Agenda:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
         self._held_since: float | None = None
+
+    @property
+    def held_seconds(self) -> float:
+        """Time during which jobs were due and had to wait, up to now."""
+        waiting = 0.0 if self._held_since is None else self._loop.time() - self._held_since
+        return self._held_seconds + waiting
 
     async def run(self, group: asyncio.TaskGroup) -> None:
         """
@@ -189,7 +192,7 @@ class Agenda:
         if self._group is None or self._closed:
             return
         if self._held_since is not None:
-            self.held_seconds += now - self._held_since
+            self._held_seconds += now - self._held_since
             self._held_since = None
         self._start_from(self._free, now)
         self._start_from(self._throttled, now)

@@ -427,6 +427,16 @@ class TestAccount:
         assert account.concurrency_limit(1065) == 20
         assert account.concurrency_limit(1066) is None
 
+    def test_a_cap_that_is_no_longer_sent_is_not_shown_for_ever(self) -> None:
+        account, june = self.account(), Watched()
+        self.answer(account, june, 0, active_calls=0.0, concurrency_limit=10.0)
+        for at in (20, 40, 60, 80):
+            self.answer(account, june, at, active_calls=0.0)
+
+        assert account.concurrency_limit(1060) == 10
+        assert account.concurrency_limit(1080) is None
+        assert account.utilization(1080) is None
+
     def test_saturation_is_the_organizations_though_no_campaign_is_at_the_cap(self) -> None:
         account, june, july = self.account(), Watched(), Watched()
         for at in (0, 10, 20):

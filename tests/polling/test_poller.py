@@ -298,7 +298,9 @@ class TestHold:
         await asyncio.sleep(17)
         held_at = provider.moments("c7")[-1]
         provider.answers = {}
-        await asyncio.sleep(200)
+        await asyncio.sleep(50)
+        assert rig.agenda.held_seconds == pytest.approx(rig.loop.time() - held_at, abs=3)
+        await asyncio.sleep(150)
         assert not [at for at, _ in provider.asked if held_at + 0.06 < at < held_at + 100.05]
         assert [at for at, _ in provider.asked if held_at + 100 < at < held_at + 101]
         assert messages(caplog)["the provider asks to wait"] == 1
