@@ -1,11 +1,8 @@
 """
-Users and passwords of the web server: HTTP basic authentication against bcrypt hashes.
+HTTP basic authentication (https://www.rfc-editor.org/rfc/rfc7617) against bcrypt hashes.
 
-Checking a password takes a core for a tenth of a second or more, and anybody may ask for it. So passwords are checked
-in a thread, one at a time, only so many may wait, and a password that was right is remembered by a keyed digest, so
-that scrapes cost nothing and never wait.
-
-See https://www.rfc-editor.org/rfc/rfc7617.
+Checking a password takes a core for a tenth of a second or more, and anybody may ask for it: one is checked at a time,
+in a thread, few may wait, and those that were right are remembered, so that scrapes never wait.
 """
 
 import asyncio
@@ -46,12 +43,7 @@ class CrowdedError(Exception):
 
 
 class Gate:
-    """
-    Checks passwords.
-
-    Args:
-        check: Whether a password fits a hash; blocks.
-    """
+    """Checks passwords, by a function that says whether a password fits a hash."""
 
     def __init__(self, check: Callable[[bytes, bytes], bool] = bcrypt.checkpw) -> None:
         self._check = check
@@ -62,11 +54,7 @@ class Gate:
 
     async def admits(self, users: Users, authorization: str, gone: Callable[[], bool] = lambda: False) -> bool:
         """
-        Say whether a request comes from one of the users.
-
-        Args:
-            authorization: The header; the empty string where there is none.
-            gone: Whether the client has gone, so that its password need not be checked.
+        Say whether a request with this `Authorization` comes from one of the users, unless its client has `gone`.
 
         Raises:
             CrowdedError: It was not checked; the client may try again later.
@@ -100,10 +88,7 @@ class Gate:
         return right
 
     def _digest(self, name: bytes, password: bytes, stored: bytes) -> bytes:
-        digest = hashlib.blake2b(key=self._secret)
-        for part in (name, password, stored):
-            digest.update(len(part).to_bytes(8, "big") + part)
-        return digest.digest()
+        return hashlib.blake2b(repr((name, password, stored)).encode(), key=self._secret).digest()
 
     def _verify(self, stored: bytes | None, password: bytes, highest: int) -> bool:
         """Check a password. A failure takes equally long for every name, existing or not."""

@@ -15,7 +15,16 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from exporter.config.fields import Switch, Text, only
-from exporter.config.section import ConfigurationError, Fault, Key, Section, fault_line, faults_of, refusal
+from exporter.config.section import (
+    ConfigurationError,
+    Fault,
+    Key,
+    Section,
+    fault_line,
+    faults_of,
+    refusal,
+    value_of,
+)
 from exporter.config.yaml_file import Document, read_file
 from exporter.web.auth import Users, cost_of
 from exporter.web.tls import Tls, TlsServerConfig, make_tls, read_pems
@@ -106,9 +115,9 @@ class WebConfiguration(Section):
     def cross_check(cls, data: Mapping[str, Any]) -> Iterator[Fault]:
         # The toolkit's exporters do not start with it, since HTTP/2 is on there unless it is switched off.
         tls, http = data.get("tls_server_config"), data.get("http_server_config")
-        suites = tls.get("cipher_suites") if isinstance(tls, dict) and tls.get("min_version") != "TLS13" else None
-        http2_is_off = isinstance(http, dict) and http.get("http2") is False
-        if isinstance(suites, list) and _HTTP2_CIPHERS.isdisjoint(map(str, suites)) and not http2_is_off:
+        suites = value_of(tls, "cipher_suites")
+        may_be_without = value_of(tls, "min_version") == "TLS13" or value_of(http, "http2") is False
+        if isinstance(suites, list) and not may_be_without and _HTTP2_CIPHERS.isdisjoint(map(str, suites)):
             yield (
                 ("tls_server_config", "cipher_suites"),
                 f"expected one of {' and '.join(sorted(_HTTP2_CIPHERS))} in it, or http2: false in http_server_config",
@@ -136,17 +145,6 @@ class WebConfigFile:
         self._path = path
         self._in_force: tuple[WebConfiguration, Mapping[str, bytes]] | None = None
         self.refresh()
-
-    @property
-    def warnings(self) -> list[str]:
-        """One sentence for each thing that is allowed and probably not meant."""
-        costs = {name: cost_of(stored) for name, stored in self.users.items()}
-        return [
-            f"web configuration: the password hash of {name.decode()!r} has cost {cost}: checking a password takes "
-            "seconds, and a wrong one as long for every user"
-            for name, cost in costs.items()
-            if cost > _EXPENSIVE
-        ]
 
     def refresh(self) -> bool:
         """
@@ -198,8 +196,7 @@ class WebConfigWatch:
     """
     Keeps a web configuration up to date with its files.
 
-    Args:
-        report: Called with whether the files can be used: after each change, and at each look while they can't.
+    It reports whether they can be used: after each change, and at each look while they can't.
     """
 
     def __init__(self, file: WebConfigFile, report: Callable[[bool], None]) -> None:
@@ -236,8 +233,12 @@ class WebConfigWatch:
             return ()
 
     def _warn(self) -> None:
-        for warning in self._file.warnings:
-            _log.warning(warning)
+        for name, stored in self._file.users.items():
+            if (cost := cost_of(stored)) > _EXPENSIVE:
+                _log.warning(
+                    f"web configuration: the password hash of {name.decode()!r} has cost {cost}: checking a password "
+                    "takes seconds, and a wrong one as long for every user"
+                )
 
 
 def _loosened(before: WebConfiguration, after: WebConfiguration) -> Iterator[Fault]:

@@ -34,7 +34,6 @@ def create_app(
     Build the application.
 
     Args:
-        ready: Whether every campaign was polled and the exporter is not stopping.
         reload: Reads the configuration again and returns what is wrong with it; None answers 403.
         frontend: What answers a GET of the pages for people, of their files and of the API, by path.
         at_once: Scrapes of single names that are answered at the same time, and as many other requests, without those
@@ -112,12 +111,7 @@ def _limit(at_once: int) -> Callable[[Handler], Handler]:
 
 
 class Pieces(Payload):
-    """
-    A body in pieces.
-
-    It is written 64 KiB at a time: the event loop is never held for longer than that takes, and no second copy of the
-    page is made.
-    """
+    """A body that is written 64 KiB at a time, which holds the event loop for a moment only and copies no page."""
 
     def __init__(self, chunks: Sequence[bytes]) -> None:
         super().__init__(chunks)

@@ -77,7 +77,7 @@ async def serving(
     learns that the exporter is stopping.
 
     Args:
-        tls: Called for every connection, so that a renewed certificate is used at once.
+        tls: Called for every connection.
         headers: Called for every answer; they replace the application's own.
     """
     # The waiting is done before the runner is asked to stop.

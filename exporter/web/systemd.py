@@ -1,9 +1,7 @@
 """
 Messages to the service manager: the exporter is ready, reloads, stops, is alive.
 
-systemd's protocol is one datagram of lines to a Unix socket
-(https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html). That is less code than calling a library for
-it would be, and the library would be a dependency with C code for a handful of bytes.
+Each is a datagram of lines to a Unix socket: https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html.
 """
 
 import asyncio
@@ -17,12 +15,15 @@ _log = logging.getLogger(__name__)
 
 
 class ServiceManager:
-    """Sends the state of the service to systemd, where the unit asks for it (`Type=notify`, `WatchdogSec=`)."""
+    """
+    Sends the state of the service to systemd, where the unit asks for it (`Type=notify`, `WatchdogSec=`).
+
+    Removes the variables that say so, which are not meant for child processes.
+    """
 
     def __init__(
         self, environ: MutableMapping[str, str] = os.environ, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        """Read, and remove, the variables that systemd gives: they are not meant for child processes."""
         address = environ.pop("NOTIFY_SOCKET", "")
         # "@" stands for the zero byte that abstract names begin with; other kinds of address are for virtual machines.
         self._address = "\0" + address[1:] if address.startswith("@") else address if address.startswith("/") else ""

@@ -132,12 +132,7 @@ class Tls:
     allowed_sans: frozenset[str] | None = None
 
     def admits(self, certificate: Mapping[str, Any] | None) -> bool:
-        """
-        Say whether a client may come in.
-
-        Args:
-            certificate: As `ssl.SSLSocket.getpeercert` returns it, verified; None or empty where there is none.
-        """
+        """Say whether a client may come in with its verified certificate, as `ssl.SSLSocket.getpeercert` returns it."""
         if not certificate or self.allowed_sans is None:
             return True
         return not self.allowed_sans.isdisjoint(_names(certificate.get("subjectAltName", ())))
@@ -152,12 +147,7 @@ def _names(alternatives: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 
 def read_pems(written: Any) -> tuple[dict[str, bytes], list[Fault]]:
-    """
-    Collect the PEMs that a section holds or names, by their keys, also where other keys are at fault.
-
-    Args:
-        written: The section as written, before it is validated.
-    """
+    """Collect the PEMs that a section, as written, holds or names, by their keys; other keys may be at fault."""
     pems: dict[str, bytes] = {}
     faults: list[Fault] = []
     for name in ("cert", "key", "client_ca"):
