@@ -101,8 +101,6 @@ class AuthorizedHeaders:
         """
         token = self.token()
         if token != self._sent:
-            if not (token.isascii() and token.isprintable()):
-                raise CredentialsError("the token holds characters that a header cannot carry")
             # Names of this class need no conversion at each request.
             self._headers = CIMultiDict({istr(name): value for name, value in self._header(token).items()})
             self._sent = token

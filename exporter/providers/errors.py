@@ -18,105 +18,76 @@ class PollError(Exception):
 
     reason: ClassVar[str]
 
+    def __init_subclass__(cls, *, reason: str) -> None:
+        cls.reason = reason
+
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
 
 
-class TimedOutError(PollError):
+class TimedOutError(PollError, reason="timeout"):
     """No complete answer within `poll.timeout`, from the first packet to the last byte; a slow drip is one too."""
 
-    reason = "timeout"
 
-
-class NameNotResolvedError(PollError):
+class NameNotResolvedError(PollError, reason="dns"):
     """The host name of the provider, or of the proxy, has no address."""
 
-    reason = "dns"
 
-
-class ConnectFailedError(PollError):
+class ConnectFailedError(PollError, reason="connect"):
     """No connection: refused, unreachable, or turned away by a proxy."""
 
-    reason = "connect"
 
-
-class TlsFailedError(PollError):
+class TlsFailedError(PollError, reason="tls"):
     """The handshake failed: expired or foreign certificate, unknown authority, no common version."""
 
-    reason = "tls"
 
-
-class BrokenProtocolError(PollError):
+class BrokenProtocolError(PollError, reason="protocol"):
     """The connection was reset or cut off, or what came was not HTTP within its limits."""
 
-    reason = "protocol"
 
-
-class CredentialsError(PollError):
+class CredentialsError(PollError, reason="credentials"):
     """The token could not be read; no request was sent."""
 
-    reason = "credentials"
 
-
-class UnauthorizedError(PollError):
+class UnauthorizedError(PollError, reason="unauthorized"):
     """401: the token is wrong, expired or revoked, or a personal access token came without its organization."""
 
-    reason = "unauthorized"
 
-
-class ForbiddenError(PollError):
+class ForbiddenError(PollError, reason="forbidden"):
     """403: the token is genuine and lacks the scope."""
 
-    reason = "forbidden"
 
-
-class NotFoundError(PollError):
+class NotFoundError(PollError, reason="not_found"):
     """404: no such campaign for this token's owner."""
 
-    reason = "not_found"
 
-
-class RateLimitedError(PollError):
+class RateLimitedError(PollError, reason="rate_limited"):
     """429: the server wants fewer requests."""
 
-    reason = "rate_limited"
 
-
-class ClientFaultError(PollError):
+class ClientFaultError(PollError, reason="client_error"):
     """Any other 4xx."""
 
-    reason = "client_error"
 
-
-class ServerFaultError(PollError):
+class ServerFaultError(PollError, reason="server_error"):
     """Any 5xx."""
 
-    reason = "server_error"
 
-
-class RedirectedError(PollError):
+class RedirectedError(PollError, reason="redirect"):
     """Any 3xx; never followed, since the token must not travel to where it points."""
 
-    reason = "redirect"
 
-
-class TooLargeError(PollError):
+class TooLargeError(PollError, reason="too_large"):
     """The body, after decompression, is larger than `poll.max_body_bytes`."""
 
-    reason = "too_large"
 
-
-class InvalidResponseError(PollError):
+class InvalidResponseError(PollError, reason="invalid_response"):
     """A 2xx answer that cannot be read, or that reports a failure in its body."""
 
-    reason = "invalid_response"
 
-
-class InternalError(PollError):
+class InternalError(PollError, reason="internal"):
     """A defect of the exporter; its trace is in the log."""
-
-    reason = "internal"
 
 
 REASONS: tuple[str, ...] = tuple(error.reason for error in PollError.__subclasses__())

@@ -142,15 +142,6 @@ class TestAuthorizedHeaders:
         assert first is second
         assert (first["API-Token"], third["API-Token"]) == ("one", "two")
 
-    @pytest.mark.parametrize("token", ["a\r\nX-Evil: 1", "a\n", "\0", "schlüssel"])
-    def test_a_token_that_no_header_can_carry_is_refused_and_not_shown(self, token: str) -> None:
-        headers = AuthorizedHeaders(lambda: token, lambda token: {"API-Token": token})
-
-        with pytest.raises(CredentialsError) as caught:
-            headers.current()
-
-        assert token not in str(caught.value)
-
     def test_its_repr_shows_no_token(self) -> None:
         headers = AuthorizedHeaders(lambda: PLANTED, lambda token: {"API-Token": token})
         headers.current()
