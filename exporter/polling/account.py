@@ -75,7 +75,6 @@ class Shared:
 
     Attributes:
         wall: Unix time, for time stamps.
-        redactor: Knows every secret that must not be shown.
         on_overflow: Called when a label value is counted as `other`.
     """
 
@@ -90,7 +89,7 @@ class Shared:
 
 @dataclass(slots=True)
 class Changes:
-    """How many campaigns a reload has added, removed and changed."""
+    """Numbers of campaigns."""
 
     added: int = 0
     removed: int = 0
@@ -103,10 +102,9 @@ class Account:
 
     Attributes:
         settings: Those in force, without campaigns.
-        certificates: What stands for the content of the files that its connections have been made with.
-        state: What its campaigns say of the organization.
+        certificates: A digest of the files that its connections were made with.
         now: Monotonic seconds.
-        secrets: What must not be shown of it; forgotten when it has stopped.
+        secrets: Forgotten when it has stopped.
         log_as: What a log line says of it.
     """
 
@@ -176,12 +174,7 @@ class Account:
             job.settings_changed()
 
     async def run(self) -> None:
-        """
-        Poll until it is cancelled; to be closed before.
-
-        Raises:
-            ExceptionGroup: A defect in a job; the process has to end.
-        """
+        """Poll until it is cancelled; to be closed before. An exception is a defect that has to end the process."""
         await self._transport.__aenter__()
         try:
             async with asyncio.TaskGroup() as group:
@@ -207,12 +200,9 @@ class Account:
 
     async def change(self, plan: AccountPlan, poll: PollSettings, transport: Transport | None) -> Changes:
         """
-        Go on with another plan for the same upstream, keeping all that is known of the campaigns that stay.
+        Go on with another plan for the same upstream, and over new connections where some are given.
 
         It never gives up its turn on the event loop, so that no reload is seen half done.
-
-        Args:
-            transport: New connections, where the old ones don't fit any more.
         """
         self._certificate_watch.settings_changed()
         if plan is self.plan and poll == self.poll and transport is None:
@@ -275,7 +265,7 @@ class Account:
         Bring the campaigns that are polled in line with those that are wanted.
 
         Args:
-            hours_differ: Where the hours of campaigns that have none of their own come from is another place now.
+            hours_differ: Whether `calling_windows` has changed.
         """
         changes = Changes()
         display, targets = self.shared.display, self.poller.targets

@@ -1,4 +1,4 @@
-"""What the readers of single attempts have in common: their part of the budget, and what became of their readings."""
+"""What the readers of single attempts have in common."""
 
 import logging
 from abc import abstractmethod
@@ -32,8 +32,8 @@ class AttemptsJob(AccountJob):
     Reads the single attempts of an account's campaigns, with the part of the budget that is configured for it.
 
     Attributes:
-        readings: By result: `complete`, `incomplete` or the reason of a failure.
-        readable: Whether the token may read them; None before the first answer.
+        readings: Their number by result: `complete`, `incomplete` or the reason of a failure.
+        readable: Whether the token may read them; None where the settings don't ask for them.
     """
 
     route: ClassVar[str]
@@ -101,12 +101,7 @@ class AttemptsJob(AccountJob):
         log.debug("single attempts can't be read", extra=self.account.log_as | {"error": str(error)})
 
     def interval_for(self, settings: AttemptsSettings, requests: float) -> float:
-        """
-        The time between two readings, in seconds.
-
-        Args:
-            requests: Number of requests that one round of readings takes.
-        """
+        """Seconds between two readings, where a round of them takes so many requests."""
         return max(settings.refresh_interval, requests * self.account.throttle.spacing / settings.request_share)
 
     def attempts_of(self, state: CampaignState, settings: AttemptsSettings) -> AttemptsState:

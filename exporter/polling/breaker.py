@@ -1,11 +1,4 @@
-"""
-Whether an account's credentials are refused: one rule for everything that is sent.
-
-It opens by a 401 on any route, and by a 403 from the stats of two campaigns with no success between them. A single 403
-on stats may be about somebody else's campaign, and one on another route turns off the feature that needs the route.
-It closes by the first success on the route that was refused, if that was sent after the refusal, or when the token
-changes: what another route answers says nothing of this one.
-"""
+"""Whether an account's credentials are refused: one rule for everything that is sent."""
 
 from collections.abc import Callable
 from math import inf
@@ -20,9 +13,12 @@ class Breaker:
     """
     Open while the credentials are refused; then nothing but probes is sent.
 
+    It opens by a 401 on any route, and by a 403 from the stats of two campaigns with no success between them: a single
+    one may be about somebody else's campaign, and on another route it turns off the feature that needs the route.
+    It closes by the first success on the refused route that was sent after the refusal, or when the token changes.
+
     Args:
-        opened: Called when it has opened.
-        closed: Called when it has closed, with the reason in words.
+        closed: Called with the reason in words.
 
     Attributes:
         error: The refusal; None while it is closed.
@@ -69,12 +65,7 @@ class Breaker:
             self._close("the token has changed")
 
     def campaign_removed(self, campaign_id: str, left: int) -> None:
-        """
-        Forget what is about a campaign that is polled no more.
-
-        Args:
-            left: Number of campaigns that are still polled; without any, none is left that could be answered.
-        """
+        """Forget what is about a campaign; without any left on a refused route, no answer could close it."""
         if self._forbidden == campaign_id:
             self._forbidden = ""
         if self.error is not None and self.route == STATS and not left:

@@ -1,10 +1,4 @@
-"""
-Reads the end of OSVI's call log, once for all campaigns of an account.
-
-The log shows the newest call first. It is read until many calls in a row are known; a call in progress is followed
-until it ends. New calls push others to later pages, so that some are seen twice and none is missed. What was read
-counts when the reading is complete.
-"""
+"""Reads the end of OSVI's call log, once for all campaigns of an account."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -26,7 +20,12 @@ _ENOUGH_KNOWN = 50
 
 @dataclass(slots=True, eq=False)
 class CallLogReader(AttemptsJob):
-    """Reads what the call log has got since the last time, and counts the calls that have ended."""
+    """
+    Reads what the call log has got since the last time, and counts the calls that have ended.
+
+    The log shows the newest call first. It is read until many calls in a row are known; a call in progress is followed
+    until it ends. New calls push others to later pages, so that some are seen twice and none is missed.
+    """
 
     route: ClassVar[str] = "calls"
     exemplar_label: ClassVar[str] = "call_id"
@@ -89,7 +88,6 @@ class CallLogReader(AttemptsJob):
                 return
 
     def _take(self, calls: dict[int, Call], settings: AttemptsSettings, interval: float) -> None:
-        """Count what is new, and show it."""
         ended = {key for key, call in calls.items() if call.ended}
         new: dict[str, list[Attempt]] = {}
         seen: dict[str, list[Attempt]] = {}

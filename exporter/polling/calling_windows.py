@@ -27,7 +27,7 @@ _MOST_LISTED = 100_000
 
 @dataclass(slots=True)
 class _Reference:
-    """Which configuration a campaign has, and when to ask for it again."""
+    """The configuration of a campaign, and when to ask for it again."""
 
     configuration_id: str | None = None
     due: float = 0.0

@@ -26,10 +26,7 @@ def transport_of(
     account: AccountSettings, poll: PollSettings, wall: Callable[[], float], secrets: Secrets
 ) -> Transport:
     """
-    Make an account's connections, closed as yet.
-
-    Args:
-        secrets: The account's; gets those of its proxy, and is kept out of the answers.
+    Make an account's connections, closed as yet; its secrets get those of its proxy.
 
     Raises:
         ConfigurationError: A file of certificates cannot be read or is none.
@@ -61,11 +58,7 @@ def same_upstream(one: AccountSettings, other: AccountSettings) -> bool:
 
 
 def certificates_of(http: HttpSettings) -> bytes:
-    """
-    What stands for the content of the files of certificates and keys: another one when any of them has changed.
-
-    It blocks while it reads them; from a coroutine that others wait for it is called in a thread.
-    """
+    """A digest of the files of certificates and keys; it blocks while it reads them."""
     digest = hashlib.sha256()
     for file in (http.ca_file, http.cert_file, http.key_file):
         try:

@@ -1,9 +1,4 @@
-"""
-Reads the contacts of Anyreach campaigns with their attempts, a campaign at a time.
-
-The polls tell which campaigns to read: those whose numbers have moved since, those that wait for verdicts, and closed
-ones a few times more. Nothing is asked about a quiet campaign.
-"""
+"""Reads the contacts of Anyreach campaigns with their attempts, a campaign at a time."""
 
 import asyncio
 import logging
@@ -39,13 +34,11 @@ class _Watched:
     What is known of a campaign's readings.
 
     Attributes:
-        numbers: Those that tell of attempts, as they were at the beginning of the last complete reading.
+        numbers: Those that tell of attempts, at the beginning of the last complete reading.
         tried_at: When the last reading began (monotonic), complete or not.
         read_at: When the last complete one began.
-        requests: Requests that the last one took.
         awaits_until: The time (Unix) until which verdicts are waited for.
-        closed_at: When it was seen closed.
-        closed_reads: Readings since then.
+        closed_reads: Readings since it was seen closed.
     """
 
     numbers: _Numbers | None = None
@@ -59,7 +52,12 @@ class _Watched:
 
 @dataclass(slots=True, eq=False)
 class ContactReader(AttemptsJob):
-    """Walks through the contacts of one campaign after the other, the most overdue first."""
+    """
+    Walks through the contacts of one campaign after the other, the most overdue first.
+
+    The polls tell which campaigns to read: those whose numbers have moved since, those that wait for verdicts, and
+    closed ones a few times more. Nothing is asked about a quiet campaign.
+    """
 
     route: ClassVar[str] = "contacts"
     exemplar_label: ClassVar[str] = "conversation_id"

@@ -1,4 +1,4 @@
-"""What has become of an account's polls: plain numbers, which the poller counts and the metrics read."""
+"""What the poller counts and the metrics read: plain numbers."""
 
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ LAG_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.
 
 
 class Distribution:
-    """A histogram with fixed upper bounds; it costs a tenth of an instrument with a lock, on the hottest path."""
+    """A histogram with fixed upper bounds; it costs a tenth of prometheus-client's."""
 
     __slots__ = ("_bounds", "_counts", "sum")
 

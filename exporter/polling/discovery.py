@@ -21,12 +21,7 @@ _SMALL = 0.5
 
 
 async def walk(requests: Requests, directory: Directory, listing: Listing) -> None:
-    """
-    Go through all pages of a listing.
-
-    Raises:
-        PollError: A page could not be had; what was found before it is in the listing.
-    """
+    """Go through all pages of a listing; when a PollError ends it, what was found before is in the listing."""
     while not listing.ended:
         await requests.ask("listing", lambda: directory.list_page(listing))
 
@@ -111,7 +106,7 @@ class Discovery(AccountJob):
         """
         The known campaigns that a complete listing does not show, and that are kept all the same.
 
-        An empty or much shorter list may be a fault of the provider: a campaign goes when two of them miss it in a row.
+        A much shorter list may be a fault of the provider: a campaign goes when two of them miss it in a row.
         """
         missing = self.records.keys() - found.keys()
         if len(found) >= _SMALL * len(self.records):

@@ -1,8 +1,4 @@
-"""
-The kinds of jobs that an account has one of, besides its polls.
-
-What they send goes through `account.requests`, so that one budget and one breaker hold for all of them.
-"""
+"""What an account does besides its polls; all of it is sent through `account.requests`, by one budget and breaker."""
 
 from __future__ import annotations
 

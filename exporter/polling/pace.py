@@ -27,12 +27,7 @@ class Pace:
         return cls(poll.active_interval, poll.idle_interval, poll.closed_interval, poll.stale_after)
 
     def interval(self, lifecycle: Lifecycle, snapshot: Snapshot | None) -> float:
-        """
-        The interval by a campaign's status, before stretching.
-
-        Args:
-            snapshot: The last answer; None before the first one.
-        """
+        """The interval by the status in a campaign's last answer, before stretching."""
         if snapshot is None or snapshot.status == lifecycle.active_status or snapshot.calls_in_flight:
             return self.active
         if snapshot.status is not None and snapshot.status == lifecycle.final_status:
@@ -45,11 +40,5 @@ class Pace:
 
 
 def stretch_of(demand: float, rate: float) -> float:
-    """
-    The factor by which all intervals of an account are stretched; 1 for none.
-
-    Args:
-        demand: Requests a second that its campaigns' intervals ask for.
-        rate: Requests a second that it may send.
-    """
+    """The factor by which intervals are stretched, 1 for none, by requests a second: wanted and allowed."""
     return max(1.0, demand / rate)

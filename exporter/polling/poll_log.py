@@ -1,9 +1,4 @@
-"""
-What the log says of an account's polls: changes only, and never thousands of lines for one cause.
-
-A campaign is named when it starts failing, when the reason changes and when it recovers. When more than a few do so
-within a minute, the others are counted and reported in one line.
-"""
+"""What the log says of an account's polls: changes only, and never thousands of lines for one cause."""
 
 import asyncio
 import logging
@@ -20,7 +15,12 @@ PERIOD = 60.0
 
 
 class PollLog:
-    """The log of one account."""
+    """
+    The log of one account.
+
+    A campaign is named when it starts failing, when the reason changes and when it recovers. When more than a few do so
+    within a minute, the others are counted and reported in one line.
+    """
 
     def __init__(self, account: dict[str, object]) -> None:
         self._account = account
@@ -31,7 +31,7 @@ class PollLog:
         self._held_until = -inf
 
     def failed(self, state: CampaignState, error: PollError) -> None:
-        """Report a failed poll, unless the one before failed for the same reason; a defect with its trace."""
+        """Report a failed poll, unless the one before failed for the same reason."""
         if state.error == error.reason:
             return
         what = "campaign fails" if state.error is None else "campaign fails for another reason"
@@ -55,7 +55,6 @@ class PollLog:
         self._held_until = max(self._held_until, now + seconds)
 
     def stretched(self, before: float, after: float, campaigns: int, demand: float, rate: float) -> None:
-        """Report that the account's campaigns need more requests than it may send, and when they no longer do."""
         extra = {"campaigns": campaigns, "wanted_per_second": round(demand, 2), "allowed_per_second": rate}
         if before == 1.0:
             log.warning(

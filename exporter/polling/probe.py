@@ -12,7 +12,7 @@ _JITTER = 0.1
 
 @dataclass(slots=True, eq=False)
 class Probe(AccountJob):
-    """Sends one request a minute on the route that was refused, while the breaker is open."""
+    """Sends one request a minute on the refused route, while the breaker is open."""
 
     async def run(self) -> float:
         breaker = self.account.breaker

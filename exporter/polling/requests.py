@@ -22,7 +22,6 @@ class Requests:
     One account's requests; each outcome counts for all of them.
 
     Args:
-        share: The part of the throttle's rate that `ask` may use.
         held: Called with the seconds for which the provider has asked to be left alone.
     """
 
@@ -46,8 +45,7 @@ class Requests:
             share: The part of the rate that it counts for, in place of the usual one.
 
         Raises:
-            PollError: It failed, or the credentials are refused and it was not sent. InternalError where the answer
-                has shown a defect, which must not end the process.
+            PollError: It failed, a defect (InternalError) included, or it was not sent: the credentials are refused.
         """
         self._refuse()
         async with (share or self._share).turn():

@@ -18,9 +18,6 @@ class Roster:
 
     An id may be the provider's (a UUID, in any spelling) or the owner's; only an answer of the provider tells which of
     them belong together.
-
-    Args:
-        account: What a log line says of the account.
     """
 
     def __init__(self, account: dict[str, object]) -> None:
@@ -31,15 +28,10 @@ class Roster:
 
     def identified(self, campaign_id: str, provider_id: str, polled: Collection[str]) -> str | None:
         """
-        Take in which campaign an answer is about.
-
-        Args:
-            campaign_id: By which it is polled.
-            provider_id: By which the answer names it.
-            polled: The campaigns that are polled, in the order of the configuration.
+        Take in the id by which an answer names a campaign.
 
         Returns:
-            The id that is to be polled no more, since it is another polled one's campaign.
+            The id that is to be polled no more, since it is another polled one's campaign; None for none.
         """
         if campaign_id != provider_id:
             self._provider_ids[campaign_id] = provider_id

@@ -1,9 +1,4 @@
-"""
-The contract between the poller and a provider.
-
-A provider is one module: wire format and pure parsing first, one class last.
-It tries once and reports; pace, back-off, limits on requests and the time limit's length are decided by its caller.
-"""
+"""The contract between the poller and a provider, which tries once and reports; its caller decides on the rest."""
 
 from typing import Protocol, runtime_checkable
 
@@ -16,15 +11,10 @@ from exporter.providers.listing import CampaignRecord, Listing
 
 
 class Provider(Lifecycle, Protocol):
-    """
-    Asks one provider about the campaigns of one account.
-
-    Attributes:
-        transport: Sends the requests; may be replaced at any time.
-        headers: Those with the token.
-    """
+    """Asks one provider about the campaigns of one account."""
 
     transport: Transport
+    """Sends the requests; may be replaced at any time."""
     headers: AuthorizedHeaders
 
     async def poll(self, campaign_id: str) -> Snapshot:

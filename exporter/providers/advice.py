@@ -50,14 +50,12 @@ _NO_LISTING = "Check the path in `base_url`: the API lists no campaigns there."
 
 def advice(reason: str, account: AccountSettings, *, listing: bool = False) -> str:
     """
-    Say what to do about a failed request.
+    Say what to do about a request of an account that failed for that reason.
 
     Scopes and tokens: https://docs.anyreach.ai/organizations/api-keys-and-tokens and
     https://docs.osvi.ai/api-reference/introduction.
 
     Args:
-        reason: The `reason` of a `PollError`.
-        account: The one whose request has failed.
         listing: Whether its campaigns were to be listed, so that no id can be wrong.
     """
     if listing and reason in ("not_found", "client_error"):

@@ -132,12 +132,7 @@ def _work_remaining(pending: float | None, in_progress: float | None) -> bool | 
 
 
 def read_campaign(payload: dict[str, object]) -> CampaignRecord:
-    """
-    Read the answer about one campaign.
-
-    Raises:
-        InvalidResponseError: It holds no campaign.
-    """
+    """Read the answer about one campaign; InvalidResponseError where it holds none."""
     record = read_record(_unwrapped(payload, "campaign"))
     if record is None:
         raise InvalidResponseError("the answer holds no campaign")
@@ -222,13 +217,12 @@ def _windows(wire: list[_WireWindow]) -> tuple[Window, ...]:
 
 class Anyreach(CampaignApi):
     """
-    Asks for the campaigns of one organization; campaigns by their UUID or their external id.
+    Asks for the campaigns of one organization, by their UUID or their external id.
 
     Args:
-        transport: Sends the requests, entered by the caller.
         token: Gives the credential in force: an organization's key (`ak_...`) or a personal token (`pat_...`).
         organization: The organization's id, which a personal token needs and a key must not have.
-        polled: Gives the ids of the campaigns that are polled.
+        polled: As `CampaignApi`.
     """
 
     name: ClassVar[str] = "anyreach"

@@ -1,9 +1,8 @@
 """
 Anyreach's contacts with their attempts, page by page.
 
-The route: https://docs.anyreach.ai/campaigns/results-and-analytics. Only the fields below are read: phone numbers,
-names, `data` and external ids are skipped by the decoder, and so never leave it. The order of the contacts is not
-documented, nor whether it is stable while they are called.
+The route: https://docs.anyreach.ai/campaigns/results-and-analytics. The order of the contacts is not documented, nor
+whether it is stable while they are called. Whatever identifies a person is skipped by the decoder.
 """
 
 from array import array
@@ -59,8 +58,6 @@ _decoder = msgspec.json.Decoder(_WirePage)
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """A contact as a walk needs it."""
-
     id: str
     status: str | None
     attempts: list[Attempt]
@@ -76,9 +73,7 @@ class ContactsPage:
 
 def read_contacts(body: bytes) -> ContactsPage:
     """
-    Read one page of contacts.
-
-    It takes about 5 ms for a megabyte, so a large page is read in a thread.
+    Read one page of contacts; 5 ms for a megabyte.
 
     Raises:
         InvalidResponseError: No page of contacts, or another kind of value where an array or object must stand.
@@ -129,23 +124,26 @@ def _outcome(value: Any) -> str:
 
 @dataclass(slots=True)
 class _Listing:
-    """One list of the walk, read from its front or, where that finds more, from its end."""
+    """
+    One list of the walk, read from its front or, where that finds more, from its end.
+
+    Attributes:
+        front, back: The first and the last place that were not read; `back` is None before the length is known.
+        found_at_front, found_at_back: Attempts on the last page that was read there; None before one was.
+    """
 
     status: str | None
     front: int = 0
-    """The first place that was not read from the front."""
     back: int | None = None
-    """The last place that was not read from the end; None before the length is known."""
     at_front: bool = True
     found_at_front: int = 0
     found_at_back: int | None = None
-    """Attempts on the last page that was read there; None before one was."""
 
 
 @dataclass(slots=True, eq=False)
 class ContactWalk:
     """
-    One walk through the contacts of a campaign, without the requests: `query` says what to ask for, `take` reads it.
+    One walk through the contacts of a campaign, without the requests: `query` is the next one, `take` reads its answer.
 
     Where most contacts were dialed, it goes through the whole list. Where few were, it reads the lists of those that
     have ended or are being called, then those that are pending, and ends as soon as it has found the attempts of the
@@ -197,7 +195,6 @@ class ContactWalk:
         return self.tally.attempts / self.stats.attempts if self.stats.attempts else 1.0
 
     def query(self) -> str:
-        """The query string of the next page."""
         current = self._lists[0]
         offset = current.front if current.at_front else max(current.front, (current.back or 0) - self._limit)
         parameters: list[tuple[str, str | int]] = [("limit", self._limit), ("offset", offset)]

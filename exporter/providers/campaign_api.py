@@ -43,15 +43,12 @@ class CampaignApi(ABC):
     need not be an id that the routes take.
 
     Args:
-        transport: Sends the requests, entered by the caller; may be replaced at any time.
-        headers: Those with the token.
+        transport: Entered by the caller; may be replaced at any time.
         polled: Gives the ids of the account's campaigns, of which some may not have been asked for yet.
-
-    Attributes:
-        poll_path: The path that a campaign is polled at, with braces in place of its id.
     """
 
     poll_path: ClassVar[str]
+    """The path that a campaign is polled at, with braces in place of its id."""
 
     def __init__(self, transport: Transport, headers: AuthorizedHeaders, polled: Callable[[], Container[str]]) -> None:
         self.transport = transport
@@ -70,12 +67,6 @@ class CampaignApi(ABC):
         """Whether an id can be one that the provider has given; external ids are their owners'."""
 
     async def poll(self, campaign_id: str) -> Snapshot:
-        """
-        Ask once about one campaign.
-
-        Raises:
-            PollError: Any failure that a later poll may cure.
-        """
         target = self._targets.get(campaign_id) or self._new_target(campaign_id)
         snapshot = await read(await self.transport.get(target.url, self.headers.current()), self.read_answer)
         named = snapshot.campaign_id
@@ -96,10 +87,7 @@ class CampaignApi(ABC):
 
     def _check(self, target: _Target, named: str) -> bool:
         """
-        Compare the id that an answer names with the campaign that was asked for.
-
-        Returns:
-            Whether it is an id of the provider's own.
+        Compare the id that an answer names with the campaign that was asked for; True for an id of the provider's own.
 
         Raises:
             InvalidResponseError: It is another campaign of the account. Or it is one that the campaign was not named by
@@ -123,7 +111,7 @@ class CampaignApi(ABC):
 
 
 def is_uuid(campaign_id: str) -> bool:
-    """Whether an id has the form of a UUID, in any case, with or without hyphens."""
+    """In any case, with or without hyphens."""
     return _UUID_DIGITS.fullmatch(_digits(campaign_id)) is not None
 
 

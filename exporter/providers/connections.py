@@ -25,7 +25,7 @@ class Connector(aiohttp.TCPConnector):
     A pool whose open connections can all be taken out of use.
 
     Args:
-        most_bytes: Most bytes of an answer on the wire, its head and the marks between its chunks included.
+        most_bytes: Of an answer on the wire, its head and the marks between its chunks included.
     """
 
     def __init__(self, *, limit: int, keepalive_timeout: float, ssl: ssl.SSLContext | bool, most_bytes: int) -> None:

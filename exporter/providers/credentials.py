@@ -43,22 +43,13 @@ class Credentials:
         self.refresh()
 
     def token(self) -> str:
-        """
-        The token as it was last read.
-
-        Raises:
-            CredentialsError: It could not be read then, or is none that can be sent.
-        """
+        """The token as it was last read; CredentialsError where that failed."""
         if self._token is None:
             raise CredentialsError(self._problem)
         return self._token
 
     def refresh(self) -> bool:
-        """
-        Read the token again; returns whether it has changed, appeared or gone.
-
-        It blocks while it reads the file; from a coroutine it is called in a thread.
-        """
+        """Read the token again, blocking; returns whether it has changed, appeared or gone."""
         before = self._token
         account = self._account
         try:
@@ -83,7 +74,6 @@ class AuthorizedHeaders:
 
     Args:
         token: Gives the token in force; may be replaced at any time.
-        header: Turns a token into headers.
     """
 
     def __init__(self, token: Callable[[], str], header: Callable[[str], Mapping[str, str]]) -> None:
@@ -93,12 +83,7 @@ class AuthorizedHeaders:
         self._headers: CIMultiDict[str] = CIMultiDict()
 
     def current(self) -> Mapping[str, str]:
-        """
-        The headers with the token in force.
-
-        Raises:
-            CredentialsError: There is no token, or no header can carry it.
-        """
+        """The headers with the token in force; CredentialsError where there is none."""
         token = self.token()
         if token != self._sent:
             # Names of this class need no conversion at each request.

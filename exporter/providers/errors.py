@@ -1,7 +1,6 @@
 """
-What can go wrong with a request to a provider.
+What can go wrong with a request to a provider, a class for each value of the label `reason`.
 
-Each class has one value of the label `reason`: a closed set, spelled here and nowhere else.
 A message is for the log and for `check`; it never holds a token and is never a label.
 """
 
@@ -12,8 +11,8 @@ class PollError(Exception):
     """
     A request failed in a way that a later one may cure.
 
-    Attributes:
-        retry_after: Seconds for which the server asked for no requests, None where it did not.
+    Args:
+        retry_after: Seconds for which the server asked for no requests.
     """
 
     reason: ClassVar[str]

@@ -36,15 +36,12 @@ class CampaignRecord:
     external_id: str | None = None
     """The owner's id of it, which the routes take too."""
     name: str | None = None
-    """Display name."""
     status: str | None = None
-    """The campaign's status in the provider's words."""
     configuration_id: str | None = None
     """The configuration that holds its calling windows; shared with other campaigns."""
 
 
 def read_record(item: object) -> CampaignRecord | None:
-    """Read a campaign; None where there is none."""
     if not isinstance(item, dict) or (own_id := read_id(item.get("id"))) is None:
         return None
     return CampaignRecord(
@@ -72,8 +69,8 @@ def not_configured(records: Iterable[CampaignRecord], configured: Collection[str
 
 class Listing:
     """
-    One walk through the pages of the campaign list, without the requests: `query` says what to ask for next, `take`
-    reads the answer.
+    One walk through the pages of the campaign list, without the requests: `query` is the next one, `take` reads its
+    answer.
 
     The shape of a page is not documented. A bare array is accepted, and an object with one array. The next page is
     where the answer says; where it says nothing, it is asked for with the Base64 of the last campaign's `created_at`
@@ -82,14 +79,14 @@ class Listing:
     on a page than it was asked for. It is complete only if nothing in the answers says that there are more.
 
     Args:
-        statuses: Campaigns in one of these statuses; none for all.
-        name_contains: Campaigns whose name contains this, in any case; empty for all.
-        max_campaigns: Most campaigns to find; the walk ends incomplete when there are more.
+        statuses: None for all.
+        name_contains: In any case; empty for all.
+        max_campaigns: The walk ends incomplete when there are more.
 
     Attributes:
         campaigns: Those found so far, each once, in the order of the list.
         ended: Whether there is nothing left to ask for.
-        problem: Why the walk ended too early; None when it did not.
+        problem: Why the walk ended too early.
     """
 
     def __init__(self, *, statuses: Sequence[str] = (), name_contains: str = "", max_campaigns: int) -> None:
@@ -127,7 +124,6 @@ class Listing:
         return self.ended and self.problem is None
 
     def query(self) -> str:
-        """The query string of the next page."""
         parameters = [("status", status) for status in self._statuses]
         if self._name_contains:
             parameters.append(("name", self._name_contains))
@@ -138,12 +134,7 @@ class Listing:
         return urlencode(parameters, errors="surrogatepass")
 
     def take(self, payload: object) -> None:
-        """
-        Read one page.
-
-        Raises:
-            InvalidResponseError: No page of either shape.
-        """
+        """Read one page; InvalidResponseError where it has neither shape."""
         items, envelope = _page(payload)
         self._pages += 1
         before = len(self._seen)
@@ -173,10 +164,10 @@ class Listing:
         Take a refusal of the last query for what it may be: a parameter that the server does not know.
 
         Args:
-            not_found: The answer was a 404, which for the first page means that there is no such list.
+            not_found: A 404, which for the first page means that there is no such list.
 
         Returns:
-            True when the walk has ended or can go on; False when it was no guess of ours that was refused.
+            False when it was no guess of ours that was refused.
         """
         if self._position is None:
             # Neither the parameter's name nor its largest value is documented.

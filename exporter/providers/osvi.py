@@ -78,7 +78,6 @@ def read_status(payload: dict[str, object]) -> Snapshot:
 
 
 def read_answer(body: bytes) -> Snapshot:
-    """Read the body of one status answer, as `read_status`."""
     return read_status(read_object(body))
 
 
@@ -136,14 +135,7 @@ def _queues_of(uploads: list[object]) -> _Queues:
 
 
 class Osvi(CampaignApi):
-    """
-    Asks for the campaigns of one account, by their numbers.
-
-    Args:
-        transport: Sends the requests, entered by the caller.
-        token: Gives the account's token in force.
-        polled: Gives the ids of the campaigns that are polled.
-    """
+    """Asks for the campaigns of one account, by their numbers."""
 
     name: ClassVar[str] = "osvi"
     statuses: ClassVar[tuple[str, ...]] = ("active", "inactive")
@@ -159,12 +151,6 @@ class Osvi(CampaignApi):
         super().__init__(transport, AuthorizedHeaders(token, lambda token: {"API-Token": token}), polled)
 
     async def calls(self, page: int, *, in_progress: bool = False) -> CallsPage:
-        """
-        Ask for one page of the account's call log, the newest call first.
-
-        Args:
-            page: From 1.
-            in_progress: Only the calls in progress.
-        """
+        """Ask for one page of the account's call log, from 1, the newest call first."""
         query = f"page={page}&per_page={CALLS_PER_PAGE}" + ("&status=in_progress" if in_progress else "")
         return await read(await self.get("/v1/calls", query), read_calls)

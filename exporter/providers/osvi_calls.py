@@ -1,8 +1,7 @@
 """
 OSVI's call log, page by page.
 
-The route: https://docs.osvi.ai/api-reference/endpoint/list_calls. Only the fields below are read: phone numbers and
-names are skipped by the decoder, and so never leave it.
+The route: https://docs.osvi.ai/api-reference/endpoint/list_calls. Phone numbers and names are skipped by the decoder.
 """
 
 from dataclasses import dataclass
@@ -43,15 +42,8 @@ _decoder = msgspec.json.Decoder(_WirePage)
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """
-    A call of the log.
-
-    Attributes:
-        campaign_id: The number of its campaign, as the configuration writes it; empty where it has none.
-        ended: Whether it is over; a call in progress has no duration and no reason yet.
-    """
-
     campaign_id: str
+    """The number of its campaign, as the configuration writes it; empty where it has none."""
     ended: bool
     attempt: Attempt
 
