@@ -7,7 +7,6 @@ campaigns take turns; a stale lock is five minutes old; the retry limit counts t
 
 import math
 from collections import Counter, deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 from random import Random
@@ -58,7 +57,6 @@ class Campaign:
         attempts_total: What the provider shows: deleted contacts take their attempts along.
         attempts_made: Attempts that truly began; never falls.
         stalled: Its agent was stopped: it looks alive and calls nobody.
-        fault: How requests for it go wrong, None while they don't.
     """
 
     organization: "Organization"
@@ -89,7 +87,6 @@ class Campaign:
         return bool(self._due) and self.status == "active" and not self.stalled and self.configuration.hours.open
 
     def add_contacts(self, contacts: int) -> None:
-        """Load contacts."""
         self._catch_up()
         now = self.organization.timeline.now
         for number in range(self._loaded, self._loaded + contacts):
@@ -115,11 +112,9 @@ class Campaign:
         self._become("paused", "active")
 
     def start(self) -> None:
-        """Go on after a pause."""
         self._become("active", "paused")
 
     def close(self) -> None:
-        """Stop for good."""
         self._become("closed", "active", "paused")
 
     def stall(self) -> None:
@@ -128,7 +123,6 @@ class Campaign:
         self.stalled = True
 
     def recover(self) -> None:
-        """Start its agent again."""
         self._catch_up()
         self.stalled = False
         self.organization.line_up(self)
@@ -140,7 +134,6 @@ class Campaign:
             self.organization.line_up(self)
 
     def take(self) -> Contact:
-        """Remove the contact that has been due for longest."""
         return self._due.popleft()
 
     def move(self, contact: Contact, status: Status) -> None:
@@ -171,7 +164,6 @@ class Organization:
         active_calls_scope: Whose calls `active_calls` counts, since the provider's pages can be read both ways.
         contact_order: The order of its contact lists, since the provider documents none.
         filters_contacts: Whether `status` filters a contact list; the contract says so, a server may ignore it.
-        fault: How requests for anything of it go wrong, None while they don't.
     """
 
     timeline: Timeline
@@ -270,11 +262,11 @@ class Organization:
         contact = campaign.take()
         campaign.move(contact, "locked")
         self.active_calls += 1
-        self._after(campaign.pattern.lock_seconds, self._ring, campaign, contact)
+        self.timeline.after(self._random.uniform(*campaign.pattern.lock_seconds), self._ring, campaign, contact)
 
     def _ring(self, campaign: Campaign, contact: Contact) -> None:
         if campaign.stalled:
-            self.timeline.at(self.timeline.now + STALE_LOCK_SECONDS, self._unlock, campaign, contact)
+            self.timeline.after(STALE_LOCK_SECONDS, self._unlock, campaign, contact)
             return
         pattern = campaign.pattern
         campaign.attempts_made += 1
@@ -282,8 +274,8 @@ class Organization:
         answered = self._random.random() < pattern.answer_rate
         contact.attempts.append(Attempt(self.timeline.now, answered))
         campaign.move(contact, "in_progress")
-        duration = pattern.answered_seconds if answered else pattern.unanswered_seconds
-        self._after(duration, self._hang_up, campaign, contact)
+        seconds = pattern.answered_seconds if answered else pattern.unanswered_seconds
+        self.timeline.after(self._random.uniform(*seconds), self._hang_up, campaign, contact)
 
     def _unlock(self, campaign: Campaign, contact: Contact) -> None:
         self.active_calls -= 1
@@ -301,13 +293,9 @@ class Organization:
             campaign.move(contact, "exhausted")
         else:
             campaign.move(contact, "pending")
-            self.timeline.at(self.timeline.now + campaign.pattern.retry_delay, campaign.put, contact)
+            self.timeline.after(campaign.pattern.retry_delay, campaign.put, contact)
         self._plan_look()
-
-    def _after(self, seconds: tuple[float, float], action: Callable[..., None], *arguments: object) -> None:
-        self.timeline.at(self.timeline.now + self._random.uniform(*seconds), action, *arguments)
 
 
 def random_uuid(random: Random) -> str:
-    """A version 4 UUID drawn from `random`."""
     return str(UUID(int=random.getrandbits(128), version=4))

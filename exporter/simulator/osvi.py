@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from exporter.simulator.answers import Answer, RefusedError, application
+from exporter.simulator.osvi_calls import describe
 from exporter.simulator.osvi_dialer import OsviAccount, OsviCampaign, Upload
 from exporter.simulator.world import World
 
@@ -55,13 +56,13 @@ class _Api:
         def answer() -> dict[str, Any]:
             found = [
                 call
-                for call in account.log.newest_first()
+                for call in reversed(account.calls)
                 if (not statuses or call.status in statuses) and campaign_id in (None, call.campaign_id)
             ]
             return {
                 "success": True,
                 "data": [
-                    account.log.describe(call, self._world.sent_indian_moment, self._world.sent_duration)
+                    describe(call, self._world.sent_indian_moment, self._world.sent_duration)
                     for call in found[(page - 1) * per_page : page * per_page]
                 ],
                 "meta": {

@@ -14,9 +14,11 @@ from typing import Literal
 
 from exporter.simulator.faults import Fault
 from exporter.simulator.hours import Hours, Window
-from exporter.simulator.osvi_calls import Call, CallLog
+from exporter.simulator.osvi_calls import Call
 from exporter.simulator.timeline import Timeline
 
+MOST_CALLS = 50_000
+"""Calls that a log holds; older ones are dropped."""
 RETRIED = frozenset({"not_picked", "busy"})
 
 DEFAULT_OUTCOMES: Mapping[str, float] = {"picked": 55, "not_picked": 30, "busy": 6, "voicemail": 6, "failed": 3}
@@ -85,7 +87,6 @@ class OsviCampaign:
         hours: When it calls; None is round the clock.
         calls: Calls by outcome; those that go on are `in_progress`.
         calls_made: Calls that truly began; never falls.
-        fault: How requests for it go wrong, None while they don't.
     """
 
     account: "OsviAccount"
@@ -129,7 +130,6 @@ class OsviCampaign:
         self.status = "inactive"
 
     def activate(self) -> None:
-        """Go on with the queues as they are."""
         self._catch_up()
         self.status = "active"
         self.dial()
@@ -141,7 +141,6 @@ class OsviCampaign:
             agent.stopped = True
 
     def recover(self) -> None:
-        """Start its agents again."""
         self._catch_up()
         for agent in self.agents.values():
             agent.stopped = False
@@ -149,9 +148,8 @@ class OsviCampaign:
 
     def receive_calls(self, per_hour: float) -> None:
         """Be an inbound campaign: calls come in by chance, so many an hour on average, while it is active."""
-        self.account.timeline.at(
-            self.account.timeline.now + self.account.random.expovariate(per_hour / 3600), self._receive, per_hour
-        )
+        seconds = self.account.random.expovariate(per_hour / 3600)
+        self.account.timeline.after(seconds, self._receive, per_hour)
 
     def dial(self) -> None:
         """Start as many calls as its agents have channels for."""
@@ -174,7 +172,7 @@ class OsviCampaign:
         outcome = self.account.random.choices(tuple(self.outcomes), tuple(self.outcomes.values()))[0]
         self._end(call, outcome)
         if outcome in RETRIED and self.retry_delay is not None and calls <= self.retry_threshold:
-            self.account.timeline.at(self.account.timeline.now + self.retry_delay, self._retry, queue, calls)
+            self.account.timeline.after(self.retry_delay, self._retry, queue, calls)
         else:
             queue.left -= 1
             if queue.completed:
@@ -188,7 +186,7 @@ class OsviCampaign:
     def _begin(self, agent_uuid: str | None, call_type: str) -> Call:
         self.calls_made += 1
         self.calls["in_progress"] += 1
-        return self.account.log.begin(self.id, agent_uuid, call_type, self.account.timeline.now)
+        return self.account.begin_call(self.id, agent_uuid, call_type)
 
     def _end(self, call: Call, outcome: str) -> None:
         self.calls["in_progress"] -= 1
@@ -196,28 +194,24 @@ class OsviCampaign:
         call.status, call.ended_at = outcome, self.account.timeline.now
 
     def _after_call(self, action: Callable[..., None], *arguments: object) -> None:
-        duration = self.account.random.uniform(*self.call_seconds)
-        self.account.timeline.at(self.account.timeline.now + duration, action, *arguments)
+        self.account.timeline.after(self.account.random.uniform(*self.call_seconds), action, *arguments)
 
     def _catch_up(self) -> None:
         self.account.timeline.catch_up()
 
 
 class OsviAccount:
-    """
-    A customer of the provider, known by one token.
-
-    Attributes:
-        fault: How requests for anything of it go wrong, None while they don't.
-    """
+    """A customer of the provider, known by one token."""
 
     def __init__(self, timeline: Timeline, random: Random, token: str) -> None:
         self.timeline = timeline
-        self.log = CallLog(token)
         self.random = random
         self.fault: Fault | None = None
         self.campaigns: dict[int, OsviCampaign] = {}
+        self.calls: deque[Call] = deque(maxlen=MOST_CALLS)
+        self._token = token
         self._uploads = 0
+        self._calls_begun = 0
 
     def add_campaign(
         self,
@@ -260,7 +254,12 @@ class OsviAccount:
         campaign.deactivate()
         del self.campaigns[campaign.id]
 
+    def begin_call(self, campaign_id: int, agent_uuid: str | None, call_type: str) -> Call:
+        call = Call(self._token, self._calls_begun, campaign_id, agent_uuid, call_type, self.timeline.now)
+        self._calls_begun += 1
+        self.calls.append(call)
+        return call
+
     def next_upload_id(self) -> int:
-        """Number an upload; uploads of an account share one sequence."""
         self._uploads += 1
         return self._uploads

@@ -25,13 +25,17 @@ class Timeline:
         """Run `action(*arguments)` at `moment`; events of one moment run in the order in which they were given."""
         heapq.heappush(self._events, (max(moment, self.now), next(self._order), action, arguments))
 
+    def after(self, seconds: float, action: Callable[..., object], *arguments: Any) -> None:
+        self.at(self.now + seconds, action, *arguments)
+
     def every(self, period: float, action: Callable[[], object]) -> None:
         """Run `action` each `period` seconds, for the first time after one period."""
-        self.at(self.now + period, self._repeat, period, action)
 
-    def _repeat(self, period: float, action: Callable[[], object]) -> None:
-        action()
-        self.every(period, action)
+        def repeat() -> None:
+            action()
+            self.every(period, action)
+
+        self.after(period, repeat)
 
     def advance_to(self, moment: float) -> None:
         """Run everything up to and including `moment`; a moment that has passed changes nothing."""

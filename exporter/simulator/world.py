@@ -82,16 +82,13 @@ class World:
         self._credentials[token] = Credential(organization, refused)
 
     def add_osvi_account(self, token: str) -> OsviAccount:
-        """Make an OSVI account with no campaigns."""
         self._osvi_accounts[token] = OsviAccount(self.timeline, self._random, token)
         return self._osvi_accounts[token]
 
     def revoke(self, token: str) -> None:
-        """Let requests with this token answer 401 from now on."""
         self._revoked.add(token)
 
     def restore(self, token: str) -> None:
-        """Make a revoked token valid again."""
         self._revoked.discard(token)
 
     def credential(self, token: str) -> Credential | None:
