@@ -1,9 +1,4 @@
-"""
-The campaigns as JSON, and the OpenAPI description of the interface. Pure.
-
-The description is OpenAPI 3.1, made from the models: https://spec.openapis.org/oas/v3.1.0.
-Problems are reported as RFC 9457 says.
-"""
+"""The campaigns as JSON, and the description of the interface, made from the models (OpenAPI 3.1). Pure."""
 
 import base64
 from collections.abc import Iterable, Sequence
@@ -45,14 +40,7 @@ class Attempts(Described):
 
 
 def campaigns_of(rows: Iterable[bytes], after: str | None, matching: int) -> bytes:
-    """
-    Write a `Campaigns`.
-
-    Args:
-        rows: The campaigns of this page as JSON, in their order.
-        after: The position of the last one, where there are more.
-        matching: How many campaigns there are on all pages.
-    """
+    """Write a `Campaigns` of rows that are JSON already; `after` is the position of the last, where there are more."""
     cursor = None if after is None else base64.urlsafe_b64encode(after.encode()).rstrip(b"=").decode()
     return b'{"campaigns":[%s],"next_cursor":%s,"matching":%d}' % (b",".join(rows), to_json(cursor), matching)
 

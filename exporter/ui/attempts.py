@@ -42,12 +42,7 @@ class AttemptRow:
 
 
 def newest_attempts(campaign: CampaignState, conversation_url: str, query: AttemptsQuery) -> list[AttemptRow]:
-    """
-    Give the newest attempts of a campaign, the newest first.
-
-    Args:
-        conversation_url: The address of a conversation with a placeholder for its id; empty for none.
-    """
+    """Give the newest attempts of a campaign, the newest first; the address of conversations may be empty."""
     newest = () if campaign.attempts is None else campaign.attempts.newest
     return [_row(attempt, conversation_url) for attempt in islice(filter(query.lets_through, newest), query.limit)]
 

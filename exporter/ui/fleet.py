@@ -33,11 +33,9 @@ def position(campaign: CampaignState) -> str:
 @dataclass(frozen=True, slots=True, eq=False)
 class Fleet:
     """
-    All campaigns of one moment.
+    All campaigns of one moment, looked through in slices, between which the event loop does what is due.
 
-    Looking through ten thousand of them takes a while, so it is done in slices, between which the event loop does what
-    is due. A row is only made of those that are shown: thousands of new objects a second would keep the garbage
-    collector busy.
+    A row is only made of those that are shown: thousands of new objects a second would keep the garbage collector busy.
     """
 
     campaigns: Sequence[CampaignState]
@@ -65,18 +63,16 @@ class Fleet:
         return next((state for state in watched.campaigns if state.campaign.name == campaign), None)
 
     async def details(self, campaign: CampaignState) -> CampaignDetails:
-        """Give a campaign with all its numbers."""
         hours = campaign.hours if campaign.fresh else None
         timezones = None if hours is None else await in_turns(timezones_of(hours, self._hours_wall))
         return details_of(self.row(campaign), campaign, timezones)
 
     def attempts(self, campaign: CampaignState, query: AttemptsQuery) -> list[AttemptRow] | None:
-        """Give a campaign's newest attempts, the newest first; None where single attempts are not read."""
+        """Give a campaign's newest attempts; None where single attempts are not read."""
         url = self.accounts[campaign.campaign.account].conversation_url
         return None if url is None else newest_attempts(campaign, url, query)
 
     async def select(self, filters: Filters) -> list[CampaignState]:
-        """Pick the campaigns that all filters let through."""
         words = filters.q.casefold().split()
 
         def fits(campaign: CampaignState) -> bool:
@@ -112,9 +108,7 @@ class Overview:
     Looks at all campaigns when somebody asks.
 
     Args:
-        accounts: Gives the accounts as they are.
         now: The monotonic clock of the states.
-        wall: Unix time.
         hours_wall: Unix time by which calling windows open and close.
     """
 

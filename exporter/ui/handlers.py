@@ -40,13 +40,7 @@ _KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 def routes(
     overview: Overview, *, version: str, telemetry_path: str, runbooks: Mapping[str, str]
 ) -> Mapping[str, Handler]:
-    """
-    Make what answers a GET, by its path.
-
-    Args:
-        telemetry_path: Where the metrics are; "/" leaves no place for the page.
-        runbooks: Markdown by the name of the alert.
-    """
+    """Make what answers a GET, by its path; runbooks are Markdown by the name of the alert."""
     assets = page.read_assets()
     paths = {name: f"static/{page.hashed(name, content)}" for name, content in assets.items()}
     links = {
@@ -66,7 +60,7 @@ def routes(
         "/campaigns/{provider}/{account}/{campaign}": frontend.campaign,
         "/runbooks/{alert}": frontend.runbook,
     }
-    if telemetry_path != "/":
+    if telemetry_path != "/":  # where the metrics leave a place for it
         made["/"] = frontend.wall
     for name, content in assets.items():
         made[f"/{paths[name]}"] = _fixed(content, _KINDS[name.rpartition(".")[2]], _FOR_EVER)
@@ -86,7 +80,6 @@ class _Frontend:
         self._walls: dict[tuple[Fleet, page.View], asyncio.Task[tuple[str, bytes]]] = {}
 
     async def wall(self, request: web.Request) -> web.Response:
-        """The list of campaigns."""
         key = await self._overview.fleet(), page.View.parse(request.query)
         if key not in self._walls:
             if len(self._walls) >= _MOST_VIEWS:

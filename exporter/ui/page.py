@@ -120,8 +120,7 @@ class Pages:
     The templates, and what is around the campaigns while the exporter runs.
 
     Args:
-        links: Paths (without the first slash) of what else there is to see, by their texts.
-        runbooks: Names of the alerts that have one.
+        links: Relative paths of what else there is to see, by their texts.
         assets: Paths of the pages' own files, by their names.
     """
 
@@ -156,18 +155,15 @@ def weak_tag(content: bytes) -> str:
     return f'W/"{blake2b(content, digest_size=12).hexdigest()}"'
 
 
-def read_assets(folder: Path = Path(__file__).parent / "static") -> dict[str, bytes]:
+def read_assets() -> dict[str, bytes]:
     """Read the files that the pages need, by their names."""
-    return {file.name: file.read_bytes() for file in sorted(folder.iterdir()) if file.is_file()}
+    return {file.name: file.read_bytes() for file in sorted((Path(__file__).parent / "static").iterdir())}
 
 
 def hashed(name: str, content: bytes) -> str:
     """Put a hash of a file's content into its name, so that it can be kept for ever."""
     stem, dot, kind = name.rpartition(".")
     return f"{stem}.{blake2b(content, digest_size=8).hexdigest()}{dot}{kind}"
-
-
-# What the templates call
 
 
 def fit(text: str) -> str:
@@ -181,7 +177,6 @@ def _finalize(value: object) -> object:
 
 
 def age(seconds: float) -> str:
-    """Say how long ago something was."""
     seconds = max(0, int(seconds))
     for size, unit in _UNITS:
         if seconds >= 2 * size or (seconds >= size and unit == "min"):
@@ -190,7 +185,6 @@ def age(seconds: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Say roughly how long something takes."""
     for size, unit in _UNITS:
         if seconds >= 2 * size or seconds == size:
             return f"{seconds / size:.3g} {unit}"
@@ -207,11 +201,7 @@ def percent(ratio: float) -> str:
 
 
 def _shares(numbers: Mapping[str, int], order: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-    """
-    Yield class, place and width of each part of a bar.
-
-    Widths are attributes of SVG, since the policy lets no style in that is not in the style sheet.
-    """
+    """Yield class, place and width of each part of a bar in SVG: the policy refuses styles inside the page."""
     total = sum(numbers.values())
     other = sum(number for name, number in numbers.items() if name not in order)
     left = 0.0
@@ -224,7 +214,6 @@ def _shares(numbers: Mapping[str, int], order: Sequence[str]) -> Iterator[tuple[
 
 
 def _days(days: Sequence[str]) -> str:
-    """Write days of the week, neighbours as a range."""
     if len(days) == len(DAYS):
         return "every day"
     places = [DAYS.index(day) for day in days]

@@ -100,7 +100,6 @@ class AccountRow:
     provider: str
     account: str
     campaigns: int
-    """How many are polled through it."""
     state: Standing | None
     """Failing or saturated, where all its campaigns are concerned."""
     advice: str | None
@@ -113,7 +112,6 @@ class AccountRow:
     utilization_ratio: float | None
     """The organization's average use of its concurrency limit over the last 10 minutes."""
     contacts_waiting: int | None
-    """Pending contacts of its active campaigns."""
 
     def covers(self, row: CampaignRow) -> bool:
         """Whether what is said of the account says what to do about one of its campaigns."""
@@ -128,7 +126,6 @@ class WatchedAccount:
 
     state: AccountState
     breaker_open: bool
-    """Whether its credentials are refused."""
     advise: Callable[[str], str]
     """Gives the advice for the reason of a failed poll."""
     campaigns: Sequence[CampaignState]
@@ -138,7 +135,6 @@ class WatchedAccount:
 
 
 def row_of(campaign: CampaignState, account: WatchedAccount, account_row: AccountRow) -> CampaignRow:
-    """Make the row of a campaign from its state, its account and what is known of that."""
     shown = campaign.shown
     advice, alert = _advice_and_alert(account, campaign.standing, campaign.error)
     return CampaignRow(

@@ -27,11 +27,9 @@ def read_runbooks(folder: Path = Path(__file__).parent.parent / "runbooks") -> d
 
 def render(text: str, labels: Mapping[str, str]) -> Markup:
     """
-    Turn a runbook into HTML, each query in a block of its own.
+    Turn a runbook into HTML, each query in a block of its own with an alert's labels in it.
 
-    Args:
-        text: Markdown; HTML in it is shown as text.
-        labels: Values for `PLACEHOLDERS`; an empty one leaves its placeholder.
+    HTML in the Markdown is shown as text; an empty label leaves its placeholder.
     """
     tokens = _MARKDOWN.parse(_INSTRUCTION.sub("", text))
     filled = [block for token in tokens for block in _blocks(token, labels)]
