@@ -37,6 +37,13 @@ class CallLogReader(AttemptsJob):
     _began: bool = field(default=False, init=False)
     _requests: int = field(default=1, init=False)
 
+    def settings_changed(self) -> None:
+        if self.settings is None:
+            # Calls that end from now on are not watched.
+            self._known = self._open = frozenset()
+            self._began = False
+        AttemptsJob.settings_changed(self)
+
     async def read(self, settings: AttemptsSettings) -> float:
         interval = self.interval_for(settings, self._requests)
         if self.paused:
@@ -55,16 +62,17 @@ class CallLogReader(AttemptsJob):
     async def _calls_by_key(self) -> dict[int, Call]:
         """The calls in progress, those that are new or have ended, and known ones down to the end of the reading."""
         calls: dict[int, Call] = {}
-        if self._open or not self._began:
+        known, still_open = self._known, self._open
+        if still_open or not self._began:
             going_on = self._calls(in_progress=True)
             calls = {key_of(call.attempt.id): call async for call in going_on if not call.ended}
-        missing = set(self._open - calls.keys())
+        missing = set(still_open - calls.keys())
         seen: set[int] = set()
         known_in_a_row = 0
         async for call in self._calls(most_pages=_MOST_PAGES if self._began else _FIRST_PAGES):
             key = key_of(call.attempt.id)
             if known_in_a_row < _ENOUGH_KNOWN:
-                is_known = key in self._known or key in self._open or key in seen
+                is_known = key in known or key in still_open or key in seen
                 known_in_a_row = known_in_a_row + 1 if is_known else 0
                 seen.add(key)
                 calls[key] = call

@@ -13,6 +13,7 @@ from exporter.campaign.snapshot import Snapshot
 from exporter.campaign.state import CampaignState
 from exporter.config.model import AttemptsSettings
 from exporter.polling.attempts import COMPLETE, INCOMPLETE, LOOK, OLD_INTERVALS, AttemptsJob
+from exporter.polling.target import Target
 from exporter.providers.anyreach import Anyreach
 from exporter.providers.anyreach_contacts import ContactWalk
 from exporter.providers.errors import PollError, TooLargeError
@@ -62,33 +63,44 @@ class ContactReader(AttemptsJob):
     route: ClassVar[str] = "contacts"
     exemplar_label: ClassVar[str] = "conversation_id"
 
-    _watched: dict[str, _Watched] = field(default_factory=dict, init=False)
+    _watched: dict[Target, _Watched] = field(default_factory=dict, init=False)
+    _verdicts_of: tuple[object, ...] | None = field(default=None, init=False)
+    """The settings that say which verdicts are counted; None while nothing is read."""
     _interval: float = field(default=0.0, init=False)
 
+    def settings_changed(self) -> None:
+        settings = self.settings
+        verdicts_of = None if settings is None else (settings.criteria, settings.expected)
+        if verdicts_of != self._verdicts_of:
+            # Nothing that was read so far says what is asked for now.
+            self._verdicts_of = verdicts_of
+            self._watched.clear()
+        AttemptsJob.settings_changed(self)
+
     def campaigns_changed(self) -> None:
-        for campaign_id in self._watched.keys() - self.account.poller.targets.keys():
-            del self._watched[campaign_id]
+        for target in self._watched.keys() - set(self.account.poller.targets.values()):
+            del self._watched[target]
 
     async def read(self, settings: AttemptsSettings) -> float:
-        campaign_id, due = await self._most_overdue(settings)
+        target, due = await self._most_overdue(settings)
         now = self.account.now()
-        if campaign_id is None or due > now or self.paused:
+        if target is None or target.gone or due > now or self.paused:
             return now + LOOK
-        await self._read_campaign(campaign_id, settings)
+        await self._read_campaign(target, settings)
         return self.account.now()
 
-    async def _most_overdue(self, settings: AttemptsSettings) -> tuple[str | None, float]:
+    async def _most_overdue(self, settings: AttemptsSettings) -> tuple[Target | None, float]:
         """Look at all campaigns: withdraw what is too old, and find the one to read next."""
         now, wall = self.account.now(), self.account.shared.wall()
         found, earliest, requests, turns = None, inf, 0, Turns()
-        for campaign_id, target in tuple(self.account.poller.targets.items()):
+        for target in tuple(self.account.poller.targets.values()):
             await turns.give_way()
-            state, watched = target.state, self._watched.setdefault(campaign_id, _Watched())
+            state, watched = target.state, self._watched.setdefault(target, _Watched())
             due = self._due(state, watched, now, wall)
             if due < inf:
                 requests += watched.requests
                 if due < earliest:
-                    found, earliest = campaign_id, due
+                    found, earliest = target, due
             self._withdraw_old(state, watched, now)
         self._interval = self.interval_for(settings, requests)
         return found, earliest
@@ -119,22 +131,22 @@ class ContactReader(AttemptsJob):
             attempts.withdraw()
             self.account.shared.display.update_attempts(state)
 
-    async def _read_campaign(self, campaign_id: str, settings: AttemptsSettings) -> None:
+    async def _read_campaign(self, target: Target, settings: AttemptsSettings) -> None:
         """Walk through the contacts of one campaign; what is not complete changes nothing."""
-        target, watched = self.account.poller.targets[campaign_id], self._watched[campaign_id]
-        state = target.state
+        state, watched = target.state, self._watched.setdefault(target, _Watched())
         attempts = self.attempts_of(state, settings)
         walk = ContactWalk(_verdicts(settings), attempts.counted, state.snapshot, state.last_success_wall or 0.0)
         numbers, began = _numbers(state.snapshot), self.account.now()
         watched.tried_at = began
         try:
             while not walk.ended:
-                await self._take_page(walk, campaign_id)
+                await self._take_page(walk, state.campaign.id)
             counted = await asyncio.to_thread(walk.tally.all_counted)
         except PollError as exc:
             self.failed(exc)
             return
-        if target.gone or not self.wanted:
+        if target.gone or self._watched.get(target) is not watched:
+            # The campaign or the settings have gone meanwhile.
             return
         watched.requests = max(1, walk.requests)
         if walk.problem is not None:

@@ -139,3 +139,23 @@ async def test_a_reload_may_end_the_readings_while_one_is_under_way() -> None:
         await asyncio.sleep(120)
 
         assert not [name for name in (await running.page()).names() if name.startswith("campaign_call_")]
+
+
+async def test_calls_that_end_while_the_readings_are_off_do_not_count() -> None:
+    site = Site()
+    june = site.add(7, 400, retry_delay=None)
+    async with site.exporting(june) as running:
+        await asyncio.sleep(600)
+        (account,) = running.exporter.accounts.values()
+        off = osvi_account(account.settings.base_url, june.id)
+        assert counted(await running.page(), june)
+        assert await running.reload({"accounts": [off]}) is None
+        await asyncio.sleep(1200)
+        before = site.ended(june)
+        assert await running.reload({"accounts": [{**off, "attempts": {"refresh_interval": "1m"}}]}) is None
+        await asyncio.sleep(1200)
+        page = await running.page()
+
+        since = site.ended(june) - before
+        assert since.total() > 50
+        assert sum(counted(page, june).values()) == pytest.approx(since.total(), abs=10)

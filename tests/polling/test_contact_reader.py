@@ -210,3 +210,45 @@ async def test_without_the_setting_nothing_is_read() -> None:
             assert not {name for name in names if "attempts_" in name and "observed" not in name} - {
                 "campaign_attempts_per_contact"
             }
+
+
+async def test_a_quiet_campaign_is_read_again_after_the_readings_were_off() -> None:
+    site = Site()
+    june, july = (site.add(name, 20, answer_rate=0.0, max_attempts=1) for name in ("June", "July"))
+    async with site.exporting(june, july) as running:
+        await asyncio.sleep(2 * HOUR)
+        july.close()
+        await asyncio.sleep(30 * HOUR)
+        (account,) = running.exporter.accounts.values()
+        off = anyreach_account(account.settings.base_url, june.id, july.id, calling_windows="unknown")
+        assert await running.reload({"accounts": [off]}) is None
+        await asyncio.sleep(60)
+        assert not (await running.page()).all("campaign_attempts_by_status")
+        assert await running.reload({"accounts": [{**off, "attempts": {"refresh_interval": "1m"}}]}) is None
+        await asyncio.sleep(60)
+        page = await running.page()
+
+        assert page.all("campaign_attempts_by_status", status="unanswered") == [20, 20]
+
+
+async def test_a_closed_campaign_is_read_again_for_other_criteria() -> None:
+    site = Site()
+    june = site.add("June", 50, answer_rate=1.0)
+    async with site.exporting(june, attempts={"criteria": ["qa.greeting"]}) as running:
+        await asyncio.sleep(2 * HOUR)
+        june.close()
+        await asyncio.sleep(30 * HOUR)
+        (account,) = running.exporter.accounts.values()
+        base = anyreach_account(account.settings.base_url, june.id, calling_windows="unknown")
+        attempts = {"refresh_interval": "1m", "criteria": ["qa.consent"]}
+        assert await running.reload({"accounts": [{**base, "attempts": attempts}]}) is None
+        await asyncio.sleep(60)
+        page = await running.page()
+        expecting = {**attempts, "expected": {"qa.consent": True}}
+        assert await running.reload({"accounts": [{**base, "attempts": expecting}]}) is None
+        await asyncio.sleep(60)
+        later = await running.page()
+
+        assert page.values_of("criterion") == {"qa.consent"}
+        compliant = later.number("campaign_outcomes_compliant", criterion="qa.consent")
+        assert compliant == page.number("campaign_outcomes", criterion="qa.consent", outcome="true") > 0
