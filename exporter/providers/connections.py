@@ -18,6 +18,7 @@ LIFETIME: Final = 600.0
 MOST_INTERIM_ANSWERS: Final = 32
 # What may come before an answer is parsed in pieces of this size: 4 kB of interim answers take about a millisecond.
 _PIECE: Final = 4096
+_SUCCESSES: Final = (b"HTTP/1.1 2", b"HTTP/1.0 2")
 
 
 class Connector(aiohttp.TCPConnector):
@@ -78,18 +79,17 @@ class _Protocol(ResponseHandler):
         # No timeout is started: the limit on the whole request covers it.
 
     def data_received(self, data: bytes) -> None:
-        answer = self._answer
-        if answer is None:
-            while len(data) > _PIECE and self._answer is None and self.transport is not None:
-                ResponseHandler.data_received(self, data[:_PIECE])
-                data = data[_PIECE:]
-        elif data and answer.is_eof():
-            self.close()
-            return
-        elif self._received > self._connector.most_bytes:
-            answer.set_exception(TooLargeError("the answer has more bytes than its body may have, in tiny chunks"))
-            self.abort()
-            return
+        while self._answer is None and self.transport is not None and (end := _end_of_piece(data)) < len(data):
+            ResponseHandler.data_received(self, data[:end])
+            data = data[end:]
+        if (answer := self._answer) is not None:
+            if data and answer.is_eof():
+                self.close()
+                return
+            if self._received > self._connector.most_bytes:
+                answer.set_exception(TooLargeError("the answer has more bytes than its body may have, in tiny chunks"))
+                self.abort()
+                return
         self._received += len(data)
         # By name, since `super()` costs as much as all else that is done here.
         ResponseHandler.data_received(self, data)
@@ -105,3 +105,14 @@ class _Protocol(ResponseHandler):
             return
         self._answer = payload
         ResponseHandler.feed_data(self, data, size)
+
+
+def _end_of_piece(data: bytes) -> int:
+    """
+    Where the first piece of an answer ends.
+
+    The head of an error is one by itself: its status stands, whatever aiohttp finds in the body behind it.
+    """
+    if not data.startswith(_SUCCESSES) and (head := data.find(b"\r\n\r\n", 0, _PIECE)) >= 0:
+        return head + 4
+    return _PIECE

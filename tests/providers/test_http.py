@@ -273,6 +273,18 @@ class TestGet:
 
         assert caught.value.retry_after == 7
 
+    @pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"])
+    async def test_an_error_keeps_its_status_though_its_body_is_no_http(self, interim: bytes) -> None:
+        # In one piece, so that head and body arrive together
+        answer = interim + b"HTTP/1.1 401 No\r\nTransfer-Encoding: chunked\r\n\r\nno chunk\r\n"
+
+        async with serving(answer, http("{}")) as server, transport(server.url) as sender:
+            with pytest.raises(UnauthorizedError):
+                await sender.get(sender.url("/stats"), {})
+            await sender.get(sender.url("/stats"), {})
+
+        assert server.connections == 2
+
     async def test_an_error_without_end_is_not_read_to_it(self) -> None:
         sent = 0
 
