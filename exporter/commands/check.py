@@ -55,6 +55,7 @@ class CampaignReport:
         error: Why it failed; None when it did not.
         seconds: What the request took; None when none was sent.
         hours_gap: Why its hours are not known; None where they are known or not needed.
+        hours_error: The failure, where they could not be read.
         windows: Number of calling windows; None where they were not read.
     """
 
@@ -67,6 +68,7 @@ class CampaignReport:
     error: PollError | None = None
     seconds: float | None = None
     hours_gap: HoursGap | None = None
+    hours_error: PollError | None = None
     windows: int | None = None
 
     @property
@@ -229,8 +231,8 @@ class _AccountCheck:
                 schedule, gap = await self._schedule(campaign, directory), HoursGap.NOT_READ
             except ForbiddenError:
                 self._hours_forbidden = True
-            except PollError:
-                gap = HoursGap.NOT_READ
+            except PollError as exc:
+                gap, campaign.hours_error = HoursGap.NOT_READ, exc
         if schedule is None:
             campaign.hours_gap = gap
         else:

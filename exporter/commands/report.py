@@ -15,7 +15,7 @@ from exporter.campaign.snapshot import CALLS_IN_PROGRESS, Snapshot
 from exporter.commands.check import AccountReport, CampaignReport, HoursGap
 from exporter.config.fields import format_duration
 from exporter.config.model import AccountSettings, PollSettings
-from exporter.providers.advice import advice
+from exporter.providers.advice import HOURS_NOT_READ, advice
 
 _NONE = "-"
 _NARROW = 80
@@ -41,7 +41,7 @@ _WITHOUT_HOURS = {
     ),
     HoursGap.NOT_READ: (
         "the provider's answer about them failed or can't be understood",
-        "try again, or write `calling_hours` or `calling_windows: always`",
+        HOURS_NOT_READ,
     ),
 }
 """Why the hours are not known, and what to do about it."""
@@ -131,6 +131,8 @@ class Report:
                 found.append(self._stretched(account))
             for gap, campaigns in account.hours_gaps.items():
                 why, what_to_do = _WITHOUT_HOURS[gap]
+                errors = [one.hours_error for one in account.campaigns if one.hours_error and one.hours_gap is gap]
+                why += f": {errors[0]}" if errors else ""
                 found.append(
                     f"Account {account.account.name!r}: the hours of {_number(campaigns, 'campaign')} are not known "
                     f"({why}), so that a stall can't be told from a quiet hour: {what_to_do}. "

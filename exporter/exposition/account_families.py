@@ -110,8 +110,8 @@ POLLING_FAMILIES: tuple[Family[AccountNow], ...] = (
     ),
     gauge(
         "campaign_exporter_windows_readable",
-        "1 when calling windows can be read from the provider, 0 when the token may not; no series where they are not "
-        "read.",
+        "1 when calling windows can be read from the provider, 0 when the token may not, or when those of a campaign "
+        "are unknown since they can't be read; no series where they are not read.",
         lambda a: truth(a.account.calling_windows.readable),
     ),
     histogram(

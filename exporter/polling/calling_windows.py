@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from math import inf
 
 from exporter.campaign.schedule import Hours
+from exporter.campaign.state import CampaignState
 from exporter.polling.discovery import OFF_FOR, RETRY, walk
 from exporter.polling.job import AccountJob
 from exporter.providers import Directory
-from exporter.providers.errors import ForbiddenError, NotFoundError, PollError
+from exporter.providers.errors import ForbiddenError, InvalidResponseError, NotFoundError, PollError
 from exporter.providers.listing import Listing
 from exporter.turns import Turns
 
@@ -31,6 +32,8 @@ class _Reference:
 
     configuration_id: str | None = None
     due: float = 0.0
+    error: PollError | None = None
+    """Why it can't be asked for."""
 
 
 @dataclass(slots=True)
@@ -39,6 +42,8 @@ class _Configuration:
 
     hours: Hours | None = None
     due: float = 0.0
+    error: PollError | None = None
+    """Why it can't be read or understood."""
 
 
 @dataclass(slots=True, eq=False)
@@ -56,6 +61,10 @@ class CallingWindows(AccountJob):
     allowed: bool | None = field(default=None, init=False)
     _references: dict[str, _Reference] = field(default_factory=dict, init=False)
     _configurations: dict[str, _Configuration] = field(default_factory=dict, init=False)
+    _forbidden: ForbiddenError | None = field(default=None, init=False)
+    """What has turned it off."""
+    _reported: bool = field(default=False, init=False)
+    """Whether the log has said that hours can't be read."""
     _off_until: float = field(default=0.0, init=False)
     _list_again: float = field(default=0.0, init=False)
     _forbidden_campaign: str | None = field(default=None, init=False)
@@ -67,7 +76,9 @@ class CallingWindows(AccountJob):
     @property
     def readable(self) -> bool | None:
         """Whether calling windows can be read; None where the settings don't ask for them."""
-        return self.allowed if self.account.settings.calling_windows == "auto" else None
+        if self.account.settings.calling_windows != "auto":
+            return None
+        return False if self._reported else self.allowed
 
     def learned(self, campaign_id: str, configuration_id: str | None) -> None:
         """Take in what an answer says of a campaign's configuration."""
@@ -80,6 +91,14 @@ class CallingWindows(AccountJob):
         reference = self._references.get(campaign_id)
         configuration = self._configurations.get(reference.configuration_id or "") if reference else None
         return configuration.hours if configuration else None
+
+    def error_of(self, campaign_id: str) -> PollError | None:
+        """Why a campaign's hours can't be read; None where they are read, and where it has not failed."""
+        reference = self._references.get(campaign_id)
+        if reference is None or self.hours_of(campaign_id) is not None:
+            return None
+        configuration = self._configurations.get(reference.configuration_id or "")
+        return reference.error or (configuration and configuration.error) or self._forbidden
 
     def campaigns_changed(self) -> None:
         for campaign_id in self._references.keys() - self.account.poller.targets.keys():
@@ -108,7 +127,7 @@ class CallingWindows(AccountJob):
         campaign_ids = [known for known, target in targets.items() if target.state.campaign.hours is None]
         if self._many_are_due(campaign_ids):
             await self._read_list(directory)
-        turns = Turns()
+        turns, unread = Turns(), None
         for campaign_id in campaign_ids:
             await turns.give_way()
             if not self.wanted or account.breaker.is_open or account.now() < self._off_until:
@@ -122,6 +141,9 @@ class CallingWindows(AccountJob):
                     await self._read_configuration(directory, configuration_id, configuration)
             if (target := targets.get(campaign_id)) is not None:
                 account.poller.set_hours(campaign_id, account.hours(target.state.campaign))
+                unread = unread or self._worth_reporting(target.state)
+        else:
+            self._report(unread)
         return account.now() + WINDOWS_LOOK
 
     def _many_are_due(self, campaign_ids: Sequence[str]) -> bool:
@@ -153,13 +175,15 @@ class CallingWindows(AccountJob):
             if self._forbidden_campaign not in (None, campaign_id):
                 self._turn_off(exc)
             self._forbidden_campaign = campaign_id
-        except NotFoundError:
-            # Its polls report it.
-            pass
-        except PollError:
-            reference.due = self.account.now() + RETRY
+            reference.error = exc
+        except PollError as exc:
+            if not isinstance(exc, NotFoundError):
+                reference.due = self.account.now() + RETRY
+            reference.error = exc
         else:
             self._forbidden_campaign = None
+            unnamed = InvalidResponseError("the provider's answer about the campaign names no configuration")
+            reference.error = None if record.configuration_id else unnamed
             self.account.name(campaign_id, record)
 
     async def _read_configuration(
@@ -170,15 +194,34 @@ class CallingWindows(AccountJob):
         except PollError as exc:
             if isinstance(exc, ForbiddenError):
                 self._turn_off(exc)
+            configuration.error = exc
             configuration.due = self.account.now() + RETRY
             return
         if self.allowed is False:
             log.info("calling windows can be read again", extra=self.account.log_as)
-        self.allowed = True
-        if schedule is None and (configuration.hours is not None or not configuration.due):
-            log.warning("a configuration's calling windows can't be understood", extra=self.account.log_as)
+        self.allowed, self._forbidden = True, None
+        unclear = InvalidResponseError(f"the calling windows of configuration {configuration_id} can't be understood")
+        configuration.error = unclear if schedule is None else None
         configuration.hours = None if schedule is None else self.account.shared.watch.of(schedule)
         configuration.due = self.account.now() + CONFIGURATION_REFRESH
+
+    def _report(self, error: PollError | None) -> None:
+        """Log when hours are unknown since they can't be read, and when that is over: once for all campaigns."""
+        if error is not None and not self._reported:
+            log.warning("calling windows can't be read", extra=self.account.log_as | {"error": str(error)})
+        elif error is None and self._reported:
+            log.info("calling windows can be read again", extra=self.account.log_as)
+        self._reported = error is not None
+
+    def _worth_reporting(self, state: CampaignState) -> PollError | None:
+        error = self.error_of(state.campaign.id)
+        # A campaign that is not found is reported by its polls, if they find it neither; one that is forbidden may be
+        # somebody else's.
+        if isinstance(error, ForbiddenError):
+            return None
+        if isinstance(error, NotFoundError) and (state.last_success is None or state.error == "not_found"):
+            return None
+        return error
 
     def _turn_off(self, error: ForbiddenError) -> None:
         if self.allowed is not False:
@@ -186,5 +229,5 @@ class CallingWindows(AccountJob):
                 "the token may not read campaigns or configurations: calling windows stay unknown",
                 extra=self.account.log_as | {"error": str(error)},
             )
-        self.allowed = False
+        self.allowed, self._forbidden = False, error
         self._off_until = self.account.now() + OFF_FOR

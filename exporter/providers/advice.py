@@ -47,6 +47,8 @@ _BY_PROVIDER = MappingProxyType(
 )
 _NO_LISTING = "Check the path in `base_url`: the API lists no campaigns there."
 
+HOURS_NOT_READ = "if the API has no such route, or this goes on, write `calling_hours` or `calling_windows: always`"
+
 
 def advice(reason: str, account: AccountSettings, *, listing: bool = False) -> str:
     """

@@ -25,7 +25,6 @@ from exporter.providers.wire import (
     counts,
     number,
     object_at,
-    read,
     read_json,
     read_object,
     text_at,
@@ -247,16 +246,17 @@ class Anyreach(CampaignApi):
 
     async def campaign(self, campaign_id: str) -> CampaignRecord:
         """Ask about one campaign itself."""
-        return read_campaign(read_object(await self.get(f"/campaign/campaigns/{segment(campaign_id)}")))
+        path = f"/campaign/campaigns/{segment(campaign_id)}"
+        return await self.get(path, lambda body: read_campaign(read_object(body)))
 
     async def schedule(self, configuration_id: str) -> Schedule | None:
         """Ask for the calling windows of one configuration; None where the answer cannot be understood."""
-        body = await self.get(f"/campaign/configurations/{segment(configuration_id)}")
-        return await read(body, lambda body: read_schedule(read_object(body)))
+        path = f"/campaign/configurations/{segment(configuration_id)}"
+        return await self.get(path, lambda body: read_schedule(read_object(body)))
 
     async def contacts_page(self, campaign_id: str, query: str) -> ContactsPage:
         """Ask for one page of a campaign's contacts, as a `ContactWalk` wants it."""
-        return await read(await self.get(f"/campaign/campaigns/{segment(campaign_id)}/contacts", query), read_contacts)
+        return await self.get(f"/campaign/campaigns/{segment(campaign_id)}/contacts", read_contacts, query)
 
     async def list_page(self, listing: Listing) -> None:
         """
@@ -265,9 +265,9 @@ class Anyreach(CampaignApi):
         After an error the walk is as it was before: the same page can be asked for again.
         """
         try:
-            body = await self.get("/campaign/campaigns", listing.query())
+            page = await self.get("/campaign/campaigns", read_json, listing.query())
         except (ClientFaultError, NotFoundError) as exc:
             if not listing.refused(not_found=isinstance(exc, NotFoundError)):
                 raise
         else:
-            listing.take(await read(body, read_json))
+            listing.take(page)

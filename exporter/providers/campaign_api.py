@@ -4,16 +4,18 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypeVar
 
 from msgspec.structs import replace
 from yarl import URL
 
 from exporter.campaign.snapshot import Snapshot
 from exporter.providers.credentials import AuthorizedHeaders
-from exporter.providers.errors import InvalidResponseError
+from exporter.providers.errors import InvalidResponseError, PollError
 from exporter.providers.http import Transport, segment
 from exporter.providers.wire import read
+
+T = TypeVar("T")
 
 # Discovered campaigns come and go: beyond this all are forgotten and learned again. Each takes about 0.8 kB.
 _MOST: Final = 50_000
@@ -74,9 +76,18 @@ class CampaignApi(ABC):
             return replace(snapshot, campaign_id=None)
         return snapshot
 
-    async def get(self, path: str, query: str = "") -> bytes:
-        """Send one request that is no poll; returns the body of the answer."""
-        return await self.transport.get(self.transport.url(path, query), self.headers.current())
+    async def get(self, path: str, parse: Callable[[bytes], T], query: str = "") -> T:
+        """
+        Send one request that is no poll; returns what is read from the body of the answer.
+
+        Raises:
+            PollError: Any failure that a later request may cure; the message names the path.
+        """
+        headers = self.headers.current()
+        try:
+            return await read(await self.transport.get(self.transport.url(path, query), headers), parse)
+        except PollError as exc:
+            raise type(exc)(f"GET {path}: {exc}", retry_after=exc.retry_after) from None
 
     def _new_target(self, campaign_id: str) -> _Target:
         if len(self._targets) >= _MOST:

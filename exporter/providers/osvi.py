@@ -23,7 +23,6 @@ from exporter.providers.wire import (
     counts,
     number,
     object_at,
-    read,
     read_moment,
     read_object,
     text_at,
@@ -153,4 +152,4 @@ class Osvi(CampaignApi):
     async def calls(self, page: int, *, in_progress: bool = False) -> CallsPage:
         """Ask for one page of the account's call log, from 1, the newest call first."""
         query = f"page={page}&per_page={CALLS_PER_PAGE}" + ("&status=in_progress" if in_progress else "")
-        return await read(await self.get("/v1/calls", query), read_calls)
+        return await self.get("/v1/calls", read_calls, query)

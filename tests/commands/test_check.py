@@ -173,8 +173,11 @@ async def test_a_discovered_campaign_with_a_configured_name_as_id_is_left_out(
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (Fault(status=403), "could not all be listed: forbidden: HTTP 403. The token is genuine and lacks a scope"),
-        (Fault(status=500, path="cursor="), "could not all be listed: server_error: HTTP 500. The fault is on the pro"),
+        (Fault(status=403), "could not all be listed: forbidden: GET /campaign/campaigns: HTTP 403. The token is "),
+        (
+            Fault(status=500, path="cursor="),
+            "could not all be listed: server_error: GET /campaign/campaigns: HTTP 500. The",
+        ),
     ],
     ids=["not at all", "not to its end"],
 )
@@ -336,7 +339,10 @@ async def test_a_listing_that_is_not_there_is_no_matter_of_an_id() -> None:
     async with loopback.serving(loopback.http(b"{}", 404)) as server:
         report = await checked(account(server.url, token=KEY, discovery={}))
 
-    assert "acme-us: the campaigns could not all be listed: not_found: HTTP 404. Check the path" in shown(report)
+    words = (
+        "acme-us: the campaigns could not all be listed: not_found: GET /campaign/campaigns: HTTP 404. Check the path"
+    )
+    assert words in shown(report)
 
 
 async def test_a_failure_of_each_kind_has_a_line_that_says_what_to_do(simulated: Simulated, tmp_path: Path) -> None:
@@ -515,6 +521,14 @@ async def test_hours_that_cannot_be_read_are_reported_and_are_no_failure(
     (note,) = notes_on_hours(report)
     assert words in note
     assert report.ok
+
+
+async def test_hours_that_an_api_does_not_have_are_reported_with_path_and_status() -> None:
+    async with loopback.serving(STATS, loopback.http(b"{}", 404)) as server:
+        (note,) = notes_on_hours(await checked(account(server.url, "june 1", token=KEY)))
+
+    assert "or can't be understood: GET /campaign/campaigns/june%201: HTTP 404), so that a stall" in note
+    assert "if the API has no such route, or this goes on, write `calling_hours` or `calling_windows: always`." in note
 
 
 async def test_warnings_of_the_configuration_are_notes() -> None:

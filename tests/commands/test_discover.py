@@ -271,7 +271,9 @@ async def test_an_incomplete_list_is_reported_and_ends_it_with_1(simulated: Simu
     assert ended.status == 1
     assert ended.output.startswith('# "acme-us": the list is not complete.\n')
     assert len(yaml.safe_load(ended.output)["accounts"][0]["campaigns"]) == 100
-    assert ended.errors.startswith("account 'acme-us': not all campaigns are listed: forbidden: HTTP 403. The token ")
+    assert ended.errors.startswith(
+        "account 'acme-us': not all campaigns are listed: forbidden: GET /campaign/campaigns: "
+    )
     assert "`campaigns:read`" in ended.errors
     assert len(ended.errors.splitlines()) == 1
 

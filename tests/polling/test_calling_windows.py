@@ -133,11 +133,14 @@ class ScriptedDirectory(ScriptedProvider):
         self.schedules: dict[str, Schedule | PollError | None] = {}
         self.listed: dict[str, str] | PollError = ForbiddenError("no")
         """Configuration id by campaign id."""
+        self.polls: PollError | None = None
 
     def count(self) -> Counter[str]:
         return Counter(name for _, name in self.asked)
 
     async def poll(self, campaign_id: str) -> Snapshot:
+        if self.polls is not None:
+            raise self.polls
         return CLOSED
 
     async def campaign(self, campaign_id: str) -> CampaignRecord:
@@ -330,6 +333,45 @@ class TestCallingWindows:
         await asyncio.sleep(20)
         assert windows.job.readable is True
         assert all(windows.hours(name) for name in campaigns)
+        await windows.stop()
+
+    async def test_a_route_that_is_not_there_is_reported_once_for_the_account(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO")
+        windows = Windows("june", "july")
+        directory = windows.directory
+        directory.campaigns = dict.fromkeys(("june", "july"), NotFoundError("GET /campaign/campaigns/x: HTTP 404"))
+        await asyncio.sleep(3000)
+        assert windows.job.readable is False
+        assert str(windows.job.error_of("july")) == "GET /campaign/campaigns/x: HTTP 404"
+        (record,) = caplog.records
+        assert (record.levelname, record.__dict__["error"]) == ("WARNING", "GET /campaign/campaigns/x: HTTP 404")
+        directory.campaigns = dict.fromkeys(("june", "july"), "conf")
+        directory.schedules = {"conf": self.ALWAYS}
+        await asyncio.sleep(700)
+        assert windows.job.readable is True
+        assert windows.job.error_of("july") is None
+        assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+        await windows.stop()
+
+    async def test_a_campaign_that_its_polls_do_not_find_either_is_not_reported_twice(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        windows = Windows("gone")
+        windows.directory.campaigns = {"gone": NotFoundError("HTTP 404")}
+        windows.directory.polls = NotFoundError("HTTP 404")
+        await asyncio.sleep(3000)
+        assert [record.getMessage() for record in caplog.records] == ["campaign fails"]
+        assert windows.job.readable is None
+        await windows.stop()
+
+    async def test_an_answer_that_names_no_configuration_is_reported(self, caplog: pytest.LogCaptureFixture) -> None:
+        windows = Windows("june")
+        windows.directory.campaigns = {"june": None}
+        await asyncio.sleep(3000)
+        assert [record.getMessage() for record in caplog.records] == ["calling windows can't be read"]
+        assert windows.job.readable is False
         await windows.stop()
 
     async def test_campaigns_that_have_gone_are_forgotten(self) -> None:
