@@ -9,10 +9,9 @@ import asyncio
 import logging
 import os
 import socket
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from math import inf
 from operator import attrgetter
 from typing import cast
@@ -112,7 +111,6 @@ class _Clients:
     def __init__(self, limits: Limits, headers: Callable[[], Mapping[str, str]]) -> None:
         self.limits = limits
         self.headers = headers
-        self.unread = _Unread(limits.unread_bytes)
         self.answering: set[_Connection] = set()
         # In the order in which they came in: the clock's steps are coarse.
         self._open: dict[_Connection, None] = {}
@@ -147,6 +145,10 @@ class _Clients:
             return response
         return await handler(request)
 
+    def unread(self) -> dict[int, int]:
+        """Sizes of the answers that clients have yet to take in, by identity: what several share counts once."""
+        return dict(one.sending for one in self._open if one.sending)
+
     def answered(self, connection: "_Connection") -> None:
         self.answering.discard(connection)
         self._changed.set()
@@ -157,7 +159,7 @@ class _Clients:
         crowded_at: float | None = None
         while True:
             await asyncio.sleep(_LOOK_INTERVAL)
-            much_is_unread = self.unread.bytes > self.unread.most / 2
+            much_is_unread = sum(self.unread().values()) > self.limits.unread_bytes / 2
             patience = self.limits.crowded if much_is_unread else inf
             for connection in [one for one in self._open if one.is_overdue(patience)]:
                 connection.drop()
@@ -193,37 +195,7 @@ def _give_memory_back() -> None:
         CDLL(None).malloc_trim(0)
 
 
-@dataclass(slots=True)
-class _Unread:
-    """Counts the bytes of answers that clients have yet to take in. What several clients share counts once."""
-
-    most: int
-    bytes: int = 0
-    _holders: Counter[int] = field(default_factory=Counter)
-
-    def has_room(self, response: web.StreamResponse) -> bool:
-        """Small answers always have; so has one that is alone."""
-        key, size = _body_of(response)
-        return size <= _SMALL_ANSWER or key in self._holders or not self.bytes or self.bytes + size <= self.most
-
-    @contextmanager
-    def holding(self, response: web.StreamResponse) -> Iterator[None]:
-        """Count an answer while it is sent."""
-        key, size = _body_of(response)
-        self._holders[key] += 1
-        if self._holders[key] == 1:
-            self.bytes += size
-        try:
-            yield
-        finally:
-            self._holders[key] -= 1
-            if not self._holders[key]:
-                del self._holders[key]
-                self.bytes -= size
-
-
 def _body_of(response: web.StreamResponse) -> tuple[int, int]:
-    """Identity and size of what a response holds in memory."""
     body = response.body if isinstance(response, web.Response) else None
     if isinstance(body, Payload):
         return id(body._value), body.size or 0
@@ -247,6 +219,8 @@ class _Connection(web.RequestHandler):
         )
         self._wire: asyncio.Transport | None = None
         self._received = 0
+        self.sending: tuple[int, int] | None = None
+        """Identity and size of the answer that is being sent."""
         self.wait_for("request")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -292,14 +266,18 @@ class _Connection(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        if not self._clients.unread.has_room(resp):
+        identity, size = _body_of(resp)
+        # A small answer always has room; so has one that is alone.
+        unread = self._clients.unread() if size > _SMALL_ANSWER else {}
+        if unread and identity not in unread and sum(unread.values()) + size > self._clients.limits.unread_bytes:
             resp = busy()
         resp.headers.update(_HEADERS)
         resp.headers.update(self._clients.headers())
+        self.sending = _body_of(resp)
         try:
-            with self._clients.unread.holding(resp):
-                return await super().finish_response(request, resp, start_time)
+            return await super().finish_response(request, resp, start_time)
         finally:
+            self.sending = None
             self._received = 0
             self.wait_for("idle")
             self._clients.answered(self)
