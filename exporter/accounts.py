@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from exporter.campaign.schedule import Hours, HoursWatch
 from exporter.campaign.state import CampaignState
-from exporter.config.model import AccountSettings, PollSettings, Settings
+from exporter.config.model import AccountSettings, LogSettings, PollSettings, Settings
 from exporter.config.plan import AccountPlan, Plan, plan_of
 from exporter.config.section import ConfigurationError
 from exporter.exposition.board import Board
@@ -59,7 +59,7 @@ class Exporter:
         instruments: Instruments,
         *,
         redactor: Redactor,
-        configure_log: Callable[[Settings], None] = lambda settings: None,
+        configure_log: Callable[[LogSettings], None] = lambda settings: None,
         wall: Callable[[], float] = time.time,
         hours_wall: Callable[[], float] = time.time,
         rng: random.Random | None = None,
@@ -223,7 +223,7 @@ class Exporter:
 
     def _loaded(self) -> None:
         settings = self.settings
-        self._configure_log(settings)
+        self._configure_log(settings.log)
         for warning in settings.warnings():
             log.warning(warning)
         self.instruments.reload_successful.set(1)

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -155,7 +156,7 @@ def _discover(arguments: argparse.Namespace) -> int:
 
 def _log_without_secrets(settings: Settings) -> Redactor:
     redactor = Redactor()
-    logs.configure(settings.log.level, settings.log.format, redact=redactor, count=lambda level: None)
+    logs.configure(settings.log, redact=redactor)
     return redactor
 
 
@@ -174,16 +175,11 @@ async def _exporter(
     instruments = Instruments(registry, __version__, __revision__)
     redactor = Redactor()
 
-    def configure_log(settings: Settings) -> None:
-        logs.configure(
-            settings.log.level,
-            settings.log.format,
-            redact=redactor,
-            count=lambda level: instruments.log_messages.labels(level).inc(),
-        )
-
+    configure_log = partial(
+        logs.configure, redact=redactor, count=lambda level: instruments.log_messages.labels(level).inc()
+    )
     with listening(plan.settings.web.listen_address) as sockets:
-        configure_log(plan.settings)
+        configure_log(plan.settings.log)
         for name in filter(os.environ.get, _PROXY_VARIABLES):
             log.warning("a variable is not read: http.proxy_url sets an account's proxy", extra={"variable": name})
         exporter = Exporter(

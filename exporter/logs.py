@@ -26,6 +26,7 @@ from structlog.stdlib import ExtraAdder, ProcessorFormatter
 from structlog.typing import EventDict, Processor
 
 from exporter.campaign.labels import printable
+from exporter.config.model import LogSettings
 
 LEVELS = {
     "debug": logging.DEBUG,
@@ -42,11 +43,10 @@ _NOT_IN_KEYS = re.compile(r"[^A-Za-z0-9_.]")
 
 
 def configure(
-    level: Literal["debug", "info", "warning", "error"],
-    form: Literal["logfmt", "json"],
+    settings: LogSettings,
     *,
     redact: Callable[[str], str],
-    count: Callable[[str], None],
+    count: Callable[[str], None] = lambda level: None,
     stream: TextIO | None = None,
 ) -> None:
     """
@@ -59,15 +59,10 @@ def configure(
         count: Called with the level of each message: of those that are shown, and of all warnings and errors.
         stream: Standard error by default.
     """
-    output = _LineHandler(stream or sys.stderr)
-    output.setLevel(LEVELS[level])
-    output.setFormatter(LineFormatter(form, redact))
-    root = logging.getLogger()
-    for handler in [h for h in root.handlers if isinstance(h, _LineHandler | _Counter)]:
-        root.removeHandler(handler)
-    root.addHandler(_Counter(count))
-    root.addHandler(output)
-    root.setLevel(min(LEVELS[level], logging.WARNING))
+    root, least = logging.getLogger(), LEVELS[settings.level]
+    root.handlers[:] = [handler for handler in root.handlers if not isinstance(handler, _LineHandler)]
+    root.addHandler(_LineHandler(stream or sys.stderr, LineFormatter(settings.format, redact), least, count))
+    root.setLevel(min(least, logging.WARNING))
     for library in ("aiohttp", "asyncio"):
         logging.getLogger(library).setLevel(logging.WARNING)
     logging.captureWarnings(True)
@@ -179,18 +174,19 @@ def _timestamp(created: float) -> str:
 
 
 class _LineHandler(logging.StreamHandler[TextIO]):
-    """Writes lines; where nobody reads them any more, that is no reason to stop, nor to write somewhere else."""
+    """Counts messages, and writes those of a level and above as lines."""
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
-        pass
-
-
-class _Counter(logging.Handler):
-    """Counts messages by level."""
-
-    def __init__(self, count: Callable[[str], None]) -> None:
-        super().__init__()
+    def __init__(self, stream: TextIO, formatter: logging.Formatter, least: int, count: Callable[[str], None]) -> None:
+        super().__init__(stream)
+        self.setFormatter(formatter)
+        self._least = least
         self._count = count
 
     def emit(self, record: logging.LogRecord) -> None:
         self._count(level_name(record.levelno))
+        if record.levelno >= self._least:
+            super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
+        # Where nobody reads the lines any more, that is no reason to stop, nor to write somewhere else.
+        pass

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.config.model import LogSettings
 from exporter.logs import LineFormatter, configure, level_name, quoted
 from exporter.providers.redaction import Redactor
 
@@ -29,7 +30,8 @@ class Log:
     def configure(
         self, level: Literal["debug", "info", "warning", "error"] = "info", form: Literal["logfmt", "json"] = "logfmt"
     ) -> None:
-        configure(level, form, redact=self.redactor, count=self.counted.append, stream=self.stream)
+        settings = LogSettings(level=level, format=form)
+        configure(settings, redact=self.redactor, count=self.counted.append, stream=self.stream)
 
     @property
     def text(self) -> str:
@@ -304,7 +306,7 @@ def test_a_log_that_nobody_reads_any_more_is_no_reason_to_stop(
 
 
 def test_standard_error_is_where_it_goes(log: Log, logger: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
-    configure("info", "logfmt", redact=as_is, count=log.counted.append)
+    configure(LogSettings(), redact=as_is, count=log.counted.append)
 
     logger.info("here")
 
