@@ -221,6 +221,27 @@ def test_no_label_of_an_alert_is_a_reason_or_a_state() -> None:
     assert labels & {"instance", "pod", "reason", "state", "status"} == set()
 
 
+def test_cases_have_series_with_the_labels_that_the_exporter_writes() -> None:
+    written = exported()
+    for case in all_cases():
+        for series in case["input_series"]:
+            name, labels = re.fullmatch(r"(\w+)\{(.*)\}", series["series"]).groups()  # type: ignore[union-attr]
+            assert written.get(name, set()) <= set(re.findall(r'(\w+)="', labels)), series["series"]
+
+
+def test_alerts_that_fire_side_by_side_say_which_one_each_is() -> None:
+    known = {"shard"}.union(*exported().values())
+    seen = set()
+    for case in all_cases():
+        for expected in case.get("alert_rule_test", []):
+            for alert in expected.get("exp_alerts", []):
+                description = alert["exp_annotations"]["description"]
+                for label in known & alert["exp_labels"].keys():
+                    assert str(alert["exp_labels"][label]) in description, (expected["alertname"], label)
+                seen.add(expected["alertname"])
+    assert seen == set(alerts())
+
+
 def test_recorded_series_are_named_level_metric_operations() -> None:
     assert all(re.fullmatch(r"(campaign|account|campaign_exporter):\w+:\w+", name) for name in recorded())
 
