@@ -122,14 +122,7 @@ def _log_start(exporter: Exporter, sockets: Sequence[socket.socket], scheme: str
 
 @dataclass(slots=True)
 class Received:
-    """
-    Which signals have come.
-
-    Attributes:
-        stop: Set by SIGTERM and SIGINT.
-        reload: Set by SIGHUP.
-        name: Of the signal that has set `stop`.
-    """
+    """Which signals have come: SIGTERM or SIGINT, by its name, and SIGHUP."""
 
     stop: asyncio.Event
     reload: asyncio.Event

@@ -6,9 +6,7 @@ Fields are what a call gives as `extra`:
     log.info("campaign recovered", extra={"account": "acme", "campaign": "june"})
     ts=2026-11-21T23:00:00.123Z level=info logger=exporter.polling msg="campaign recovered" account=acme campaign=june
 
-Much of what is logged comes from a provider (names, error texts). So everything that a terminal or a reader of lines
-could act on is escaped: control characters, line separators, invisible and direction-changing characters, lone
-surrogates.
+Much of it is a provider's text, so what is not printable is escaped.
 """
 
 import json

@@ -6,13 +6,9 @@ import time
 
 class Turns:
     """
-    Splits long work into turns, between which the event loop runs what else is ready.
+    Splits long work into turns of some seconds, between which the event loop runs what else is ready.
 
-    Call `give_way` after each piece of the work. It is cheap: it looks at the clock, and yields only at the end of a
-    turn. A piece has to be much shorter than a turn.
-
-    Args:
-        seconds: Length of a turn.
+    Call `give_way` after each piece of the work, which has to be much shorter than a turn; it is cheap.
     """
 
     def __init__(self, seconds: float = 0.001) -> None:

@@ -90,13 +90,7 @@ def _newer(exemplar: Exemplar | None, label: str, call: Attempt, seconds: float)
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """
-    Which verdicts are counted, and which of them are compliant.
-
-    Attributes:
-        wanted: Whether a criterion is exported.
-        expected: The outcome that counts as compliant, by criterion.
-    """
+    """Whether the verdicts on a criterion are counted, and which outcomes are compliant, by criterion."""
 
     wanted: Callable[[str], bool]
     expected: Mapping[str, str]
@@ -174,11 +168,7 @@ class Tally:
             self.new[key] = attempt
 
     def all_counted(self) -> "array[int]":
-        """
-        The keys of the ended attempts that are counted after this walk, in order.
-
-        It takes some 20 ms for a hundred thousand, so it is called in a thread.
-        """
+        """The keys of the ended attempts that are counted after this walk, in order; some 20 ms for 100,000."""
         if self.counted is not None and not self.new:
             return self.counted
         return array("Q", sorted(chain(self.counted or (), self._keys, self.new)))
@@ -213,10 +203,9 @@ class AttemptsState:
     What is known of one campaign's single attempts.
 
     Attributes:
-        exemplar_label: The label of exemplars, `conversation_id` or `call_id`; None for no exemplars.
+        exemplar_label: `conversation_id` or `call_id`; None for no exemplars.
         reading: The last complete reading of the contacts; nothing when it is too old (Anyreach).
         read_at: Unix time of the last complete reading.
-        interval: Seconds between two readings that are in force.
         durations: Of the calls that ended while they were watched, by status.
         end_reasons, tags: Numbers of such calls (OSVI).
         newest: The attempts that began last, the newest first.

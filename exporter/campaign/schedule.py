@@ -1,8 +1,7 @@
 """
 When a campaign may dial: calling windows by timezone, and whether they are open at a moment.
 
-The meaning of a schedule's fields is Anyreach's, https://docs.anyreach.ai/campaigns/configurations;
-hours that a user gives are a schedule with one timezone.
+The fields mean what they do for Anyreach, https://docs.anyreach.ai/campaigns/configurations.
 """
 
 import math
@@ -29,13 +28,10 @@ _CLOCK_TIME = re.compile(r"(\d{1,2}):(\d{2})(?::00)?", re.ASCII)
 @dataclass(frozen=True, slots=True)
 class Window:
     """
-    A span of the wall clock that recurs on some days of the week.
+    A span of the wall clock that recurs on some days of the week; ValueError where it can be none.
 
     The span contains its first minute and not its last: whether Anyreach still dials in the closing minute is not
     documented, and a minute too few is the safe reading where an open window means that silence is suspicious.
-
-    Raises:
-        ValueError: A day or a minute is out of range, no day is given, or start and end are the same.
     """
 
     days: frozenset[int]
@@ -59,14 +55,7 @@ class Window:
 
     @classmethod
     def parse(cls, days: Iterable[str], start: str, end: str) -> Self:
-        """
-        Read a window as both the providers and the configuration file write it.
-
-        Days are `mon` to `sun`, times `HH:MM` of a 24-hour clock; `24:00` is accepted as an end.
-
-        Raises:
-            ValueError: A day or a time cannot be understood, or they make no window.
-        """
+        """Read days (`mon` to `sun`) and times (`HH:MM`, `24:00` as an end); ValueError where they make no window."""
         return cls(frozenset(_day(day) for day in days), _minute(start), _minute(end))
 
 

@@ -1,8 +1,7 @@
 """
 Lists the campaigns of the Anyreach accounts as YAML that the configuration file can take in.
 
-Names are made fit for the label `campaign`: without line breaks and control characters, cut to its length, and unique
-within the account. Campaigns that the account names already, by either of their ids, are left out.
+Names are made fit for the label `campaign`, and campaigns that the account names already are left out.
 """
 
 import asyncio

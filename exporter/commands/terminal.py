@@ -40,12 +40,7 @@ def _take_any_letter(stream: TextIO) -> None:
 
 @contextmanager
 def progress_bar(stream: TextIO) -> Iterator[Callable[[int, int], None]]:
-    """
-    Show a progress bar until the end of the block; none where the stream is no terminal.
-
-    Yields:
-        What moves it, as `exporter.commands.check` calls it.
-    """
+    """Show a bar until the end of the block, where the stream is a terminal; yields what `check` moves it with."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     # Nothing else is written while the bar is shown, so output need not be redirected.
     with Progress(

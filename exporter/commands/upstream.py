@@ -32,15 +32,7 @@ class Upstream:
 
 
 def upstreams(settings: Settings, redactor: Redactor) -> tuple[Upstream, ...]:
-    """
-    Set up every account's provider and budget; sends nothing yet.
-
-    Args:
-        redactor: Gets every secret that must not be shown.
-
-    Raises:
-        ConfigurationError: The certificates of an account cannot be used.
-    """
+    """Set up every account's provider and budget; ConfigurationError where its certificates can't be used."""
     slots = Slots(settings.poll.max_in_flight)
     return tuple(_upstream(account, settings, slots, redactor.account()) for account in settings.accounts)
 

@@ -77,11 +77,7 @@ def _telemetry_path(value: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
-    """
-    Where to listen: `host` and `port`, or the socket `path`.
-
-    An empty host stands for all addresses; an IPv6 address has no brackets.
-    """
+    """A host (empty for all addresses, an IPv6 address without brackets) and a port, or the path of a socket."""
 
     host: str = ""
     port: int = 0
@@ -89,12 +85,7 @@ class ListenAddress:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """
-        Read `host:port`, `:port`, `[::1]:port` or `unix:/path`.
-
-        Raises:
-            ValueError: The text is none of them.
-        """
+        """Read `host:port`, `:port`, `[::1]:port` or `unix:/path`; ValueError for anything else."""
         if text.startswith("unix:"):
             if not text.startswith("unix:/") or UNPRINTABLE.search(text):
                 raise ValueError("expected unix: and an absolute path")

@@ -1,8 +1,4 @@
-"""
-The annotated types of single values: durations, times, ids, labels.
-
-Their messages say what was expected and never repeat a value, which may be a secret.
-"""
+"""The annotated types of single values; their messages never repeat a value, which may be a secret."""
 
 import re
 import socket
@@ -66,11 +62,7 @@ def only(expected: str, holds: Callable[[Any], object]) -> Callable[[Any], Any]:
 
 
 def parse_duration(value: Any) -> float:
-    """
-    Seconds of a duration like `500ms`, `15s`, `1m30s` or `1d`, or of a bare 0.
-
-    See https://prometheus.io/docs/prometheus/latest/configuration/configuration/ (`<duration>`).
-    """
+    """Seconds of a duration as Prometheus writes it, like `500ms`, `15s`, `1m30s` or `1d`, or of a bare 0."""
     text = str(value) if isinstance(value, str | int | float) else ""
     if text == "0":
         return 0.0

@@ -76,11 +76,7 @@ _ECHO = re.compile(r"(ignored explicit argument|invalid \w+ value:) (?:'[^']*'|\
 
 
 class FlagParser(argparse.ArgumentParser):
-    """
-    A parser that takes no abbreviations.
-
-    Its messages suggest what may have been meant and repeat no values, because one may be a token.
-    """
+    """Takes no abbreviations; its messages suggest what was meant and repeat no values, since one may be a token."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
@@ -124,8 +120,7 @@ def add_flags(parser: FlagParser, *, config_file: bool = True) -> None:
     """
     Add a flag for every option, and `--config.file` where the command reads one.
 
-    No flag has a default in the parser: one that is not given is not in the namespace, as `load` expects, and a flag
-    before a command is kept.
+    One that is not given is not in the namespace, so that a flag before a command is kept.
     """
     if config_file:
         parser.add_argument(

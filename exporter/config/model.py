@@ -1,8 +1,7 @@
 """
-Every option of the exporter, its bounds and its default: `Settings` is the only definition.
+Every option of the exporter, its bounds and its default; keys, variables and flags are made from `Settings`.
 
-The keys of the file, the environment variables and the flags are made from it (see `exporter.config.flags`), and
-`exporter.config.sources` fills it. Durations are written as Prometheus writes them and are seconds once loaded.
+Durations are written as Prometheus writes them and are seconds once loaded.
 """
 
 import ipaddress
@@ -256,8 +255,7 @@ class AccountSettings(Section):
         """
         Seconds of silence that mean a stall, None for never.
 
-        What is configured holds as it stands. The default for OSVI grows to twice the campaign's `retry_delay`,
-        in seconds, since silence between two attempts is normal.
+        The default for OSVI grows to twice the campaign's retry delay, since silence between two attempts is normal.
         """
         configured = (campaign.stall_after if campaign else None) or self.stall_after
         if configured is None:

@@ -1,8 +1,7 @@
 """
-What this process has to do by its configuration: the campaigns to poll, ready to be compared with those before.
+What this process has to do by its settings: the campaigns to poll, ready to be compared with those before.
 
-All of it is made from the settings alone, so that a reload can do it in a thread. The settings of single campaigns are
-not kept: they would take as much memory again.
+The settings of single campaigns are not kept: they would take as much memory again.
 """
 
 import hashlib
@@ -41,12 +40,7 @@ class Plan:
 
 
 def plan_of(settings: Settings, before: Plan | None = None) -> Plan:
-    """
-    Work out the plan of some settings.
-
-    Args:
-        before: The plan in force. Accounts and campaigns that are as they were are the same objects again.
-    """
+    """The plan of some settings; what is as it was in the plan before is the same object again."""
     old_accounts = before.accounts if before else {}
     accounts = {}
     for account in settings.accounts:

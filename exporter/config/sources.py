@@ -57,10 +57,9 @@ def load(
 
     Args:
         arguments: What a parser with `add_flags` made of the command line.
-        environ: The environment; the process's own by default.
-        base: Values, plain dicts and lists, that take the place of the file; its accounts then take the place of the
-            environment's too.
-        polling: Whether every account must have campaigns, or find them; False to ask which ones there are.
+        environ: The process's own by default.
+        base: Plain dicts and lists in place of the file; its accounts replace those of the environment too.
+        polling: Whether every account must have campaigns, or find them.
 
     Raises:
         ConfigurationError: With all faults of all sources.

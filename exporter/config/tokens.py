@@ -59,12 +59,9 @@ def _read_file(path: Path | str) -> str:
 
 def check_organization(token: str, organization: object) -> None:
     """
-    Check an Anyreach token against the organization that goes with it.
+    Raise ValueError where an Anyreach token needs an organization, or must have none.
 
     See https://docs.anyreach.ai/organizations/api-keys-and-tokens.
-
-    Raises:
-        ValueError: The organization is missing or must not be there; the message says what to do.
     """
     if token.startswith("pat_") and organization is None:
         raise ValueError(

@@ -1,9 +1,7 @@
 """
-Reading the YAML file into plain values, each of which knows its line.
+The YAML file as plain values, each of which knows its line.
 
-libyaml's parser is used without YAML 1.1's guesses: `unquoted` decides what an unquoted scalar means. Where the
-versions of YAML disagree, the text is kept, and the key that gets it may ask for quotes.
-Relative paths in the file are relative to its directory.
+Where the versions of YAML read an unquoted scalar differently, its text is kept, and its key may ask for quotes.
 """
 
 import math
@@ -174,8 +172,7 @@ def read_file(path: Path, *, required: bool) -> Document | None:
     """
     Read the file; None where it is missing and not required.
 
-    Raises:
-        ConfigurationError: It can't be read, or is no YAML. What is wrong with single keys is in `Document.faults`.
+    Raises ConfigurationError where it can't be read, or is no YAML; the document has the faults of single keys.
     """
     try:
         content = read_regular(path)

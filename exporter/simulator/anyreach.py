@@ -1,10 +1,8 @@
 """
-The simulated Anyreach API: the routes that the exporter reads, as an aiohttp application.
+The routes of Anyreach's API that the exporter reads, https://docs.anyreach.ai/api-reference/campaigns/overview.
 
-See https://docs.anyreach.ai/api-reference/campaigns/overview, https://docs.anyreach.ai/api-reference/errors and
-https://docs.anyreach.ai/api-reference/authentication. What the list pages look like is not documented: they come as a
-bare array, whose next cursor the client makes as the Base64 of the last `created_at`, or as an object with
-`next_cursor`, as each organization's `listing` says.
+What the list pages look like is not documented: they come as a bare array, whose next cursor is the Base64 of the last
+`created_at`, or as an object with `next_cursor`, as each organization's `listing` says.
 """
 
 import base64

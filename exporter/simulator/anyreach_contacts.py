@@ -91,13 +91,7 @@ def listed(contacts: Iterable[Contact], order: Order, statuses: Collection[str])
 
 
 def describe(contact: Contact, now: float, moment: Callable[[float], str]) -> dict[str, object]:
-    """
-    Show a contact as the contact route does.
-
-    Args:
-        now: Unix time, for the verdicts that are there by then.
-        moment: Writes a Unix time as it is sent.
-    """
+    """Show a contact as the contact route does; `moment` writes a Unix time as it is sent."""
     number, contact_id = contact.number, contact.uuid()
     phone_number = f"+1555{number % 10_000_000:07}"
     return {

@@ -1,8 +1,6 @@
 """
-The simulated OSVI API: the campaign status route and the call log, as an aiohttp application.
+The simulated OSVI API, https://docs.osvi.ai/api-reference/introduction: the campaign status route and the call log.
 
-See https://docs.osvi.ai/api-reference/endpoint/campaign_status, https://docs.osvi.ai/api-reference/endpoint/list_calls
-and https://docs.osvi.ai/api-reference/introduction.
 Outcomes that no call has had are left out of `by_status`, as in the documented sample.
 """
 

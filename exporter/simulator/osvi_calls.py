@@ -35,13 +35,7 @@ class Call:
 
 
 def describe(call: Call, moment: Callable[[float], str], seconds: Callable[[float], int]) -> dict[str, object]:
-    """
-    Show a call as the list does.
-
-    Args:
-        moment: Writes a Unix time as it is sent.
-        seconds: Turns a duration into the one that is sent.
-    """
+    """Show a call as the list does; the functions write a Unix time and a duration as they are sent."""
     digest = blake2b(f"{call.account} {call.number}".encode(), digest_size=16).digest()
     picked = call.status == "picked"
     reasons = _END_REASONS.get(call.status, ())

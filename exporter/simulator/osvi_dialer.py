@@ -225,13 +225,7 @@ class OsviAccount:
         windows: tuple[Window, ...] | None = None,
         timezone: str = "Asia/Kolkata",
     ) -> OsviCampaign:
-        """
-        Make an active campaign with no agents and no uploads.
-
-        Args:
-            windows: When it calls, which no answer shows; None is round the clock.
-            timezone: IANA name, for `windows`.
-        """
+        """Make an active campaign with no agents and no uploads; no answer shows its windows."""
         self.timeline.catch_up()
         campaign = OsviCampaign(
             self,

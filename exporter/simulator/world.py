@@ -73,12 +73,7 @@ class World:
         return organization
 
     def grant(self, token: str, organization: Organization, *, refused: Collection[str] = ()) -> None:
-        """
-        Make a token valid for an organization: `ak_<id>.<secret>` or `pat_...`.
-
-        Args:
-            refused: Routes answered with 403 all the same: `campaigns`, `configurations` or `contacts`.
-        """
+        """Make an `ak_` or `pat_` token valid, but for routes among `campaigns`, `configurations` and `contacts`."""
         self._credentials[token] = Credential(organization, refused)
 
     def add_osvi_account(self, token: str) -> OsviAccount:
