@@ -15,6 +15,7 @@ from exporter.config.plan import AccountPlan
 from exporter.polling.account import Account, Shared
 from exporter.polling.pace import Pace
 from exporter.polling.throttle import Slots
+from exporter.providers.credentials import Token
 from exporter.providers.errors import PollError
 from exporter.providers.redaction import Redactor
 
@@ -47,7 +48,6 @@ class ScriptedProvider:
     final_status: ClassVar[str | None] = "closed"
 
     transport: Any
-    headers: Any
 
     def __init__(self, answer: Answer = ACTIVE, *, latency: float = 0.05) -> None:
         self.answer = answer
@@ -58,6 +58,8 @@ class ScriptedProvider:
         self.most_at_once = 0
         self.most_of_one = 0
         self._loop = asyncio.get_running_loop()
+
+    def authorize(self, token: Token) -> None: ...
 
     async def poll(self, campaign_id: str) -> Snapshot:
         self.asked.append((self._loop.time(), campaign_id))

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,8 +12,7 @@ from exporter.polling.connections import transport_of
 from exporter.polling.requests import Requests
 from exporter.polling.throttle import Share, Slots, Throttle
 from exporter.providers import Provider
-from exporter.providers.credentials import Credentials
-from exporter.providers.errors import CredentialsError
+from exporter.providers.credentials import token_of
 from exporter.providers.http import Transport
 from exporter.providers.redaction import Redactor, Secrets
 
@@ -38,15 +36,15 @@ def upstreams(settings: Settings, redactor: Redactor) -> tuple[Upstream, ...]:
 
 
 def _upstream(account: AccountSettings, settings: Settings, slots: Slots, secrets: Secrets) -> Upstream:
-    credentials = Credentials(account)
-    with suppress(CredentialsError):
-        secrets.replace("token", [credentials.token()])
+    token = token_of(account)
+    if isinstance(token, str):
+        secrets.replace("token", [token])
     transport = transport_of(account, settings.poll, time.time, secrets)
     throttle = Throttle(account.max_requests_per_second, account.max_in_flight, slots)
     # There are no polls for which some of the rate would have to be left.
     requests = Requests(throttle, Share(throttle, 1.0), Breaker(), partial(_report_pause, account.name))
     ids = frozenset(str(campaign.id) for campaign in account.campaigns)
-    provider = PROVIDERS[account.provider](account, transport, credentials, lambda: ids)
+    provider = PROVIDERS[account.provider](account, transport, token, lambda: ids)
     return Upstream(account, transport, provider, requests)
 
 

@@ -1,7 +1,6 @@
 """One account at work: its connections, its jobs, and what a reload changes of them."""
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Callable, Container
 from dataclasses import dataclass
@@ -32,8 +31,7 @@ from exporter.polling.throttle import Share, Slots, Throttle
 from exporter.polling.token_watch import TokenWatch
 from exporter.providers import Directory, Provider
 from exporter.providers.anyreach import Anyreach
-from exporter.providers.credentials import Credentials
-from exporter.providers.errors import CredentialsError
+from exporter.providers.credentials import Token, token_of
 from exporter.providers.http import Transport
 from exporter.providers.listing import CampaignRecord
 from exporter.providers.osvi import Osvi
@@ -46,11 +44,11 @@ _SHARE_OF_LISTINGS = 0.25
 Polled = Callable[[], Container[str]]
 """Gives the ids of the campaigns that are polled."""
 
-PROVIDERS: dict[str, Callable[[AccountSettings, Transport, Credentials, Polled], Provider]] = {
-    "anyreach": lambda account, transport, credentials, polled: Anyreach(
-        transport, credentials.token, organization=account.organization, polled=polled
+PROVIDERS: dict[str, Callable[[AccountSettings, Transport, Token, Polled], Provider]] = {
+    "anyreach": lambda account, transport, token, polled: Anyreach(
+        transport, token, organization=account.organization, polled=polled
     ),
-    "osvi": lambda account, transport, credentials, polled: Osvi(transport, credentials.token, polled=polled),
+    "osvi": lambda account, transport, token, polled: Osvi(transport, token, polled=polled),
 }
 """Adding a provider is its file and a line here, and one in `READERS`."""
 
@@ -117,11 +115,11 @@ class Account:
         self.log_as: dict[str, object] = {"provider": settings.provider, "account": settings.name}
         self.state = AccountState(settings.provider, settings.name, tuple(sorted(settings.labels.items())))
         self.certificates = certificates_of(settings.http)
-        self.credentials = Credentials(settings)
+        self.token = token_of(settings)
         self._hide_token()
         self._transport = transport
         make_provider = PROVIDERS[settings.provider]
-        self.provider = make_provider(settings, transport, self.credentials, lambda: self.poller.targets)
+        self.provider = make_provider(settings, transport, self.token, lambda: self.poller.targets)
         self._log = PollLog(self.log_as)
         self.throttle = Throttle(settings.max_requests_per_second, settings.max_in_flight, shared.slots)
         self.agenda = Agenda(self.throttle)
@@ -218,9 +216,7 @@ class Account:
             before.token_file,
             before.token_env,
         ):
-            self.credentials = Credentials(settings)
-            self.provider.headers.token = self.credentials.token
-            self.token_changed()
+            self.use_token(token_of(settings))
         self.poller.set_pace(Pace.of(poll), settings.max_requests_per_second, settings.max_in_flight)
         for job in self._jobs:
             job.settings_changed()
@@ -233,17 +229,19 @@ class Account:
         self.agenda.spawn(_close_later(self._transport, self.poll.timeout))
         self._transport = self.provider.transport = transport
 
-    def token_changed(self) -> None:
-        """Try again at once what was refused."""
+    def use_token(self, token: Token) -> None:
+        """Send another token, and try again at once what was refused."""
+        self.token = token
         self._hide_token()
+        self.provider.authorize(token)
         self.breaker.token_changed(self.now())
         self.poller.token_changed()
         for job in self._jobs:
             job.credentials_accepted()
 
     def _hide_token(self) -> None:
-        with contextlib.suppress(CredentialsError):
-            self.secrets.replace("token", [self.credentials.token()])
+        if isinstance(self.token, str):
+            self.secrets.replace("token", [self.token])
 
     def _credentials_refused(self) -> None:
         error = self.breaker.error

@@ -5,6 +5,7 @@ import logging
 from dataclasses import dataclass
 
 from exporter.polling.job import AccountJob
+from exporter.providers.credentials import token_of
 
 log = logging.getLogger(__name__)
 
@@ -21,8 +22,10 @@ class TokenWatch(AccountJob):
         return self.account.settings.token_file is not None
 
     async def run(self) -> float:
-        credentials = self.account.credentials
-        if await asyncio.to_thread(credentials.refresh) and credentials is self.account.credentials:
-            log.info("the token has changed", extra=self.account.log_as)
-            self.account.token_changed()
-        return self.account.now() + TOKEN_LOOK
+        account, settings = self.account, self.account.settings
+        # Compared by content, not by time stamp: Kubernetes swaps symbolic links under it.
+        token = await asyncio.to_thread(token_of, settings)
+        if str(token) != str(account.token) and settings is account.settings:
+            log.info("the token has changed", extra=account.log_as)
+            account.use_token(token)
+        return account.now() + TOKEN_LOOK

@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 from exporter.campaign.schedule import Schedule
 from exporter.campaign.snapshot import Snapshot
 from exporter.campaign.state import Lifecycle
-from exporter.providers.credentials import AuthorizedHeaders
+from exporter.providers.credentials import Token
 from exporter.providers.http import Transport
 from exporter.providers.listing import CampaignRecord, Listing
 
@@ -15,7 +15,9 @@ class Provider(Lifecycle, Protocol):
 
     transport: Transport
     """Sends the requests; may be replaced at any time."""
-    headers: AuthorizedHeaders
+
+    def authorize(self, token: Token) -> None:
+        """Send this token from now on; without one, nothing."""
 
     async def poll(self, campaign_id: str) -> Snapshot:
         """

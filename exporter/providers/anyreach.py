@@ -15,7 +15,7 @@ from exporter.campaign.schedule import Schedule, Window
 from exporter.campaign.snapshot import CONTACT_BUCKETS, ODD, Snapshot
 from exporter.providers.anyreach_contacts import ContactsPage, read_contacts
 from exporter.providers.campaign_api import CampaignApi, is_uuid
-from exporter.providers.credentials import AuthorizedHeaders
+from exporter.providers.credentials import Token
 from exporter.providers.errors import ClientFaultError, InvalidResponseError, NotFoundError
 from exporter.providers.http import Transport, segment
 from exporter.providers.listing import CampaignRecord, Listing, read_record
@@ -219,7 +219,7 @@ class Anyreach(CampaignApi):
     Asks for the campaigns of one organization, by their UUID or their external id.
 
     Args:
-        token: Gives the credential in force: an organization's key (`ak_...`) or a personal token (`pat_...`).
+        token: An organization's key (`ak_...`) or a personal token (`pat_...`).
         organization: The organization's id, which a personal token needs and a key must not have.
         polled: As `CampaignApi`.
     """
@@ -235,14 +235,16 @@ class Anyreach(CampaignApi):
     def __init__(
         self,
         transport: Transport,
-        token: Callable[[], str],
+        token: Token,
         *,
         organization: str | None = None,
         polled: Callable[[], Container[str]] = tuple,
     ) -> None:
-        extra = {"X-Anyreach-Org": organization} if organization else {}
-        headers = AuthorizedHeaders(token, lambda token: {"Authorization": f"Bearer {token}", **extra})
-        super().__init__(transport, headers, polled)
+        self._organization = {"X-Anyreach-Org": organization} if organization else {}
+        super().__init__(transport, token, polled)
+
+    def headers_with(self, token: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {token}", **self._organization}
 
     async def campaign(self, campaign_id: str) -> CampaignRecord:
         """Ask about one campaign itself."""

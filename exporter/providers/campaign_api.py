@@ -2,16 +2,17 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Container
+from collections.abc import Awaitable, Callable, Container
 from dataclasses import dataclass
 from typing import ClassVar, Final, TypeVar
 
 from msgspec.structs import replace
+from multidict import CIMultiDict, istr
 from yarl import URL
 
 from exporter.campaign.snapshot import Snapshot
-from exporter.providers.credentials import AuthorizedHeaders
-from exporter.providers.errors import InvalidResponseError, PollError
+from exporter.providers.credentials import Token
+from exporter.providers.errors import CredentialsError, InvalidResponseError, PollError
 from exporter.providers.http import Transport, segment
 from exporter.providers.wire import read
 
@@ -46,17 +47,22 @@ class CampaignApi(ABC):
 
     Args:
         transport: Entered by the caller; may be replaced at any time.
+        token: As `authorize`.
         polled: Gives the ids of the account's campaigns, of which some may not have been asked for yet.
     """
 
     poll_path: ClassVar[str]
     """The path that a campaign is polled at, with braces in place of its id."""
 
-    def __init__(self, transport: Transport, headers: AuthorizedHeaders, polled: Callable[[], Container[str]]) -> None:
+    def __init__(self, transport: Transport, token: Token, polled: Callable[[], Container[str]]) -> None:
         self.transport = transport
-        self.headers = headers
         self._polled = polled
         self._targets: dict[str, _Target] = {}
+        self.authorize(token)
+
+    @abstractmethod
+    def headers_with(self, token: str) -> dict[str, str]:
+        """The headers that carry a token."""
 
     @staticmethod
     @abstractmethod
@@ -68,9 +74,16 @@ class CampaignApi(ABC):
     def is_own(campaign_id: str, /) -> bool:
         """Whether an id can be one that the provider has given; external ids are their owners'."""
 
+    def authorize(self, token: Token) -> None:
+        """Send this token from now on; without one, nothing."""
+        self._no_token = None if isinstance(token, str) else str(token)
+        headers = self.headers_with(token) if isinstance(token, str) else {}
+        # Names of this class need no conversion at each request.
+        self._headers = CIMultiDict({istr(name): value for name, value in headers.items()})
+
     async def poll(self, campaign_id: str) -> Snapshot:
         target = self._targets.get(campaign_id) or self._new_target(campaign_id)
-        snapshot = await read(await self.transport.get(target.url, self.headers.current()), self.read_answer)
+        snapshot = await read(await self._get(target.url), self.read_answer)
         named = snapshot.campaign_id
         if named is not None and named != target.named and not self._check(target, named):
             return replace(snapshot, campaign_id=None)
@@ -83,11 +96,15 @@ class CampaignApi(ABC):
         Raises:
             PollError: Any failure that a later request may cure; the message names the path.
         """
-        headers = self.headers.current()
         try:
-            return await read(await self.transport.get(self.transport.url(path, query), headers), parse)
+            return await read(await self._get(self.transport.url(path, query)), parse)
         except PollError as exc:
             raise type(exc)(f"GET {path}: {exc}", retry_after=exc.retry_after) from None
+
+    def _get(self, url: URL) -> Awaitable[bytes]:
+        if self._no_token is not None:
+            raise CredentialsError(self._no_token)
+        return self.transport.get(url, self._headers)
 
     def _new_target(self, campaign_id: str) -> _Target:
         if len(self._targets) >= _MOST:

@@ -1,10 +1,9 @@
-"""The token of an account, from a value, a file or a variable, and the headers that carry it."""
+"""What an account proves itself with, to its provider and to a proxy."""
 
 import base64
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 
-from multidict import CIMultiDict, istr
 from pydantic import SecretStr
 from yarl import URL
 
@@ -29,64 +28,18 @@ def basic_auth(url: URL) -> str:
     return base64.b64encode(f"{url.user or ''}:{url.password or ''}".encode()).decode()
 
 
-class Credentials:
-    """
-    The token of one account.
-
-    The file is compared by content, not by time stamp: Kubernetes swaps symbolic links under it.
-    """
-
-    def __init__(self, account: AccountSettings) -> None:
-        self._account = account
-        self._token: str | None = None
-        self._problem = ""
-        self.refresh()
-
-    def token(self) -> str:
-        """The token as it was last read; CredentialsError where that failed."""
-        if self._token is None:
-            raise CredentialsError(self._problem)
-        return self._token
-
-    def refresh(self) -> bool:
-        """Read the token again, blocking; returns whether it has changed, appeared or gone."""
-        before = self._token
-        account = self._account
-        try:
-            token = read_token(
-                token=account.token,
-                token_file=account.token_file,
-                token_env=account.token_env,
-                environ=os.environ,
-            )
-            if account.provider == "anyreach":
-                check_organization(token, account.organization)
-        except ValueError as exc:
-            self._token, self._problem = None, str(exc)
-        else:
-            self._token = token
-        return self._token != before
+Token = str | CredentialsError
+"""An account's token, or why there is none."""
 
 
-class AuthorizedHeaders:
-    """
-    The headers that carry an account's token; made again when the token changes.
-
-    Args:
-        token: Gives the token in force; may be replaced at any time.
-    """
-
-    def __init__(self, token: Callable[[], str], header: Callable[[str], Mapping[str, str]]) -> None:
-        self.token = token
-        self._header = header
-        self._sent: str | None = None
-        self._headers: CIMultiDict[str] = CIMultiDict()
-
-    def current(self) -> Mapping[str, str]:
-        """The headers with the token in force; CredentialsError where there is none."""
-        token = self.token()
-        if token != self._sent:
-            # Names of this class need no conversion at each request.
-            self._headers = CIMultiDict({istr(name): value for name, value in self._header(token).items()})
-            self._sent = token
-        return self._headers
+def token_of(account: AccountSettings) -> Token:
+    """Read the token of an account; it blocks while it reads a file."""
+    try:
+        token = read_token(
+            token=account.token, token_file=account.token_file, token_env=account.token_env, environ=os.environ
+        )
+        if account.provider == "anyreach":
+            check_organization(token, account.organization)
+    except ValueError as exc:
+        return CredentialsError(str(exc))
+    return token

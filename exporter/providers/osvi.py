@@ -13,7 +13,7 @@ from typing import ClassVar
 from exporter.campaign.labels import OVERFLOW
 from exporter.campaign.snapshot import CALL_OUTCOMES, CALLS_IN_PROGRESS, Snapshot
 from exporter.providers.campaign_api import CampaignApi
-from exporter.providers.credentials import AuthorizedHeaders
+from exporter.providers.credentials import Token
 from exporter.providers.errors import InvalidResponseError
 from exporter.providers.http import Transport
 from exporter.providers.osvi_calls import CALLS_PER_PAGE, CallsPage, read_calls
@@ -144,10 +144,11 @@ class Osvi(CampaignApi):
     read_answer = staticmethod(read_answer)
     is_own = staticmethod(str.isdecimal)
 
-    def __init__(
-        self, transport: Transport, token: Callable[[], str], *, polled: Callable[[], Container[str]] = tuple
-    ) -> None:
-        super().__init__(transport, AuthorizedHeaders(token, lambda token: {"API-Token": token}), polled)
+    def __init__(self, transport: Transport, token: Token, *, polled: Callable[[], Container[str]] = tuple) -> None:
+        super().__init__(transport, token, polled)
+
+    def headers_with(self, token: str) -> dict[str, str]:
+        return {"API-Token": token}
 
     async def calls(self, page: int, *, in_progress: bool = False) -> CallsPage:
         """Ask for one page of the account's call log, from 1, the newest call first."""

@@ -74,7 +74,7 @@ class Recording:
 
     def __init__(self, inner: Provider, hour: Hour) -> None:
         self._inner, self._hour = inner, hour
-        self.transport, self.headers = inner.transport, inner.headers
+        self.transport, self.authorize = inner.transport, inner.authorize
 
     async def poll(self, campaign_id: str) -> Snapshot:
         snapshot = await self._inner.poll(campaign_id)

@@ -329,7 +329,7 @@ class TestCallingWindows:
         assert len(caplog.records) == 1
         directory.campaigns = dict.fromkeys(campaigns, "conf")
         directory.schedules = {"conf": self.ALWAYS}
-        windows.account.token_changed()
+        windows.account.use_token("ak_other.secret")
         await asyncio.sleep(20)
         assert windows.job.readable is True
         assert all(windows.hours(name) for name in campaigns)

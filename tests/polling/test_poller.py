@@ -416,7 +416,7 @@ class TestBreaker:
         rig.add_many(1000)
         await asyncio.sleep(30)
         provider.answer = ACTIVE
-        rig.account.token_changed()
+        rig.account.use_token("ak_other.secret")
         assert not rig.breaker.is_open
         await asyncio.sleep(6.5)
         assert rig.reasons() == {None: 1000}
@@ -431,7 +431,7 @@ class TestBreaker:
         provider.answers = {"c5": UNAUTHORIZED}
         await asyncio.sleep(17)
         provider.answers = {}
-        rig.account.token_changed()
+        rig.account.use_token("ak_other.secret")
         await asyncio.sleep(60)
         assert most_in_a_second([at for at, _ in provider.asked]) <= 20
         assert min(min(provider.gaps(f"c{place}")) for place in range(200)) >= 15
@@ -445,7 +445,7 @@ class TestBreaker:
         provider.answer = lambda: ACTIVE
         asked_with_old_token = {name for _, name in provider.asked}
         provider.answers = dict.fromkeys(asked_with_old_token, UNAUTHORIZED)
-        rig.account.token_changed()
+        rig.account.use_token("ak_other.secret")
         await asyncio.sleep(5)
         assert not rig.breaker.is_open
         provider.answers = {}
@@ -528,7 +528,7 @@ class TestBreaker:
         assert rig.reasons() == {"credentials": 100}
         assert not rig.breaker.is_open
         provider.answer = ACTIVE
-        rig.account.token_changed()
+        rig.account.use_token("ak_other.secret")
         await asyncio.sleep(16)
         assert rig.reasons() == {None: 100}
         await rig.stop()

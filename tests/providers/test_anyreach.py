@@ -176,7 +176,7 @@ class TestReadStats:
 class TestPolling:
     async def test_it_asks_for_the_stats_with_the_key_alone(self) -> None:
         async with serving(recorded("anyreach/stats_documented")) as server, transport(server.url) as sender:
-            provider: Provider = Anyreach(sender, lambda: "ak_id.secret")
+            provider: Provider = Anyreach(sender, "ak_id.secret")
             snapshot = await provider.poll("crm:june/renewals")
 
         assert snapshot.contacts_loaded == 1240
@@ -186,31 +186,28 @@ class TestPolling:
 
     async def test_a_personal_token_names_its_organization(self) -> None:
         async with serving(recorded("anyreach/stats_documented")) as server, transport(server.url) as sender:
-            await Anyreach(sender, lambda: "pat_secret", organization="0b7c").poll("june")
+            await Anyreach(sender, "pat_secret", organization="0b7c").poll("june")
 
         assert server.header("Authorization") == "Bearer pat_secret"
         assert server.header("X-Anyreach-Org") == "0b7c"
 
     async def test_a_token_that_cannot_be_read_sends_nothing(self) -> None:
-        def unreadable() -> str:
-            raise CredentialsError("no such file")
-
         async with serving(recorded("anyreach/stats_documented")) as server, transport(server.url) as sender:
             with pytest.raises(CredentialsError):
-                await Anyreach(sender, unreadable).poll("june")
+                await Anyreach(sender, CredentialsError("no such file")).poll("june")
 
         assert server.connections == 0
 
     async def test_a_missing_scope_is_forbidden(self) -> None:
         async with serving(recorded("anyreach/forbidden", 403)) as server, transport(server.url) as sender:
             with pytest.raises(ForbiddenError):
-                await Anyreach(sender, lambda: "ak_id.secret").poll("june")
+                await Anyreach(sender, "ak_id.secret").poll("june")
 
 
 class TestCampaign:
     async def test_one_campaign_is_asked_for_by_its_own_path(self) -> None:
         async with serving(recorded("anyreach/campaign")) as server, transport(server.url) as sender:
-            record = await Anyreach(sender, lambda: "ak_id.secret").campaign("crm:june/renewals")
+            record = await Anyreach(sender, "ak_id.secret").campaign("crm:june/renewals")
 
         assert server.paths() == ["/campaign/campaigns/crm%3Ajune%2Frenewals"]
         assert record == CampaignRecord(
@@ -255,7 +252,7 @@ NIGHT_WINDOW = Window(frozenset({4}), 22 * 60 + 30, 3 * 60 + 30)
 class TestSchedule:
     async def test_a_configuration_is_asked_for_and_read(self) -> None:
         async with serving(recorded("anyreach/configuration_nested")) as server, transport(server.url) as sender:
-            schedule = await Anyreach(sender, lambda: "ak_id.secret").schedule(CONFIGURATION)
+            schedule = await Anyreach(sender, "ak_id.secret").schedule(CONFIGURATION)
 
         assert server.paths() == [f"/campaign/configurations/{CONFIGURATION}"]
         assert schedule == Schedule(
@@ -339,7 +336,7 @@ class TestListPage:
     async def test_pages_are_asked_for_one_by_one(self) -> None:
         answers = recorded("anyreach/list_envelope"), recorded("anyreach/list_envelope_last")
         async with serving(*answers) as server, transport(server.url) as sender:
-            listing = await walked(Anyreach(sender, lambda: "ak_id.secret"), Listing(max_campaigns=10))
+            listing = await walked(Anyreach(sender, "ak_id.secret"), Listing(max_campaigns=10))
 
         assert listing.complete
         assert len(listing.campaigns) == 3
@@ -355,7 +352,7 @@ class TestListPage:
     async def test_a_page_that_failed_can_be_asked_for_again(self) -> None:
         answers = recorded("anyreach/list_envelope"), http("", 503), recorded("anyreach/list_envelope_last")
         async with serving(*answers) as server, transport(server.url) as sender:
-            provider, listing = Anyreach(sender, lambda: "ak_id.secret"), Listing(max_campaigns=10)
+            provider, listing = Anyreach(sender, "ak_id.secret"), Listing(max_campaigns=10)
             await provider.list_page(listing)
             with pytest.raises(ServerFaultError):
                 await provider.list_page(listing)
@@ -367,7 +364,7 @@ class TestListPage:
     async def test_a_server_that_refuses_the_page_size_is_asked_without(self) -> None:
         answers = http("", 422), recorded("anyreach/list_array")
         async with serving(*answers) as server, transport(server.url) as sender:
-            listing = await walked(Anyreach(sender, lambda: "ak_id.secret"), Listing(max_campaigns=10))
+            listing = await walked(Anyreach(sender, "ak_id.secret"), Listing(max_campaigns=10))
 
         assert listing.complete
         assert len(listing.campaigns) == 3
@@ -378,13 +375,13 @@ class TestListPage:
     async def test_another_error_is_no_guess_gone_wrong(self, status: int) -> None:
         async with serving(http("", status)) as server, transport(server.url) as sender:
             with pytest.raises(PollError):
-                await walked(Anyreach(sender, lambda: "ak_id.secret"), Listing(max_campaigns=10))
+                await walked(Anyreach(sender, "ak_id.secret"), Listing(max_campaigns=10))
 
         assert len(server.requests) == 1
 
     async def test_a_server_that_refuses_everything_is_asked_twice(self) -> None:
         async with serving(http("", 400)) as server, transport(server.url) as sender:
             with pytest.raises(ClientFaultError):
-                await walked(Anyreach(sender, lambda: "ak_id.secret"), Listing(max_campaigns=10))
+                await walked(Anyreach(sender, "ak_id.secret"), Listing(max_campaigns=10))
 
         assert len(server.requests) == 2

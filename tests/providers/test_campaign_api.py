@@ -30,7 +30,7 @@ async def outcomes(asked: list[str], answers: Iterator[bytes], provider: type[An
     """Ask for one campaign after the other; says for each whether its answer was believed."""
     found = []
     async with serving(*answers) as server, transport(server.url) as sender:
-        asking = provider(sender, lambda: "token")
+        asking = provider(sender, "token")
         for campaign_id in asked:
             try:
                 await asking.poll(campaign_id)
@@ -73,7 +73,7 @@ async def test_the_first_answer_of_all_is_refused_where_it_names_another_polled_
 ) -> None:
     async with serving(answer) as server, transport(server.url) as sender:
         with pytest.raises(InvalidResponseError):
-            await provider(sender, lambda: "token", polled=lambda: {ONE, TWO, "7", "8"}).poll(own)
+            await provider(sender, "token", polled=lambda: {ONE, TWO, "7", "8"}).poll(own)
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -86,7 +86,7 @@ async def test_another_campaign_under_an_external_id_is_believed_the_second_time
 
 async def test_an_external_id_may_name_a_campaign_that_is_polled_by_its_own() -> None:
     async with serving(stats(ONE)) as server, transport(server.url) as sender:
-        anyreach = Anyreach(sender, lambda: "token")
+        anyreach = Anyreach(sender, "token")
         snapshots = [await anyreach.poll(campaign_id) for campaign_id in (ONE, "a")]
 
     # Whoever polls both learns from this that they are one.
@@ -102,7 +102,7 @@ async def test_an_osvi_answer_about_another_campaign_is_refused(named: object) -
 
 async def test_an_answer_about_another_campaign_ends_the_use_of_connections() -> None:
     async with serving(*map(stats, [ONE, TWO, ONE, TWO])) as server, transport(server.url) as sender:
-        anyreach = Anyreach(sender, lambda: "token")
+        anyreach = Anyreach(sender, "token")
         await anyreach.poll(ONE)
         await anyreach.poll(TWO)
         assert server.connections == 1
@@ -115,4 +115,4 @@ async def test_an_answer_about_another_campaign_ends_the_use_of_connections() ->
 
 async def test_what_names_no_campaign_of_the_provider_is_no_id_of_it() -> None:
     async with serving(stats("...")) as server, transport(server.url) as sender:
-        assert (await Anyreach(sender, lambda: "token").poll("a")).campaign_id is None
+        assert (await Anyreach(sender, "token").poll("a")).campaign_id is None

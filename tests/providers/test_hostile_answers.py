@@ -11,7 +11,7 @@ import pytest
 
 from exporter.campaign.snapshot import Snapshot
 from exporter.providers.anyreach import Anyreach
-from exporter.providers.errors import PollError, TimedOutError, TooLargeError
+from exporter.providers.errors import CredentialsError, PollError, TimedOutError, TooLargeError
 from exporter.providers.http import Transport
 from exporter.providers.osvi import Osvi
 from tests.providers.loopback import (
@@ -40,7 +40,7 @@ def provider(request: pytest.FixtureRequest) -> str:
 
 async def poll(provider: str, sender: Transport) -> Snapshot:
     async with sender:
-        return await PROVIDERS[provider][0](sender, lambda: "token").poll("7")
+        return await PROVIDERS[provider][0](sender, "token").poll("7")
 
 
 def documented(provider: str) -> bytes:
@@ -171,7 +171,7 @@ async def test_a_hostile_answer_keeps_no_connection(case: str) -> None:
         serving(answer_or_documented) as server,
         transport(server.url, max_body_bytes=LIMIT, timeout=2) as sender,
     ):
-        anyreach = Anyreach(sender, lambda: "token")
+        anyreach = Anyreach(sender, "token")
         for _ in range(MAX_IN_FLIGHT):
             with pytest.raises(PollError) as caught:
                 await anyreach.poll("7")
@@ -261,7 +261,7 @@ async def test_a_redirect_takes_the_token_nowhere(provider: str) -> None:
 async def test_a_campaign_heals_with_the_next_good_answer(provider: str) -> None:
     bad = sending(HEAD + b"Content-Length: 100\r\n\r\n{")
     async with serving(bad, http("", 500), http(documented(provider))) as server, transport(server.url) as sender:
-        asked = PROVIDERS[provider][0](sender, lambda: "token")
+        asked = PROVIDERS[provider][0](sender, "token")
         for reason in ("protocol", "server_error"):
             with pytest.raises(PollError) as caught:
                 await asked.poll("7")
@@ -271,19 +271,22 @@ async def test_a_campaign_heals_with_the_next_good_answer(provider: str) -> None
 
 
 async def test_a_token_that_changes_is_used_at_once(provider: str) -> None:
-    tokens = ["first-token", "second-token"]
-
     def sent(server: Loopback) -> str:
         return server.header("API-Token") or server.header("Authorization") or ""
 
     async with serving(http(documented(provider))) as server, transport(server.url) as sender:
-        asked = PROVIDERS[provider][0](sender, lambda: tokens[0])
+        asked = PROVIDERS[provider][0](sender, "first-token")
         await asked.poll("7")
         assert sent(server).endswith("first-token")
-        tokens.pop(0)
+        asked.authorize(CredentialsError("no such file"))
+        with pytest.raises(CredentialsError, match="no such file"):
+            await asked.poll("7")
+        asked.authorize("second-token")
         await asked.poll("7")
 
     assert sent(server).endswith("second-token")
+    assert len(server.paths()) == 2
+    assert "token" not in repr(asked)
 
 
 @pytest.mark.parametrize(

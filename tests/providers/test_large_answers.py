@@ -42,7 +42,7 @@ async def poll(body: bytes, provider: type[Osvi] | type[Anyreach], *headers: str
         serving(http(body, 200, *headers)) as server,
         transport(server.url, max_body_bytes=LIMIT, timeout=60) as sender,
     ):
-        return await provider(sender, lambda: "token").poll("7")
+        return await provider(sender, "token").poll("7")
 
 
 @contextlib.asynccontextmanager

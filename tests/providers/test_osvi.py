@@ -228,7 +228,7 @@ class TestMoment:
 class TestPolling:
     async def test_it_asks_for_the_status_with_its_token(self) -> None:
         async with serving(recorded("osvi/status_documented")) as server, transport(server.url) as sender:
-            provider: Provider = Osvi(sender, lambda: "0123456789abcdef")
+            provider: Provider = Osvi(sender, "0123456789abcdef")
             snapshot = await provider.poll("7")
 
         assert snapshot.calls_made == 120
@@ -237,16 +237,13 @@ class TestPolling:
         assert server.header("Authorization") is None
 
     async def test_a_token_that_cannot_be_read_sends_nothing(self) -> None:
-        def unreadable() -> str:
-            raise CredentialsError("no such file")
-
         async with serving(recorded("osvi/status_documented")) as server, transport(server.url) as sender:
             with pytest.raises(CredentialsError):
-                await Osvi(sender, unreadable).poll("7")
+                await Osvi(sender, CredentialsError("no such file")).poll("7")
 
         assert server.connections == 0
 
     async def test_another_accounts_campaign_is_not_found(self) -> None:
         async with serving(recorded("osvi/not_found", 404)) as server, transport(server.url) as sender:
             with pytest.raises(NotFoundError):
-                await Osvi(sender, lambda: "0123456789abcdef").poll("7")
+                await Osvi(sender, "0123456789abcdef").poll("7")
