@@ -12,17 +12,18 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-from exporter.campaign.labels import clean
 from exporter.campaign.schedule import Schedule
 from exporter.campaign.snapshot import Snapshot
 from exporter.commands.upstream import Upstream
 from exporter.config.model import AccountSettings, CampaignSettings, DiscoverySettings, PollSettings
+from exporter.config.plan import account_plan
 from exporter.polling.breaker import STATS
 from exporter.polling.discovery import walk
 from exporter.polling.pace import Pace, stretch_of
+from exporter.polling.roster import Roster
 from exporter.providers import Directory
 from exporter.providers.errors import ForbiddenError, PollError
-from exporter.providers.listing import CampaignRecord, Listing, not_configured
+from exporter.providers.listing import CampaignRecord, Listing
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the number of polls that are done since the last call, and of those that have become known."""
@@ -182,16 +183,18 @@ class _AccountCheck:
         except PollError as exc:
             self._report.listing_error = exc
         self._report.listing_problem = listing.problem
-        campaigns, records = self._report.campaigns, listing.campaigns
-        by_id = {record.external_id: record for record in records} | {record.id: record for record in records}
-        for campaign in campaigns:
-            campaign.record = by_id.get(campaign.id)
-        names = {campaign.name for campaign in campaigns}
-        for record in not_configured(records, {campaign.id for campaign in campaigns}):
-            # The exporter leaves it out too: two campaigns can't have one name.
-            if record.id not in names:
-                found = CampaignReport(record.id, clean(record.id), self._pace.active, None, record)
-                campaigns.append(_with_gap_by_configuration(self._account, found))
+        records = {record.id: record for record in listing.campaigns}
+        by_any_id = {record.external_id: record for record in listing.campaigns} | records
+        configured = {campaign.id: campaign for campaign in self._report.campaigns}
+        self._report.campaigns.clear()
+        roster = Roster({"account": self._account.name})
+        for campaign_id, wanted in roster.wanted(account_plan(self._account), records, {}).items():
+            campaign = configured.get(campaign_id)
+            if campaign is None:
+                campaign = CampaignReport(campaign_id, wanted.name, self._pace.active, None)
+                _with_gap_by_configuration(self._account, campaign)
+            campaign.record = by_any_id.get(campaign_id)
+            self._report.campaigns.append(campaign)
 
     async def _ask(self, campaign: CampaignReport) -> None:
         await self._ask_for_stats(campaign)

@@ -18,8 +18,9 @@ from exporter.config.model import AccountSettings, CampaignSettings, DiscoverySe
 from exporter.polling.discovery import walk
 from exporter.providers.advice import advice
 from exporter.providers.anyreach import Anyreach
+from exporter.providers.campaign_api import plain
 from exporter.providers.errors import PollError
-from exporter.providers.listing import CampaignRecord, Listing, not_configured
+from exporter.providers.listing import CampaignRecord, Listing
 from exporter.providers.redaction import REDACTED
 
 _GAPS = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]+")
@@ -72,7 +73,12 @@ async def _list(upstream: Upstream, statuses: Sequence[str] | None, name_contain
             problems.append(f"{exc.reason}: {exc}. {advice(exc.reason, account, listing=True)}")
     if listing.problem:
         problems.append(f"{listing.problem}.")
-    new = not_configured(listing.campaigns, {str(campaign.id) for campaign in account.campaigns})
+    configured = {plain(str(campaign.id)) for campaign in account.campaigns}
+    new = [
+        record
+        for record in listing.campaigns
+        if configured.isdisjoint((plain(record.id), plain(record.external_id or "")))
+    ]
     campaigns = list(configurable(account, new))
     if refused := len(new) - len(campaigns):
         problems.append(f"{refused} of its campaigns have ids that the configuration does not take.")

@@ -45,12 +45,13 @@ def plan_of(settings: Settings, before: Plan | None = None) -> Plan:
     accounts = {}
     for account in settings.accounts:
         if shard_of(account.name, settings.shard.count) == settings.shard.index:
-            accounts[account.name] = _account_plan(account, old_accounts.get(account.name))
+            accounts[account.name] = account_plan(account, old_accounts.get(account.name))
     bare = settings.model_copy(update={"accounts": tuple(map(_without_campaigns, settings.accounts))})
     return Plan(bare, accounts, config_hash(settings))
 
 
-def _account_plan(account: AccountSettings, before: AccountPlan | None) -> AccountPlan:
+def account_plan(account: AccountSettings, before: AccountPlan | None = None) -> AccountPlan:
+    """Work out the plan of one account; `before` as above."""
     old_campaigns: Mapping[str, Campaign] = before.campaigns if before else {}
     hours = schedule_of(account.calling_hours) if account.calling_hours else None
     campaigns = {}

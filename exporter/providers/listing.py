@@ -1,7 +1,7 @@
 """The campaigns that a provider lists: one record, and the walk through the pages of the list, without requests."""
 
 import base64
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -60,11 +60,6 @@ def _configuration_id(item: dict[str, object]) -> str | None:
         if (found := read_id(value.get("id") if isinstance(value, dict) else value)) is not None:
             return found
     return None
-
-
-def not_configured(records: Iterable[CampaignRecord], configured: Collection[str]) -> list[CampaignRecord]:
-    """The campaigns of a list that the configuration does not name, by either of their ids."""
-    return [record for record in records if record.id not in configured and record.external_id not in configured]
 
 
 class Listing:

@@ -159,6 +159,29 @@ async def test_configured_and_discovered_campaigns_are_each_polled_once(
     assert (bar.expected, bar.done) == (2, 2)
 
 
+async def test_discovered_campaigns_have_the_labels_that_the_exporter_gives(simulated: Simulated) -> None:
+    june, *others = (simulated.organization.add_campaign(name, simulated.always) for name in ("June", "A", "A"))
+
+    report = await checked(simulated.anyreach({"id": june.id, "name": "B"}, discovery={"campaign_label": "name"}))
+
+    names = {campaign.id: campaign.name for campaign in report.accounts[0].campaigns}
+    assert names[june.id] == "B"
+    first, second = (other.id for other in others)
+    assert (names[first], names[second]) in {("A", second), (first, "A")}
+
+
+async def test_two_ids_of_one_campaign_are_polled_once(simulated: Simulated, caplog: pytest.LogCaptureFixture) -> None:
+    june = simulated.organization.add_campaign("June", simulated.always, external_id="june")
+    may = simulated.organization.add_campaign("May", simulated.always)
+    bar = NoBar()
+
+    report = await checked(simulated.anyreach("june", june.id, may.id.upper(), discovery={}), bar=bar)
+
+    assert [campaign.id for campaign in report.accounts[0].campaigns] == ["june", may.id.upper()]
+    assert (bar.expected, bar.done) == (2, 2)
+    assert {record.message for record in caplog.records} == {"two ids are one campaign, which is polled once"}
+
+
 async def test_a_discovered_campaign_with_a_configured_name_as_id_is_left_out(
     simulated: Simulated,
 ) -> None:

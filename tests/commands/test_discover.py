@@ -107,7 +107,7 @@ async def test_campaigns_that_are_configured_are_left_out_by_either_id(simulated
     simulated.add("May", external_id="crm:may")
     simulated.add("April")
 
-    (found,) = await discovered(simulated.account(campaigns=[{"id": june.id}, {"id": "crm:may"}]))
+    (found,) = await discovered(simulated.account(campaigns=[{"id": june.id.upper()}, {"id": "crm:may"}]))
 
     assert names(found) == ["April"]
     assert as_yaml([found]).startswith(
