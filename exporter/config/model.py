@@ -251,16 +251,9 @@ class AccountSettings(Section):
         """The configured hours of a campaign; None where `calling_windows` decides."""
         return (campaign.calling_hours if campaign else None) or self.calling_hours
 
-    def stall_after_of(self, campaign: CampaignSettings | None, retry_delay: float | None = None) -> float | None:
-        """
-        Seconds of silence that mean a stall, None for never.
-
-        The default for OSVI grows to twice the campaign's retry delay, since silence between two attempts is normal.
-        """
-        configured = (campaign.stall_after if campaign else None) or self.stall_after
-        if configured is None:
-            default = STALL_AFTER[self.provider]
-            return max(default, 2 * (retry_delay or 0)) if self.provider == "osvi" else default
+    def stall_after_of(self, campaign: CampaignSettings | None) -> float | None:
+        """Seconds of silence that mean a stall, None for never."""
+        configured = (campaign.stall_after if campaign else None) or self.stall_after or STALL_AFTER[self.provider]
         return None if configured == "never" else configured
 
 
