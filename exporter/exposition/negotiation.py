@@ -47,8 +47,7 @@ def choose_format(accept: str) -> Choice:
     Choose what to write for an `Accept` header; several header lines are joined with commas.
 
     The highest weight wins; at equal weights a range that names the format beats a wildcard, then the earlier one
-    wins, then text. Where nothing fits, it is text 0.0.4, the last resort of every client library: a scrape that
-    gets another format than it likes is worth more than one that gets 406.
+    wins, then text. Where nothing fits, it is text 0.0.4, as in every client library: that is better than 406.
     """
     ranges = list(_weighted(accept))
     best: tuple[float, int, int] = (0.0, 0, 0)
@@ -70,11 +69,7 @@ def choose_format(accept: str) -> Choice:
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
-    """
-    Return whether a page goes out as gzip, for an `Accept-Encoding` header; several lines are joined with commas.
-
-    At equal weights gzip wins. What is sent as it is stays possible even where a client refuses that too.
-    """
+    """Return whether an `Accept-Encoding` header asks for gzip, which wins at equal weights."""
     weights: dict[str, float] = {}
     for name, _, weight in _weighted(accept_encoding):
         weights.setdefault("gzip" if name == "x-gzip" else name, weight)

@@ -1,9 +1,7 @@
 """
-The page of all metrics: a scrape joins lines that are ready.
+The page of all metrics: a scrape joins lines that are ready, in slices between which the event loop has its turns.
 
-Making 280,000 lines takes prometheus-client two seconds, and joining them eleven milliseconds. A scrape joins the
-lines of each family in slices, and gives the event loop a turn between them, so that a page of any size never holds
-up a poll. A page that was begun before campaigns came or went, or a reload, is begun again.
+Making 280,000 lines takes prometheus-client two seconds, and joining them eleven milliseconds.
 """
 
 import asyncio
@@ -28,8 +26,7 @@ from exporter.exposition.negotiation import Format
 from exporter.polling.account import Account
 from exporter.turns import Turns
 
-# Large enough that a slice costs little besides the copying, small enough that joining and compressing one
-# (about 100 kB) takes a fraction of a millisecond.
+# Joining and compressing a slice, about 100 kB, takes a fraction of a millisecond.
 _SLICE = 1000
 # Reloads that follow each other so quickly that a page is begun more often than this take longer than a page.
 _TRIES = 5
@@ -70,9 +67,7 @@ class Exposition:
 
     async def page(self, format: Format, compress: bool, names: frozenset[str]) -> Sequence[bytes]:
         """
-        Make the page in pieces that are ready to be sent one after the other.
-
-        With `names`, only samples of these names are in it, as with `name[]` of the official clients.
+        Make the page in pieces, only with samples of these names where there are any (`name[]` of official clients).
         """
         key = (format, compress, names)
         task = self._under_way.get(key)
