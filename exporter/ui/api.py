@@ -8,8 +8,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from pydantic_core import to_json
 
 from exporter.campaign.attempts import NEWEST
-from exporter.ui.attempts import AttemptRow
-from exporter.ui.details import CampaignDetails
+from exporter.ui.details import AttemptRow, CampaignDetails
 from exporter.ui.queries import MAX_LIMIT, AttemptsQuery, CampaignQuery, Described, Problem
 from exporter.ui.rows import CampaignRow
 from exporter.ui.states import WORDS

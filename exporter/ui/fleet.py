@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 
 from exporter.campaign.state import CampaignState
 from exporter.turns import Turns
-from exporter.ui.attempts import AttemptRow, newest_attempts
-from exporter.ui.details import CampaignDetails, details_of, timezones_of
+from exporter.ui.details import AttemptRow, CampaignDetails, details_of, newest_attempts, timezones_of
 from exporter.ui.queries import AttemptsQuery, Filters
 from exporter.ui.rows import AccountRow, CampaignRow, WatchedAccount, account_row_of, row_of, status_of
 from exporter.ui.states import ATTENTION
