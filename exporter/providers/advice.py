@@ -29,10 +29,8 @@ _FOR_BOTH = MappingProxyType(
 _BY_PROVIDER = MappingProxyType(
     {
         "anyreach": {
-            "unauthorized": "The token in `{token}` is wrong, has expired or was deleted: make a new one. A personal "
-            "access token (pat_) needs `organization` too, with the id of the organization that owns the campaigns.",
-            "forbidden": "The token is genuine and lacks a scope: give it `campaigns:read`. A personal access token's "
-            "owner must be a member of `organization`.",
+            "unauthorized": "The token in `{token}` is wrong, has expired or was deleted: make a new one.",
+            "forbidden": "The token is genuine and lacks a scope: give it `campaigns:read`.",
             "not_found": "The id is wrong, or the campaign was deleted or belongs to another account's organization: "
             "`campaign-exporter discover` lists the campaigns that this token can see.",
         },
@@ -45,6 +43,13 @@ _BY_PROVIDER = MappingProxyType(
         },
     }
 )
+_WITH_ORGANIZATION = MappingProxyType(
+    {
+        "unauthorized": " Check also that `organization` is the id of the one that owns the campaigns.",
+        "forbidden": " The token's owner must be a member of `organization`.",
+    }
+)
+"""What else may be wrong with a personal access token, which no other token's account has."""
 _NO_LISTING = "Check the path in `base_url`: the API lists no campaigns there."
 
 HOURS_NOT_READ = "if the API has no such route, or this goes on, write `calling_hours` or `calling_windows: always`"
@@ -63,6 +68,8 @@ def advice(reason: str, account: AccountSettings, *, listing: bool = False) -> s
     if listing and reason in ("not_found", "client_error"):
         return _NO_LISTING
     words = _FOR_BOTH.get(reason) or _BY_PROVIDER[account.provider][reason]
+    if account.organization is not None:
+        words += _WITH_ORGANIZATION.get(reason, "")
     if reason == "not_found" and account.base_url != BASE_URLS[account.provider]:
         words += " A wrong path in `base_url` gives the same answer."
     return words.format(

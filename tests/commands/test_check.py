@@ -351,6 +351,14 @@ def test_there_is_advice_for_every_reason(provider: str, reason: str) -> None:
     assert "base_url" not in words or reason != "not_found"
 
 
+@pytest.mark.parametrize("reason", ["unauthorized", "forbidden"])
+def test_an_account_without_organization_has_no_advice_about_it(reason: str) -> None:
+    settings = AccountSettings.model_validate({"name": "acme", "provider": "anyreach", "token_env": "TOKEN"})
+
+    assert "organization" not in advice(reason, settings)
+    assert "`organization`" in advice(reason, settings.model_copy(update={"organization": "0b7c"}))
+
+
 @pytest.mark.parametrize("reason", ["not_found", "client_error"])
 def test_the_advice_for_a_listing_speaks_of_no_id(reason: str) -> None:
     settings = AccountSettings.model_validate({"name": "acme", "provider": "anyreach", "token_env": "TOKEN"})
@@ -379,8 +387,12 @@ async def test_a_failure_of_each_kind_has_a_line_that_says_what_to_do(simulated:
         "unauthorized": (
             account(ours, "june", token="ak_other.x"),
             None,
-            "HTTP 401. The token in `token` is wrong, has expired or was deleted: make a new one. A personal access "
-            "token (pat_) needs `organization` too",
+            "HTTP 401. The token in `token` is wrong, has expired or was deleted: make a new one.",
+        ),
+        "unauthorized in that organization": (
+            account(ours, "june", token="pat_other", organization=another.id),
+            None,
+            "make a new one. Check also that `organization` is the id of the one that owns the campaigns.",
         ),
         "forbidden": (account(ours, "june", token="ak_scopeless.x"), None, "give it `campaigns:read`"),
         "forbidden in that organization": (
