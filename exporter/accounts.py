@@ -22,7 +22,7 @@ from exporter.exposition.page import Exposition
 from exporter.polling.account import Account, Changes, Shared
 from exporter.polling.connections import same_upstream, transport_of
 from exporter.polling.throttle import Slots
-from exporter.providers.advice import advice
+from exporter.providers.advice import advice, hours_advice
 from exporter.providers.redaction import Redactor
 from exporter.turns import Turns
 from exporter.ui.fleet import Overview
@@ -258,6 +258,7 @@ class Exporter:
                 account.state,
                 account.breaker.is_open,
                 partial(advice, account=account.settings),
+                partial(_explain_hours, account),
                 [target.state for target in account.poller.targets.values()],
                 attempts.conversation_url if (attempts := account.settings.attempts) else None,
             )
@@ -303,6 +304,10 @@ class Exporter:
     def _offset(self) -> float:
         """What the wall clock is ahead of the monotonic one."""
         return self._wall() - self._now()
+
+
+def _explain_hours(account: Account, campaign_id: str) -> str | None:
+    return hours_advice(account.calling_windows.error_of(campaign_id), account.settings)
 
 
 def _needs_other_connections(account: Account, settings: AccountSettings, after: PollSettings) -> bool:

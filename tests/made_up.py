@@ -131,6 +131,7 @@ class MadeUpAccount:
             self.state,
             self.breaker_open,
             lambda reason: f"Cure `{reason}`.",
+            lambda campaign_id: f"GET /{campaign_id}: HTTP 404. Write `calling_hours`.",
             self.campaigns,
             self.conversation_url,
         )

@@ -208,7 +208,10 @@ class CallingWindows(AccountJob):
     def _report(self, error: PollError | None) -> None:
         """Log when hours are unknown since they can't be read, and when that is over: once for all campaigns."""
         if error is not None and not self._reported:
-            log.warning("calling windows can't be read", extra=self.account.log_as | {"error": str(error)})
+            log.warning(
+                "calling windows can't be read: stalls are not detected",
+                extra=self.account.log_as | {"error": str(error)},
+            )
         elif error is None and self._reported:
             log.info("calling windows can be read again", extra=self.account.log_as)
         self._reported = error is not None

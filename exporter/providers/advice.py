@@ -4,6 +4,7 @@ from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from exporter.config.model import BASE_URLS, AccountSettings
+from exporter.providers.errors import ForbiddenError, PollError
 
 _FOR_BOTH = MappingProxyType(
     {
@@ -52,7 +53,19 @@ _WITH_ORGANIZATION = MappingProxyType(
 """What else may be wrong with a personal access token, which no other token's account has."""
 _NO_LISTING = "Check the path in `base_url`: the API lists no campaigns there."
 
+_HOURS_NOT_ASKED = "Write `calling_hours`, or `calling_windows: always` where it is dialed round the clock."
+_HOURS_FORBIDDEN = "Give the token the scope `campaigns:read`, or write `calling_hours`."
 HOURS_NOT_READ = "if the API has no such route, or this goes on, write `calling_hours` or `calling_windows: always`"
+
+
+def hours_advice(error: PollError | None, account: AccountSettings) -> str | None:
+    """Say why it is not known when a campaign of an account may dial, and what to do; None before the first answer."""
+    if account.calling_windows != "auto":
+        return _HOURS_NOT_ASKED
+    if error is None:
+        return None
+    forbidden = isinstance(error, ForbiddenError)
+    return f"{error}. {_HOURS_FORBIDDEN if forbidden else f'{HOURS_NOT_READ[0].upper()}{HOURS_NOT_READ[1:]}.'}"
 
 
 def advice(reason: str, account: AccountSettings, *, listing: bool = False) -> str:

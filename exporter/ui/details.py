@@ -95,6 +95,8 @@ class CampaignDetails(CampaignRow):
     """Whether it may dial round the clock; null where the hours are not known."""
     timezones: Sequence[TimezoneHours] | None
     """Its calling windows by timezone; null where they are not known."""
+    calling_windows_problem: str | None
+    """Why its hours are not known, and what to do about it."""
     closed_on: Sequence[date]
     """Dates without windows, as configured, in the timezone's own calendar."""
 
@@ -127,7 +129,9 @@ class AttemptRow:
     """Why it ended (OSVI)."""
 
 
-def details_of(row: CampaignRow, campaign: CampaignState, timezones: Sequence[TimezoneHours] | None) -> CampaignDetails:
+def details_of(
+    row: CampaignRow, campaign: CampaignState, timezones: Sequence[TimezoneHours] | None, problem: str | None
+) -> CampaignDetails:
     """Add to a row what only its own page shows."""
     shown, hours = campaign.shown, campaign.hours
     return CampaignDetails(
@@ -147,6 +151,7 @@ def details_of(row: CampaignRow, campaign: CampaignState, timezones: Sequence[Ti
         saturated_seconds=campaign.saturated_seconds,
         always_open=None if hours is None else hours.schedule is None,
         timezones=timezones,
+        calling_windows_problem=None if problem is None else valid(problem),
         closed_on=[] if hours is None or hours.schedule is None else sorted(hours.schedule.closed_on),
     )
 

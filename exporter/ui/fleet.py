@@ -64,7 +64,9 @@ class Fleet:
     async def details(self, campaign: CampaignState) -> CampaignDetails:
         hours = campaign.hours if campaign.fresh else None
         timezones = None if hours is None else await in_turns(timezones_of(hours, self._hours_wall))
-        return details_of(self.row(campaign), campaign, timezones)
+        account = self.accounts[campaign.campaign.account]
+        problem = account.explain_hours(campaign.campaign.id) if campaign.hours is None else None
+        return details_of(self.row(campaign), campaign, timezones, problem)
 
     def attempts(self, campaign: CampaignState, query: AttemptsQuery) -> list[AttemptRow] | None:
         """Give a campaign's newest attempts; None where single attempts are not read."""

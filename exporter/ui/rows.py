@@ -83,6 +83,8 @@ class CampaignRow:
     """Since when it should have been dialing without a break."""
     last_progress_timestamp_seconds: float | None
     """The last poll that saw progress; null when none has since the exporter started."""
+    silent_since_timestamp_seconds: float | None
+    """The last progress, or else the first successful poll: the metric campaign_last_progress_timestamp_seconds."""
     last_success_timestamp_seconds: float | None
     """The last successful poll."""
     poll_interval_seconds: float
@@ -128,6 +130,8 @@ class WatchedAccount:
     breaker_open: bool
     advise: Callable[[str], str]
     """Gives the advice for the reason of a failed poll."""
+    explain_hours: Callable[[str], str | None]
+    """Says why the hours of the campaign of this id are not known, and what to do."""
     campaigns: Sequence[CampaignState]
     conversation_url: str | None = None
     """The address of a conversation, with a placeholder for its id; empty where none is configured, None where single
@@ -166,6 +170,7 @@ def row_of(campaign: CampaignState, account: WatchedAccount, account_row: Accoun
         dialing_expected=None if (expected := campaign.expected) is None else expected == 1,
         dialing_expected_since_timestamp_seconds=campaign.expected_since,
         last_progress_timestamp_seconds=progress_of(campaign),
+        silent_since_timestamp_seconds=campaign.last_progress,
         last_success_timestamp_seconds=campaign.last_success_wall,
         poll_interval_seconds=campaign.interval,
         stale_after_seconds=campaign.stale_after,

@@ -370,7 +370,9 @@ class TestCallingWindows:
         windows = Windows("june")
         windows.directory.campaigns = {"june": None}
         await asyncio.sleep(3000)
-        assert [record.getMessage() for record in caplog.records] == ["calling windows can't be read"]
+        assert [record.getMessage() for record in caplog.records] == [
+            "calling windows can't be read: stalls are not detected"
+        ]
         assert windows.job.readable is False
         await windows.stop()
 

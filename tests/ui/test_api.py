@@ -141,6 +141,7 @@ class TestAnswer:
                     "dialing_expected": True,
                     "dialing_expected_since_timestamp_seconds": WALL,
                     "last_progress_timestamp_seconds": None,
+                    "silent_since_timestamp_seconds": WALL,
                     "last_success_timestamp_seconds": WALL,
                     "poll_interval_seconds": 15,
                     "stale_after_seconds": 60,

@@ -114,7 +114,7 @@ class TestPage:
             "Calls made 122 Uploads 2 Work left yes",
             "Retries on Retry threshold 2.0 Delay before a retry 30 min",
             "Created 2026-05-27 19:26 UTC",
-            "Its calling windows are not known.",
+            "Its calling windows are not known. GET /june-id: HTTP 404. Write calling_hours .",
             "meera open 1 500 meera completed 3 – not known no agent open 1",  # noqa: RUF001 -- the dash that is shown
         ):
             assert fact in words
@@ -126,7 +126,15 @@ class TestPage:
         document, words = await shown(made)
 
         assert "What to do Cure timeout . Runbook for june Last error: timeout : no <answer>" in words
+        assert "Its last poll failed" not in words
         assert 'href="../../../runbooks/CampaignPollsFailing?account=acme&amp;campaign=june"' in document
+
+    async def test_it_says_that_the_last_poll_failed_while_its_values_are_shown(self) -> None:
+        made = june()
+        made.accounts[0].campaigns[0].failed("unauthorized", "HTTP 401")
+        _, words = await shown(made)
+
+        assert "has not been silent for longer than stall_after . Its last poll failed." in words
 
     async def test_calling_windows_name_the_next_opening_by_the_zones_own_clock(self) -> None:
         _, words = await shown(june(hours=Hours(EVENING, WALL)))

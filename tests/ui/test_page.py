@@ -75,6 +75,7 @@ ROW = CampaignRow(
     dialing_expected=True,
     dialing_expected_since_timestamp_seconds=WALL,
     last_progress_timestamp_seconds=WALL - 7500,
+    silent_since_timestamp_seconds=WALL - 7500,
     last_success_timestamp_seconds=WALL - 12,
     poll_interval_seconds=15.0,
     stale_after_seconds=60.0,
@@ -153,6 +154,7 @@ class TestRow:
             dialing_expected=None,
             calling_window_open=None,
             last_progress_timestamp_seconds=None,
+            silent_since_timestamp_seconds=None,
             last_success_timestamp_seconds=None,
             status=None,
             advice=None,
@@ -168,6 +170,17 @@ class TestRow:
             "called": "none seen",
             "updated": "never",
         }
+
+    def test_before_any_progress_it_says_since_when_there_is_none(self) -> None:
+        row = replace(ROW, last_progress_timestamp_seconds=None, silent_since_timestamp_seconds=WALL - 12)
+
+        assert cells(row)["called"] == "none since the first poll, 12 s ago"
+
+    def test_a_failed_poll_is_shown_while_the_last_values_are(self) -> None:
+        failed = replace(ROW, error="unauthorized", error_message="HTTP 401")
+
+        assert cells(failed)["attention"] == "Stalled active last poll failed"
+        assert cells(replace(failed, state=Standing.FAILING))["attention"] == "Failing active"
 
     def test_calls_are_shown_by_outcome(self) -> None:
         calls = {"picked": 88, "not_picked": 25, "failed": 7, "busy": 0, "voicemail": 0, "transferred": 2}
