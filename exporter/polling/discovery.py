@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass, field
+from itertools import islice
 from math import inf
 
 from exporter.config.model import DiscoverySettings
@@ -90,11 +91,10 @@ class Discovery(AccountJob):
         found = {record.id: record for record in listing.campaigns}
         if listing.complete:
             self.last_success = self.account.shared.wall()
-            self.records = found | self._doubtful(found)
+            known = found | self._doubtful(found)
         else:
-            for campaign_id, record in found.items():
-                if campaign_id in self.records or len(self.records) < options.max_campaigns:
-                    self.records[campaign_id] = record
+            known = self.records | found
+        self.records = dict(islice(known.items(), options.max_campaigns))
         changes = self.account.settle()
         if changes.added or changes.removed:
             log.info(

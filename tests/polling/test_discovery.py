@@ -261,6 +261,33 @@ class TestDiscovery:
             await asyncio.sleep(60)
             assert campaigns_on(await running.page()) == set(ids[:4])
 
+    async def test_campaigns_kept_in_doubt_are_no_more_than_allowed(self) -> None:
+        site = Site()
+        ids = site.add(10)
+        async with site.exporting(discovery={"refresh_interval": "1m", "max_campaigns": 10}) as running:
+            await asyncio.sleep(30)
+            for campaign_id in ids:
+                site.organization.remove_campaign(site.organization.campaigns[campaign_id])
+            others = site.add(4)
+            await asyncio.sleep(60)
+            polled = campaigns_on(await running.page())
+            assert len(polled) == 10
+            assert polled > set(others)
+            await asyncio.sleep(60)
+            assert campaigns_on(await running.page()) == set(others)
+
+    async def test_fewer_campaigns_are_polled_once_fewer_are_allowed(self) -> None:
+        site = Site()
+        ids = site.add(10)
+        async with site.exporting(discovery={"refresh_interval": "1m"}) as running:
+            await asyncio.sleep(30)
+            fewer = site.account(discovery={"refresh_interval": "1m", "max_campaigns": 4})
+            assert await running.reload({"accounts": [fewer]}) is None
+            await asyncio.sleep(30)
+            polled = campaigns_on(await running.page())
+            assert len(polled) == 4
+            assert polled < set(ids)
+
     async def test_half_of_the_campaigns_may_go_at_once(self) -> None:
         site = Site()
         ids = site.add(10)
