@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
+from typing import Generic, TypeVar
 
 from exporter.campaign.schedule import Hours
 from exporter.campaign.state import CampaignState
@@ -16,6 +17,8 @@ from exporter.turns import Turns
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 WINDOWS_LOOK = 5.0
 """Seconds between two looks at what is due to be read."""
 CONFIGURATION_REFRESH = 600.0
@@ -27,23 +30,18 @@ _MOST_LISTED = 100_000
 
 
 @dataclass(slots=True)
-class _Reference:
-    """The configuration of a campaign, and when to ask for it again."""
+class _Known(Generic[T]):
+    """
+    What was read last: the id of a campaign's configuration, or the hours of a configuration.
 
-    configuration_id: str | None = None
+    Attributes:
+        due: When to read it again (monotonic).
+        error: Why it can't be read or understood.
+    """
+
+    value: T | None = None
     due: float = 0.0
     error: PollError | None = None
-    """Why it can't be asked for."""
-
-
-@dataclass(slots=True)
-class _Configuration:
-    """What is known of one configuration, and when to read it again."""
-
-    hours: Hours | None = None
-    due: float = 0.0
-    error: PollError | None = None
-    """Why it can't be read or understood."""
 
 
 @dataclass(slots=True, eq=False)
@@ -55,16 +53,14 @@ class CallingWindows(AccountJob):
     again; what can't be understood is unknown, never closed.
 
     Attributes:
-        allowed: Whether the token may read configurations; None before the first answer.
+        readable: Whether those can be read that were asked for; None before the first answer.
     """
 
-    allowed: bool | None = field(default=None, init=False)
-    _references: dict[str, _Reference] = field(default_factory=dict, init=False)
-    _configurations: dict[str, _Configuration] = field(default_factory=dict, init=False)
+    readable: bool | None = field(default=None, init=False)
+    _references: dict[str, _Known[str]] = field(default_factory=dict, init=False)
+    _configurations: dict[str, _Known[Hours]] = field(default_factory=dict, init=False)
     _forbidden: ForbiddenError | None = field(default=None, init=False)
     """What has turned it off."""
-    _reported: bool = field(default=False, init=False)
-    """Whether the log has said that hours can't be read."""
     _off_until: float = field(default=0.0, init=False)
     _list_again: float = field(default=0.0, init=False)
     _forbidden_campaign: str | None = field(default=None, init=False)
@@ -73,37 +69,35 @@ class CallingWindows(AccountJob):
     def wanted(self) -> bool:
         return self.account.settings.calling_windows == "auto" and self.account.directory is not None
 
-    @property
-    def readable(self) -> bool | None:
-        """Whether calling windows can be read; None where the settings don't ask for them."""
-        if self.account.settings.calling_windows != "auto":
-            return None
-        return False if self._reported else self.allowed
+    def settings_changed(self) -> None:
+        if not self.wanted:
+            self.readable = None
+        AccountJob.settings_changed(self)
 
     def learned(self, campaign_id: str, configuration_id: str | None) -> None:
         """Take in what an answer says of a campaign's configuration."""
         if configuration_id is not None:
-            reference = self._references.setdefault(campaign_id, _Reference())
-            reference.configuration_id, reference.due = configuration_id, self.account.now() + REFERENCE_REFRESH
+            reference = self._references.setdefault(campaign_id, _Known())
+            reference.value, reference.due = configuration_id, self.account.now() + REFERENCE_REFRESH
 
     def hours_of(self, campaign_id: str) -> Hours | None:
         """What is known of a campaign's hours; None for nothing."""
         reference = self._references.get(campaign_id)
-        configuration = self._configurations.get(reference.configuration_id or "") if reference else None
-        return configuration.hours if configuration else None
+        configuration = self._configurations.get(reference.value or "") if reference else None
+        return configuration.value if configuration else None
 
     def error_of(self, campaign_id: str) -> PollError | None:
         """Why a campaign's hours can't be read; None where they are read, and where it has not failed."""
         reference = self._references.get(campaign_id)
         if reference is None or self.hours_of(campaign_id) is not None:
             return None
-        configuration = self._configurations.get(reference.configuration_id or "")
+        configuration = self._configurations.get(reference.value or "")
         return reference.error or (configuration and configuration.error) or self._forbidden
 
     def campaigns_changed(self) -> None:
         for campaign_id in self._references.keys() - self.account.poller.targets.keys():
             del self._references[campaign_id]
-        used = {reference.configuration_id for reference in self._references.values()}
+        used = {reference.value for reference in self._references.values()}
         for configuration_id in self._configurations.keys() - used:
             del self._configurations[configuration_id]
         if self.wanted:
@@ -132,18 +126,19 @@ class CallingWindows(AccountJob):
             await turns.give_way()
             if not self.wanted or account.breaker.is_open or account.now() < self._off_until:
                 break
-            reference = self._references.setdefault(campaign_id, _Reference())
+            reference = self._references.setdefault(campaign_id, _Known())
             if account.now() >= reference.due:
                 await self._read_campaign(directory, campaign_id, reference)
-            if configuration_id := reference.configuration_id:
-                configuration = self._configurations.setdefault(configuration_id, _Configuration())
+            if reference.value:
+                configuration = self._configurations.setdefault(reference.value, _Known())
                 if account.now() >= configuration.due:
-                    await self._read_configuration(directory, configuration_id, configuration)
+                    await self._read_configuration(directory, reference.value, configuration)
             if (target := targets.get(campaign_id)) is not None:
                 account.poller.set_hours(campaign_id, account.hours(target.state.campaign))
-                unread = unread or self._worth_reporting(target.state)
+                if _is_news(error := self.error_of(campaign_id), target.state):
+                    unread = error
         else:
-            self._report(unread)
+            self._report(unread or self._forbidden)
         return account.now() + WINDOWS_LOOK
 
     def _many_are_due(self, campaign_ids: Sequence[str]) -> bool:
@@ -166,7 +161,7 @@ class CallingWindows(AccountJob):
         for record in listing.campaigns:
             self.account.name(record.id, record)
 
-    async def _read_campaign(self, directory: Directory, campaign_id: str, reference: _Reference) -> None:
+    async def _read_campaign(self, directory: Directory, campaign_id: str, reference: _Known[str]) -> None:
         reference.due = self.account.now() + CONFIGURATION_REFRESH
         try:
             record = await self.account.requests.ask("campaign", lambda: directory.campaign(campaign_id))
@@ -187,7 +182,7 @@ class CallingWindows(AccountJob):
             self.account.name(campaign_id, record)
 
     async def _read_configuration(
-        self, directory: Directory, configuration_id: str, configuration: _Configuration
+        self, directory: Directory, configuration_id: str, configuration: _Known[Hours]
     ) -> None:
         try:
             schedule = await self.account.requests.ask("configuration", lambda: directory.schedule(configuration_id))
@@ -197,40 +192,37 @@ class CallingWindows(AccountJob):
             configuration.error = exc
             configuration.due = self.account.now() + RETRY
             return
-        if self.allowed is False:
-            log.info("calling windows can be read again", extra=self.account.log_as)
-        self.allowed, self._forbidden = True, None
+        self._forbidden = None
+        if self.readable is None:
+            self.readable = True
         unclear = InvalidResponseError(f"the calling windows of configuration {configuration_id} can't be understood")
         configuration.error = unclear if schedule is None else None
-        configuration.hours = None if schedule is None else self.account.shared.watch.of(schedule)
+        configuration.value = None if schedule is None else self.account.shared.watch.of(schedule)
         configuration.due = self.account.now() + CONFIGURATION_REFRESH
+
+    def _turn_off(self, error: ForbiddenError) -> None:
+        self._forbidden = error
+        self._off_until = self.account.now() + OFF_FOR
+        self._report(error)
 
     def _report(self, error: PollError | None) -> None:
         """Log when hours are unknown since they can't be read, and when that is over: once for all campaigns."""
-        if error is not None and not self._reported:
-            log.warning(
-                "calling windows can't be read: stalls are not detected",
-                extra=self.account.log_as | {"error": str(error)},
-            )
-        elif error is None and self._reported:
+        if error is not None:
+            if self.readable is not False:
+                log.warning(
+                    "calling windows can't be read: stalls are not detected",
+                    extra=self.account.log_as | {"error": str(error)},
+                )
+            self.readable = False
+        elif self.readable is False:
             log.info("calling windows can be read again", extra=self.account.log_as)
-        self._reported = error is not None
+            self.readable = True
 
-    def _worth_reporting(self, state: CampaignState) -> PollError | None:
-        error = self.error_of(state.campaign.id)
-        # A campaign that is not found is reported by its polls, if they find it neither; one that is forbidden may be
-        # somebody else's.
-        if isinstance(error, ForbiddenError):
-            return None
-        if isinstance(error, NotFoundError) and (state.last_success is None or state.error == "not_found"):
-            return None
-        return error
 
-    def _turn_off(self, error: ForbiddenError) -> None:
-        if self.allowed is not False:
-            log.warning(
-                "the token may not read campaigns or configurations: calling windows stay unknown",
-                extra=self.account.log_as | {"error": str(error)},
-            )
-        self.allowed, self._forbidden = False, error
-        self._off_until = self.account.now() + OFF_FOR
+def _is_news(error: PollError | None, state: CampaignState) -> bool:
+    """Whether an error says why hours can't be read."""
+    # A campaign that is not found is reported by its polls, if they find it neither; one that is forbidden may be
+    # somebody else's.
+    if isinstance(error, NotFoundError):
+        return state.last_success is not None and state.error != "not_found"
+    return error is not None and not isinstance(error, ForbiddenError)

@@ -567,7 +567,7 @@ def full_page(labels: tuple[tuple[str, str], ...] = ()) -> Exposition:
     account = account_of(ScriptedProvider(), Display(), Slots(1))
     account.state.labels = labels
     account.discovery.success, account.discovery.last_success = True, WALL
-    account.calling_windows.allowed = True
+    account.calling_windows.readable = True
     june = campaign(Snapshot(status="active", attempts=5.0, active_calls=1.0, concurrency_limit=2.0))
     account.state.succeeded(june, 1000.0)
     return exposition(june, accounts=[account], registry=registry)
