@@ -48,7 +48,7 @@ class Gate:
     def __init__(self, check: Callable[[bytes, bytes], bool] = bcrypt.checkpw) -> None:
         self._check = check
         self._turn = asyncio.Lock()
-        self._waiting = 0
+        self._places = asyncio.Semaphore(_MOST_WAITING)
         self._secret = secrets.token_bytes(32)
         self._right: dict[bytes, None] = {}
 
@@ -67,20 +67,16 @@ class Gate:
         digest = self._digest(name, password, stored) if stored else b""
         if digest in self._right:
             return True
-        if self._waiting >= _MOST_WAITING:
+        if self._places.locked():
             raise CrowdedError
-        self._waiting += 1
-        try:
-            async with self._turn:
-                if digest in self._right:  # by another request, meanwhile
-                    return True
-                if gone():
-                    return False
-                # Every failure takes as long as the dearest hash.
-                highest = max(map(cost_of, users.values()))
-                right = await _in_thread(lambda: self._verify(stored, password[:_SIGNIFICANT], highest))
-        finally:
-            self._waiting -= 1
+        async with self._places, self._turn:
+            if digest in self._right:  # by another request, meanwhile
+                return True
+            if gone():
+                return False
+            # Every failure takes as long as the dearest hash.
+            highest = max(map(cost_of, users.values()))
+            right = await _in_thread(lambda: self._verify(stored, password[:_SIGNIFICANT], highest))
         if right:
             self._right[digest] = None
             if len(self._right) > _REMEMBERED:
