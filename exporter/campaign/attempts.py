@@ -90,7 +90,7 @@ def _newer(exemplar: Exemplar | None, label: str, call: Attempt, seconds: float)
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """Whether the verdicts on a criterion are counted, and which outcomes are compliant, by criterion."""
+    """Whether the verdicts on a criterion are shown, and which outcomes are compliant, by criterion."""
 
     wanted: Callable[[str], bool]
     expected: Mapping[str, str]
@@ -154,7 +154,7 @@ class Tally:
         if attempt.verdicts:
             self.evaluated += 1
             for criterion, outcome in attempt.verdicts.items():
-                if self.verdicts.wanted(criterion):
+                if self.verdicts.wanted(criterion) or criterion in self.verdicts.expected:
                     self.outcomes.setdefault(criterion, Counter())[outcome] += 1
         elif attempt.conversation_id and attempt.ended_at is not None:
             self.awaited_from = max(attempt.ended_at, self.awaited_from or 0.0)
@@ -237,7 +237,7 @@ class AttemptsState:
         criteria = self.budget("criteria", ())
         outcomes: dict[tuple[str, str], float] = {}
         for criterion, numbers in tally.outcomes.items():
-            for outcome in OUTCOMES:
+            for outcome in OUTCOMES if tally.verdicts.wanted(criterion) else ():
                 place = (criteria.admit(criterion), outcome)
                 outcomes[place] = outcomes.get(place, 0) + numbers[outcome]
         self.reading = Reading(
@@ -247,7 +247,8 @@ class AttemptsState:
                 for attempts in range(_MOST_ATTEMPTS + 1)
             },
             open=tally.open,
-            oldest_open=tally.oldest_open,
+            # The provider's clock may be ahead of ours.
+            oldest_open=None if tally.oldest_open is None else min(tally.oldest_open, wall),
             with_conversation=tally.with_conversation,
             evaluated=tally.evaluated,
             outcomes=outcomes,

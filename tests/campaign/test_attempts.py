@@ -78,6 +78,23 @@ def test_expected_outcomes_count_as_compliant() -> None:
     assert attempts.reading.compliant == {"qa.fraud": 1, "qa.never_seen": 0}
 
 
+def test_an_expected_outcome_counts_though_its_criterion_is_not_shown() -> None:
+    attempts = state()
+
+    read(attempts, ended(1, verdicts={"qa.fraud": "false"}), verdicts=Verdicts(lambda _: False, {"qa.fraud": "false"}))
+
+    assert attempts.reading.compliant == {"qa.fraud": 1}
+    assert attempts.reading.outcomes == {}
+
+
+def test_an_open_attempt_of_the_future_is_shown_as_of_now() -> None:
+    attempts = state()
+
+    read(attempts, ended(1, started_at=500.0, ended_at=None, seconds=None))
+
+    assert attempts.reading.oldest_open == 100.0
+
+
 def test_the_newest_call_of_a_bucket_is_its_exemplar() -> None:
     attempts = state("conversation_id")
     read(attempts)
