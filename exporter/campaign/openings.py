@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 DAY = 24 * 60
 WEEK = 7 * DAY
 """Minutes."""
+DAY_SECONDS = DAY * 60
 
 _EVERY_MINUTE = (1 << WEEK) - 1
 # The Unix epoch was a Thursday.
@@ -29,16 +30,11 @@ class Zone:
         self._today, self._yesterday = today, yesterday
         self._closed = frozenset(day.toordinal() - _EPOCH_ORDINAL for day in closed_on)
         self._last_closed = max(self._closed, default=-math.inf)
-        open_minutes = today | yesterday
-        before = open_minutes << 1 & _EVERY_MINUTE | open_minutes >> (WEEK - 1)
-        changes = open_minutes ^ before
-        self._changes_weekly = bool(changes)
-        if self._closed:
-            # What a date closes or leaves open changes at midnight, and where one day's windows go on into the next's.
-            for part in (today, yesterday):
-                changes |= part ^ (part << 1 & _EVERY_MINUTE | part >> (WEEK - 1))
-            for day in range(7):
-                changes |= 1 << day * DAY
+        self._changes_weekly = today | yesterday not in (0, _EVERY_MINUTE)
+        # A date opens and closes at midnight, and leaves open what began on the day before.
+        changes = sum(1 << day * DAY for day in range(7)) if self._closed else 0
+        for part in (today, yesterday):
+            changes |= part ^ (part << 1 & _EVERY_MINUTE | part >> (WEEK - 1))
         self._changes = tuple(_members(changes))
         self._last = (math.inf, -math.inf, False)
 
@@ -54,28 +50,22 @@ class Zone:
         is_open = self._is_open(second)
         moment = second
         while self._is_open(moment) == is_open:
-            if not self._changes_weekly and self._day(moment) > self._last_closed + 1:
+            if not self._changes_weekly and self._local(moment) // DAY_SECONDS > self._last_closed + 1:
                 return is_open, math.inf
             moment = self._first_shift(moment, moment + self._until_change(moment))
         return is_open, moment
 
     def _is_open(self, second: int) -> bool:
-        minute = self._second_of_week(second) // 60
-        if not self._closed:
-            return bool((self._today | self._yesterday) >> minute & 1)
-        day = self._day(second)
+        local = self._local(second)
+        minute, day = _second_of_week(local) // 60, local // DAY_SECONDS
         return bool(
             (self._today >> minute & 1 and day not in self._closed)
             or (self._yesterday >> minute & 1 and day - 1 not in self._closed)
         )
 
-    def _day(self, second: int) -> int:
-        """Number of the local date, from that of the Unix epoch."""
-        return (second + self._offset(second)) // (DAY * 60)
-
     def _until_change(self, second: int) -> int:
         """Count the seconds to the next change, if the wall clock is not shifted before."""
-        now = self._second_of_week(second)
+        now = _second_of_week(self._local(second))
         following = bisect_right(self._changes, now // 60)
         change = self._changes[following] if following < len(self._changes) else self._changes[0] + WEEK
         return change * 60 - now
@@ -85,20 +75,25 @@ class Zone:
         offset = self._offset(start)
         while start < end:
             # No timezone of the database has been shifted twice within a day since 2000.
-            step = min(start + DAY * 60, end)
+            step = min(start + DAY_SECONDS, end)
             if self._offset(step) != offset:
                 seconds = range(start + 1, step)
                 return start + 1 + bisect_left(seconds, True, key=lambda second: self._offset(second) != offset)
             start = step
         return end
 
-    def _second_of_week(self, second: int) -> int:
-        return (second + self._offset(second) + _EPOCH_WEEKDAY * DAY * 60) % (WEEK * 60)
+    def _local(self, second: int) -> int:
+        """What the wall clock shows, in seconds since the date of the Unix epoch."""
+        return second + self._offset(second)
 
     def _offset(self, second: int) -> int:
         offset = datetime.fromtimestamp(second, self._clock).utcoffset()
         assert offset is not None  # noqa: S101 -- an aware datetime has one; this tells mypy
-        return offset.days * 86400 + offset.seconds
+        return offset.days * DAY_SECONDS + offset.seconds
+
+
+def _second_of_week(local: int) -> int:
+    return (local + _EPOCH_WEEKDAY * DAY_SECONDS) % (WEEK * 60)
 
 
 def _members(bits: int) -> Iterable[int]:
