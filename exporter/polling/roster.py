@@ -80,7 +80,8 @@ class Roster:
         spelled_otherwise = {own: known for known in wanted if (own := plain(known)) != known}
         names = {campaign.name for campaign in wanted.values()}
         for record in _oldest_first(records, polled):
-            if record.id in ids:
+            own_id = self._provider_ids.get(record.id, record.id)
+            if own_id in ids:
                 continue
             if spelled_otherwise and (known := spelled_otherwise.get(plain(record.id))) is not None:
                 self._provider_ids[known] = record.id
@@ -93,6 +94,7 @@ class Roster:
                     extra=self._account | {"campaign": campaign.name},
                 )
                 continue
+            ids[own_id] = record.id
             names.add(campaign.name)
             before = polled.get(record.id)
             wanted[record.id] = before if before == campaign else campaign

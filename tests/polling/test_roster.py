@@ -70,6 +70,19 @@ async def test_a_configured_campaign_that_a_listing_spells_otherwise(
             assert len(warnings(caplog)) == (configured not in ("june", UUID))
 
 
+async def test_two_discovered_ids_of_one_campaign_stay_one_at_each_listing() -> None:
+    async with upstream() as served:
+        served.answers["/campaign/campaigns"] = [{"id": one, "status": "active"} for one in ("june", "juin")]
+        for campaign_id in ("june", "juin"):
+            served.answers[stats_path(campaign_id)] = anyreach_stats(campaign_id=UUID)
+        account = anyreach_account(served.url, calling_windows="unknown", discovery={"refresh_interval": "1m"})
+        async with exporting({"accounts": [account]}) as running:
+            await asyncio.sleep(200)
+            assert sum(path.startswith("/campaign/campaigns?") for path in served.paths(0)) >= 3
+            assert (await running.page()).values_of("campaign_id") == {"june"}
+            assert served.paths(0).count(stats_path("juin")) == 1
+
+
 async def test_a_listing_tells_which_configured_ids_are_one(caplog: pytest.LogCaptureFixture) -> None:
     async with upstream() as served:
         served.answers["/campaign/campaigns"] = [{"id": UUID, "external_id": "june", "status": "active"}]
