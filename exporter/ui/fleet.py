@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from exporter.campaign.state import CampaignState
 from exporter.turns import Turns
 from exporter.ui.details import AttemptRow, CampaignDetails, details_of, newest_attempts, timezones_of
-from exporter.ui.queries import AttemptsQuery, Filters
+from exporter.ui.queries import AttemptsQuery
 from exporter.ui.rows import AccountRow, CampaignRow, WatchedAccount, account_row_of, row_of, status_of
 from exporter.ui.states import ATTENTION
 
@@ -73,14 +73,17 @@ class Fleet:
         url = self.accounts[campaign.campaign.account].conversation_url
         return None if url is None else newest_attempts(campaign, url, query)
 
-    async def select(self, filters: Filters) -> list[CampaignState]:
-        words = filters.q.casefold().split()
+    async def select(
+        self, q: str = "", provider: str | None = None, account: str | None = None, state: str | None = None
+    ) -> list[CampaignState]:
+        """Pick the campaigns that have all words of `q` and fit whatever else is given."""
+        words = q.casefold().split()
 
         def fits(campaign: CampaignState) -> bool:
             return (
-                filters.provider in ("", campaign.lifecycle.name)
-                and filters.account in ("", campaign.campaign.account)
-                and filters.state in ("", campaign.standing)
+                (not provider or provider == campaign.lifecycle.name)
+                and (not account or account == campaign.campaign.account)
+                and (not state or state == campaign.standing)
                 and (not words or _has_all(campaign, words))
             )
 

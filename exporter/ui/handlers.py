@@ -134,13 +134,13 @@ class _Frontend:
 
 async def _shown(fleet: Fleet, view: page.View) -> dict[str, Any]:
     """Collect what the list of campaigns shows."""
-    campaigns = await fleet.select(replace(view.filters, state=""))
+    campaigns = await fleet.select(view.q, view.provider, view.account)
     counts = Counter(campaign.standing for campaign in campaigns)
     await asyncio.sleep(0)
     account_rows = fleet.account_rows(campaigns)
-    if wanted := view.filters.state:
-        campaigns = [campaign for campaign in campaigns if campaign.standing == wanted]
-    campaigns = await fleet.sort(campaigns, page.COLUMNS[view.sort].key, descending=view.descending)
+    if view.state:
+        campaigns = [campaign for campaign in campaigns if campaign.standing == view.state]
+    campaigns = await fleet.sort(campaigns, page.COLUMNS[view.column].key, descending=view.descending)
     pages = max(1, -(-len(campaigns) // page.PAGE_SIZE))
     view = replace(view, page=min(view.page, pages))
     start = (view.page - 1) * page.PAGE_SIZE
@@ -159,7 +159,7 @@ async def _shown(fleet: Fleet, view: page.View) -> dict[str, Any]:
 
 async def _campaigns(fleet: Fleet, request: web.Request) -> bytes:
     query = parse(CampaignQuery, request.query.items())
-    campaigns = await fleet.select(query.filters)
+    campaigns = await fleet.select(query.q, query.provider, query.account, query.state)
     start = bisect_right(campaigns, query.after, key=position) if query.after else 0
     shown = campaigns[start : start + query.limit]
     after = position(shown[-1]) if start + query.limit < len(campaigns) else None

@@ -7,7 +7,7 @@ screen. All links are relative, so that the pages work behind a reverse proxy un
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from exporter.campaign.schedule import DAYS
 from exporter.ui.fleet import SortKey
-from exporter.ui.queries import MAX_NAME, MAX_TEXT, MAX_WORDS, Filters
+from exporter.ui.queries import MAX_NAME, MAX_TEXT, MAX_WORDS
 from exporter.ui.rows import CampaignRow, calls_now, finished, progress_of
 from exporter.ui.states import ATTENTION, WORDS
 
@@ -66,11 +66,14 @@ DEFAULT_SORT = "attention"
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What an address of the list of campaigns asks for."""
+    """What an address of the list of campaigns asks for; an empty filter lets all through."""
 
-    filters: Filters
+    q: str = ""
+    provider: str = ""
+    account: str = ""
+    state: str = ""
     sort: str = DEFAULT_SORT
-    descending: bool = False
+    """The column by which it is sorted, after a "-" where the greatest comes first."""
     page: int = 1
     cut: bool = False
     """Whether words of the search were left out, since there were too many."""
@@ -78,36 +81,37 @@ class View:
     @classmethod
     def parse(cls, parameters: Mapping[str, str]) -> "View":
         """Read an address; an odd parameter counts as missing, since people write addresses by hand."""
-        sort = parameters.get("sort", "")
-        name = sort.removeprefix("-")
-        known = name in COLUMNS
-        page = parameters.get("page", "")
-        text = parameters.get("q", "").strip()
-        words = text[:MAX_TEXT].split()
-        cut = len(text) > MAX_TEXT or len(words) > MAX_WORDS
+        given = {
+            name: parameters.get(name, "").strip() for name in ("q", "provider", "account", "state", "sort", "page")
+        }
+        q, sort, page = given["q"], given["sort"], given["page"]
+        words = q[:MAX_TEXT].split()
+        cut = len(q) > MAX_TEXT or len(words) > MAX_WORDS
         return cls(
-            Filters(
-                " ".join(words[:MAX_WORDS]) if cut else text,
-                *(parameters.get(name, "").strip()[:MAX_NAME] for name in ("provider", "account", "state")),
-            ),
-            name if known else DEFAULT_SORT,
-            known and sort.startswith("-"),
-            int(page) if _PAGE_NUMBER.fullmatch(page) else 1,
-            cut,
+            q=" ".join(words[:MAX_WORDS]) if cut else q,
+            provider=given["provider"][:MAX_NAME],
+            account=given["account"][:MAX_NAME],
+            state=given["state"][:MAX_NAME],
+            sort=sort if sort.removeprefix("-") in COLUMNS else DEFAULT_SORT,
+            page=int(page) if _PAGE_NUMBER.fullmatch(page) else 1,
+            cut=cut,
         )
 
     @property
-    def order(self) -> str:
-        """The column that it is sorted by, as in its address: after a "-" where the greatest comes first."""
-        return ("-" if self.descending else "") + self.sort
+    def column(self) -> str:
+        return self.sort.removeprefix("-")
 
-    def order_after_click(self, column: str) -> str:
-        descending = not self.descending if column == self.sort else COLUMNS[column].descends
+    @property
+    def descending(self) -> bool:
+        return self.sort.startswith("-")
+
+    def sort_after_click(self, column: str) -> str:
+        descending = not self.descending if column == self.column else COLUMNS[column].descends
         return ("-" if descending else "") + column
 
     def query(self, **changes: str | int) -> str:
         """The query of this view's address with some parameters changed; its first page if none is named."""
-        values = {**asdict(self.filters), "sort": self.order, **changes}
+        values = {name: getattr(self, name) for name in ("q", "provider", "account", "state", "sort")} | changes
         said = {name: value for name, value in values.items() if value and value != _DEFAULTS.get(name)}
         return f"?{_query(said)}" if said else ""
 

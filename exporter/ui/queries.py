@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -24,17 +23,6 @@ MAX_LIMIT = 1000
 # Unpadded base64url of any bytes: each of them is a position in the order, so a cursor is never out of date.
 _CURSOR = "^([A-Za-z0-9_-]{4})*([A-Za-z0-9_-]{2}|[A-Za-z0-9_-]{3}|[A-Za-z0-9_-]{4})$"
 _WORDS = rf"^\s*(\S+\s+){{0,{MAX_WORDS - 1}}}\S*\s*$"
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """Which campaigns to show; an empty string lets all through."""
-
-    q: str = ""
-    """Words that have to be in the campaign's name, id, account, provider, status or labels, whatever their case."""
-    provider: str = ""
-    account: str = ""
-    state: str = ""
 
 
 def _few_words(text: str) -> str:
@@ -80,10 +68,6 @@ class CampaignQuery(Described):
     cursor: Annotated[str, Field(min_length=2, max_length=1500, pattern=_CURSOR)] | None = None
     """The next_cursor of an earlier answer, to go on behind it. It never expires: campaigns that come and go meanwhile
     make no other campaign appear twice or be left out."""
-
-    @property
-    def filters(self) -> Filters:
-        return Filters(self.q, self.provider or "", self.account or "", self.state or "")
 
     @property
     def after(self) -> str:

@@ -18,7 +18,7 @@ from yarl import URL
 
 from exporter.campaign.standing import Standing
 from exporter.ui import api
-from exporter.ui.queries import CampaignQuery, Filters, ProblemError, parse
+from exporter.ui.queries import CampaignQuery, ProblemError, parse
 from exporter.ui.rows import CampaignRow
 from tests.made_up import OSVI, WALL, WORKING, MadeUp, crowd, serving_frontend
 
@@ -45,13 +45,14 @@ class TestQuery:
     def test_without_parameters_everything_is_listed(self) -> None:
         query = parse(CampaignQuery, [])
 
-        assert (query.filters, query.limit, query.after) == (Filters(), 100, "")
+        assert (query.q, query.provider, query.account, query.state) == ("", None, None, None)
+        assert (query.limit, query.after) == (100, "")
 
     def test_every_parameter_is_read(self) -> None:
         asked = {"q": "june", "provider": "osvi", "account": "a", "state": "stalled", "limit": "1000", "cursor": "YQBi"}
         query = parse(CampaignQuery, asked.items())
 
-        assert query.filters == Filters("june", "osvi", "a", "stalled")
+        assert (query.q, query.provider, query.account, query.state) == ("june", "osvi", "a", "stalled")
         assert (query.limit, query.after) == (1000, "a\0b")
 
     @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from exporter.campaign.standing import Standing
 from exporter.campaign.state import CampaignState
 from exporter.ui.fleet import MAX_AGE, Fleet, Overview, in_turns, position
 from exporter.ui.page import COLUMNS
-from exporter.ui.queries import Filters
 from exporter.ui.rows import AccountRow, CampaignRow
 from exporter.ui.states import ATTENTION, WORDS
 from tests.made_up import (
@@ -253,7 +252,7 @@ def test_every_state_has_its_meaning_and_rank() -> None:
 
 class TestSelecting:
     async def names(self, fleet: Fleet, **filters: str) -> list[str]:
-        return [campaign.campaign.name for campaign in await fleet.select(Filters(**filters))]
+        return [campaign.campaign.name for campaign in await fleet.select(**filters)]
 
     async def fleet(self) -> Fleet:
         made = MadeUp()
