@@ -18,6 +18,7 @@ from exporter.config.model import Settings
 from exporter.config.plan import shard_of
 from exporter.config.section import ConfigurationError
 from exporter.daemon import _reload_on_change
+from exporter.polling.connections import transport_of
 from tests.exporting import (
     EPOCH,
     Upstream,
@@ -327,6 +328,16 @@ class TestReload:
         assert all(transport._session is not None and transport._session.closed for transport in retired)
         gc.collect()
         assert problems == []
+
+    async def test_connections_that_are_replaced_while_an_account_ends_are_closed(self) -> None:
+        async with upstream() as served, exporting(both(served)) as running:
+            await asyncio.sleep(20)
+            account = running.exporter.accounts["acme-us"]
+            transports = [account._transport]
+            account.close()
+            await account.reconnect(transport_of(account.settings, account.poll, account.shared.wall, account.secrets))
+            transports.append(account._transport)
+        assert [transport._session is not None and transport._session.closed for transport in transports] == [True] * 2
 
     async def test_polls_under_way_end_over_the_connections_they_began_with(self) -> None:
         async with upstream() as served, exporting(both(served)) as running:

@@ -118,6 +118,8 @@ class Account:
         self.token = token_of(settings)
         self._hide_token()
         self._transport = transport
+        self._retired: set[Transport] = set()
+        """Connections that were replaced, until they are closed."""
         make_provider = PROVIDERS[settings.provider]
         self.provider = make_provider(settings, transport, self.token, lambda: self.poller.targets)
         self._log = PollLog(self.log_as)
@@ -179,7 +181,8 @@ class Account:
                 await self.agenda.run(group)
         finally:
             self.close()
-            await self._transport.__aexit__(None, None, None)
+            for transport in (self._transport, *self._retired):
+                await transport.__aexit__(None, None, None)
             self.secrets.forget()
 
     def close(self) -> None:
@@ -226,8 +229,14 @@ class Account:
         """Go on over new connections; the old ones are closed when the polls that still use them must have ended."""
         await transport.__aenter__()
         self.certificates = certificates_of(self.settings.http)
-        self.agenda.spawn(_close_later(self._transport, self.poll.timeout))
+        self._retired.add(self._transport)
+        self.agenda.spawn(self._close_later(self._transport, self.poll.timeout))
         self._transport = self.provider.transport = transport
+
+    async def _close_later(self, transport: Transport, timeout: float) -> None:
+        await asyncio.sleep(timeout + _RETIRED_FOR)
+        await transport.__aexit__(None, None, None)
+        self._retired.discard(transport)
 
     def use_token(self, token: Token) -> None:
         """Send another token, and try again at once what was refused."""
@@ -325,10 +334,3 @@ class Account:
             case "auto":
                 return self.calling_windows.hours_of(campaign.id)
         return None
-
-
-async def _close_later(transport: Transport, timeout: float) -> None:
-    try:
-        await asyncio.sleep(timeout + _RETIRED_FOR)
-    finally:
-        await transport.__aexit__(None, None, None)
