@@ -191,12 +191,18 @@ class Exporter:
         }
         self._ready = self.ready
         # Whatever can fail comes first, so that a fault leaves everything as it was.
-        new = {name: self._make_account(account, poll) for name, account in wanted.items() if name not in stays}
-        transports = {
-            name: transport_of(wanted[name].settings, poll, self._wall, account.secrets)
-            for name, account in stays.items()
-            if _needs_other_connections(account, wanted[name].settings, poll)
-        }
+        new: dict[str, Account] = {}
+        with contextlib.ExitStack() as undo:
+            for name, account_plan in wanted.items():
+                if name not in stays:
+                    new[name] = self._make_account(account_plan, poll)
+                    undo.callback(new[name].secrets.forget)
+            transports = {
+                name: transport_of(wanted[name].settings, poll, self._wall, account.secrets)
+                for name, account in stays.items()
+                if _needs_other_connections(account, wanted[name].settings, poll)
+            }
+            undo.pop_all()
         changes = Changes()
         # None of this gives up its turn on the event loop, so that no scrape sees a part of it.
         gone = [account for name, account in self.accounts.items() if name not in stays]

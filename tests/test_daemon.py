@@ -329,6 +329,38 @@ class TestReload:
         gc.collect()
         assert problems == []
 
+    async def test_one_that_fails_leaves_the_hidden_secrets_as_they_were(self, tmp_path: Path) -> None:
+        async with upstream() as served:
+            host = served.url.removeprefix("http://")
+            before = both(served)
+            before["accounts"][0]["http"] = {"proxy_url": f"http://user:in-force@{host}"}
+            ca_file = tmp_path / "ca.pem"
+
+            def load(wanted: dict[str, Any]) -> Settings:
+                """A certificate that is gone between the look at the configuration and its use."""
+                trustme.CA().cert_pem.write_to_path(ca_file)
+                settings = settings_of(wanted)
+                ca_file.unlink()
+                return settings
+
+            async with exporting(before) as running:
+                await asyncio.sleep(20)
+                for number, bad in enumerate(("new", "acme-in", "acme-in")):
+                    wanted = both(served)
+                    wanted["accounts"] += [
+                        anyreach_account(served.url, "june", name="newer", token="ak_newer.secret"),
+                        anyreach_account(served.url, "june", name="new", token="ak_new.secret"),
+                    ]
+                    for account in wanted["accounts"]:
+                        proxy = f"http://user:refused-{number}@{host}"
+                        account["http"] = {"ca_file": str(ca_file)} if account["name"] == bad else {"proxy_url": proxy}
+                    error = await running.exporter.reload(lambda wanted=wanted: load(wanted))  # type: ignore[misc]
+                    assert "certificates can't be used" in (error or "")
+                assert running.redactor("in-force") == "<redacted>"
+                shown = "ak_newer.secret ak_new.secret refused-0 refused-1 refused-2"
+                assert running.redactor(shown) == shown
+                assert len(running.redactor.accounts) == 2
+
     async def test_connections_that_are_replaced_while_an_account_ends_are_closed(self) -> None:
         async with upstream() as served, exporting(both(served)) as running:
             await asyncio.sleep(20)

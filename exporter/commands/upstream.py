@@ -12,7 +12,7 @@ from exporter.polling.connections import transport_of
 from exporter.polling.requests import Requests
 from exporter.polling.throttle import Share, Slots, Throttle
 from exporter.providers import Provider
-from exporter.providers.credentials import token_of
+from exporter.providers.credentials import secrets_of_proxy, token_of
 from exporter.providers.http import Transport
 from exporter.providers.redaction import Redactor, Secrets
 
@@ -39,6 +39,7 @@ def _upstream(account: AccountSettings, settings: Settings, slots: Slots, secret
     token = token_of(account)
     if isinstance(token, str):
         secrets.replace("token", [token])
+    secrets.replace("proxy", secrets_of_proxy(account.http.proxy_url))
     transport = transport_of(account, settings.poll, time.time, secrets)
     throttle = Throttle(account.max_requests_per_second, account.max_in_flight, slots)
     # There are no polls for which some of the rate would have to be left.

@@ -31,7 +31,7 @@ from exporter.polling.throttle import Share, Slots, Throttle
 from exporter.polling.token_watch import TokenWatch
 from exporter.providers import Directory, Provider
 from exporter.providers.anyreach import Anyreach
-from exporter.providers.credentials import Token, token_of
+from exporter.providers.credentials import Token, secrets_of_proxy, token_of
 from exporter.providers.http import Transport
 from exporter.providers.listing import CampaignRecord
 from exporter.providers.osvi import Osvi
@@ -117,6 +117,7 @@ class Account:
         self.certificates = certificates_of(settings.http)
         self.token = token_of(settings)
         self._hide_token()
+        self._hide_proxy()
         self._transport = transport
         self._retired: set[Transport] = set()
         """Connections that were replaced, until they are closed."""
@@ -229,6 +230,7 @@ class Account:
         """Go on over new connections; the old ones are closed when the polls that still use them must have ended."""
         await transport.__aenter__()
         self.certificates = certificates_of(self.settings.http)
+        self._hide_proxy()
         self._retired.add(self._transport)
         self.agenda.spawn(self._close_later(self._transport, self.poll.timeout))
         self._transport = self.provider.transport = transport
@@ -251,6 +253,9 @@ class Account:
     def _hide_token(self) -> None:
         if isinstance(self.token, str):
             self.secrets.replace("token", [self.token])
+
+    def _hide_proxy(self) -> None:
+        self.secrets.replace("proxy", secrets_of_proxy(self.settings.http.proxy_url))
 
     def _credentials_refused(self) -> None:
         error = self.breaker.error

@@ -10,7 +10,6 @@ from exporter.config.files import read_regular
 from exporter.config.model import AccountSettings, HttpSettings, PollSettings
 from exporter.config.section import ConfigurationError
 from exporter.polling.job import AccountJob
-from exporter.providers.credentials import secrets_of_proxy
 from exporter.providers.http import Transport
 from exporter.providers.redaction import Secrets
 
@@ -26,13 +25,12 @@ def transport_of(
     account: AccountSettings, poll: PollSettings, wall: Callable[[], float], secrets: Secrets
 ) -> Transport:
     """
-    Make an account's connections, closed as yet; its secrets get those of its proxy.
+    Make an account's connections, closed as yet; the secrets are kept out of its answers.
 
     Raises:
         ConfigurationError: A file of certificates cannot be read or is none.
     """
     proxy = account.http.proxy_url
-    secrets.replace("proxy", secrets_of_proxy(proxy))
     try:
         return Transport(
             account.base_url,
