@@ -33,13 +33,9 @@ class HoursGap(Enum):
     """Why it is not known when a campaign may dial, so that its silence is no sign of a stall."""
 
     NOT_TOLD = "not_told"
-    """The provider's API has no calling windows (OSVI)."""
     NOT_ASKED = "not_asked"
-    """The configuration says not to ask (`calling_windows: unknown`)."""
     FORBIDDEN = "forbidden"
-    """The token may not read campaigns or configurations."""
     NOT_READ = "not_read"
-    """The request for them has failed, or its answer can't be understood."""
 
 
 @dataclass(slots=True)

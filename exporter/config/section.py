@@ -139,18 +139,6 @@ def section_of(field: FieldInfo) -> type[Section] | None:
     return None
 
 
-def keys_written(section: type[Section], values: Any, key: Key = ()) -> Iterator[tuple[Key, dict[str, Any]]]:
-    """The path of each known key that the values of a section hold, inner sections included, with its mapping."""
-    for index, item in enumerate(items_of(values)):
-        yield from keys_written(section, item, (*key, index))
-    if isinstance(values, dict):
-        for name, field in section.model_fields.items():
-            if (value := values.get(name)) is not None:
-                yield (*key, name), values
-                if inner := section_of(field):
-                    yield from keys_written(inner, value, (*key, name))
-
-
 def faults_of(error: ValidationError) -> list[Fault]:
     """The faults of a section that could not be made."""
     # pydantic adds the mark [key] where a mapping's key is at fault, rather than its value.

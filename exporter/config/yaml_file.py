@@ -13,7 +13,7 @@ import yaml
 
 from exporter.config.fields import Unquoted
 from exporter.config.files import read_regular
-from exporter.config.section import ConfigurationError, Key, Section, fault_line, keys_written
+from exporter.config.section import ConfigurationError, Key, Section, fault_line, items_of, section_of
 
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})")
@@ -121,11 +121,17 @@ class Document:
 
     def anchored(self, section: type[Section]) -> dict[str, Any]:
         """The values, with the relative paths of a section's files made to begin at this one's directory."""
-        for key, values in keys_written(section, self.values):
-            name = str(key[-1])
-            if name.endswith("file") and isinstance(values[name], str) and values[name]:
-                values[name] = str(self.path.parent / values[name])
+        self._anchor(section, self.values)
         return self.values
+
+    def _anchor(self, section: type[Section], values: Any) -> None:
+        for item in items_of(values):
+            self._anchor(section, item)
+        for name, field in section.model_fields.items() if isinstance(values, dict) else ():
+            if inner := section_of(field):
+                self._anchor(inner, values.get(name))
+            elif name.endswith("file") and isinstance(values.get(name), str) and values[name]:
+                values[name] = str(self.path.parent / values[name])
 
     def line(self, key: Key) -> int:
         """The line of a key, or of the innermost part of its path that is there."""
