@@ -45,7 +45,7 @@ def _upstream(account: AccountSettings, settings: Settings, slots: Slots, secret
     # There are no polls for which some of the rate would have to be left.
     requests = Requests(throttle, Share(throttle, 1.0), Breaker(), partial(_report_pause, account.name))
     ids = frozenset(str(campaign.id) for campaign in account.campaigns)
-    provider = PROVIDERS[account.provider](account, transport, token, lambda: ids)
+    provider = PROVIDERS[account.provider](transport, token, organization=account.organization, polled=lambda: ids)
     return Upstream(account, transport, provider, requests)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,7 +10,7 @@ from exporter.campaign.account import AccountState
 from exporter.campaign.labels import clean
 from exporter.campaign.schedule import Hours, HoursWatch
 from exporter.campaign.state import Campaign, CampaignState
-from exporter.config.model import AccountSettings, PollSettings
+from exporter.config.model import PollSettings
 from exporter.config.plan import AccountPlan
 from exporter.polling.agenda import Agenda
 from exporter.polling.attempts import AttemptsJob
@@ -31,6 +31,7 @@ from exporter.polling.throttle import Share, Slots, Throttle
 from exporter.polling.token_watch import TokenWatch
 from exporter.providers import Directory, Provider
 from exporter.providers.anyreach import Anyreach
+from exporter.providers.campaign_api import CampaignApi
 from exporter.providers.credentials import Token, secrets_of_proxy, token_of
 from exporter.providers.http import Transport
 from exporter.providers.listing import CampaignRecord
@@ -41,15 +42,7 @@ from exporter.providers.redaction import Redactor, Secrets
 _RETIRED_FOR = 1.0
 _SHARE_OF_LISTINGS = 0.25
 
-Polled = Callable[[], Container[str]]
-"""Gives the ids of the campaigns that are polled."""
-
-PROVIDERS: dict[str, Callable[[AccountSettings, Transport, Token, Polled], Provider]] = {
-    "anyreach": lambda account, transport, token, polled: Anyreach(
-        transport, token, organization=account.organization, polled=polled
-    ),
-    "osvi": lambda account, transport, token, polled: Osvi(transport, token, polled=polled),
-}
+PROVIDERS: dict[str, type[CampaignApi]] = {"anyreach": Anyreach, "osvi": Osvi}
 """Adding a provider is its file and a line here, and one in `READERS`."""
 
 READERS: dict[str, type[AttemptsJob]] = {"anyreach": ContactReader, "osvi": CallLogReader}
@@ -121,8 +114,9 @@ class Account:
         self._transport = transport
         self._retired: set[Transport] = set()
         """Connections that were replaced, until they are closed."""
-        make_provider = PROVIDERS[settings.provider]
-        self.provider = make_provider(settings, transport, self.token, lambda: self.poller.targets)
+        self.provider: Provider = PROVIDERS[settings.provider](
+            transport, self.token, organization=settings.organization, polled=lambda: self.poller.targets
+        )
         self._log = PollLog(self.log_as)
         self.throttle = Throttle(settings.max_requests_per_second, settings.max_in_flight, shared.slots)
         self.agenda = Agenda(self.throttle)

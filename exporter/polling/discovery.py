@@ -34,15 +34,13 @@ class Discovery(AccountJob):
 
     Attributes:
         records: The campaigns to poll, by the provider's id.
-        success: Whether the last listing was complete; None where nothing is discovered.
+        success: Whether the last listing was complete; None before it was tried, and where nothing is discovered.
         last_success: Unix time of the last complete listing.
-        listed: Whether it was tried at all.
     """
 
     records: dict[str, CampaignRecord] = field(default_factory=dict, init=False)
     success: bool | None = field(default=None, init=False)
     last_success: float | None = field(default=None, init=False)
-    listed: bool = field(default=False, init=False)
     _missing: frozenset[str] = field(default=frozenset(), init=False)
     """The campaigns that the last listing did not show, if it was so small that it was not believed."""
 
@@ -52,7 +50,7 @@ class Discovery(AccountJob):
 
     @property
     def ready(self) -> bool:
-        return self.listed or not self.wanted
+        return self.success is not None or not self.wanted
 
     def settings_changed(self) -> None:
         if not self.wanted:
@@ -64,20 +62,20 @@ class Discovery(AccountJob):
         options, directory = self.account.settings.discovery, self.account.directory
         if options is None or directory is None:
             return inf
-        wait = RETRY
-        if not self.account.breaker.is_open:
-            listing, error = Listing.of(options), None
-            try:
-                await walk(self.account.requests, directory, listing)
-            except PollError as exc:
-                error = exc
-            if self.account.settings.discovery != options:
-                return self.account.now()
-            self._take(listing, error, options)
-            wait = options.refresh_interval
-            if error is not None:
-                wait = OFF_FOR if isinstance(error, ForbiddenError) else min(wait, RETRY)
-        self.listed = True
+        if self.account.breaker.is_open:
+            self.success = self.success or False
+            return self.account.now() + RETRY
+        listing, error = Listing.of(options), None
+        try:
+            await walk(self.account.requests, directory, listing)
+        except PollError as exc:
+            error = exc
+        if self.account.settings.discovery != options:
+            return self.account.now()
+        self._take(listing, error, options)
+        wait = options.refresh_interval
+        if error is not None:
+            wait = OFF_FOR if isinstance(error, ForbiddenError) else min(wait, RETRY)
         return self.account.now() + wait
 
     def _take(self, listing: Listing, error: PollError | None, options: DiscoverySettings) -> None:

@@ -1,7 +1,7 @@
 """Which campaigns an account polls, configured and discovered: each of them once, under one id and one name."""
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 
 from exporter.campaign.labels import clean
 from exporter.campaign.state import Campaign
@@ -79,7 +79,8 @@ class Roster:
     ) -> None:
         spelled_otherwise = {own: known for known in wanted if (own := plain(known)) != known}
         names = {campaign.name for campaign in wanted.values()}
-        for record in _oldest_first(records, polled):
+        # Those that are polled already come first: they keep their names.
+        for record in sorted(records.values(), key=lambda record: record.id not in polled):
             own_id = self._provider_ids.get(record.id, record.id)
             if own_id in ids:
                 continue
@@ -113,9 +114,3 @@ class Roster:
                 "two ids are one campaign, which is polled once",
                 extra=self._account | {"campaign_id": kept, "not_polled": dropped},
             )
-
-
-def _oldest_first(records: Mapping[str, CampaignRecord], polled: Mapping[str, Campaign]) -> Iterator[CampaignRecord]:
-    """Those that are polled already come first: they keep their names."""
-    yield from (record for record in records.values() if record.id in polled)
-    yield from (record for record in records.values() if record.id not in polled)

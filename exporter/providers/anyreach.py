@@ -6,7 +6,6 @@ Routes and filters: https://docs.anyreach.ai/api-reference/campaigns/overview.
 Calling windows: https://docs.anyreach.ai/campaigns/configurations.
 """
 
-from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 import msgspec
@@ -15,9 +14,8 @@ from exporter.campaign.schedule import Schedule, Window
 from exporter.campaign.snapshot import CONTACT_BUCKETS, ODD, Snapshot
 from exporter.providers.anyreach_contacts import ContactsPage, read_contacts
 from exporter.providers.campaign_api import CampaignApi, is_uuid
-from exporter.providers.credentials import Token
 from exporter.providers.errors import ClientFaultError, InvalidResponseError, NotFoundError
-from exporter.providers.http import Transport, segment
+from exporter.providers.http import segment
 from exporter.providers.listing import CampaignRecord, Listing, read_record
 from exporter.providers.wire import (
     MOST_ENTRIES,
@@ -218,10 +216,7 @@ class Anyreach(CampaignApi):
     """
     Asks for the campaigns of one organization, by their UUID or their external id.
 
-    Args:
-        token: An organization's key (`ak_...`) or a personal token (`pat_...`).
-        organization: The organization's id, which a personal token needs and a key must not have.
-        polled: As `CampaignApi`.
+    The token is an organization's key (`ak_...`) or, together with the organization's id, a personal one (`pat_...`).
     """
 
     name: ClassVar[str] = "anyreach"
@@ -232,19 +227,10 @@ class Anyreach(CampaignApi):
     read_answer = staticmethod(read_answer)
     is_own = staticmethod(is_uuid)
 
-    def __init__(
-        self,
-        transport: Transport,
-        token: Token,
-        *,
-        organization: str | None = None,
-        polled: Callable[[], Container[str]] = tuple,
-    ) -> None:
-        self._organization = {"X-Anyreach-Org": organization} if organization else {}
-        super().__init__(transport, token, polled)
-
-    def headers_with(self, token: str) -> dict[str, str]:
-        return {"Authorization": f"Bearer {token}", **self._organization}
+    @staticmethod
+    def headers_with(token: str, organization: str | None) -> dict[str, str]:
+        headers = {"Authorization": f"Bearer {token}"}
+        return headers | {"X-Anyreach-Org": organization} if organization else headers
 
     async def campaign(self, campaign_id: str) -> CampaignRecord:
         """Ask about one campaign itself."""

@@ -9,7 +9,7 @@ from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC
-from math import ceil
+from math import ceil, inf
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -129,15 +129,19 @@ class _Listing:
 
     Attributes:
         front, back: The first and the last place that were not read; `back` is None before the length is known.
-        found_at_front, found_at_back: Attempts on the last page that was read there; None before one was.
+        found_at_front, found_at_back: Attempts on the last page that was read there.
     """
 
     status: str | None
     front: int = 0
     back: int | None = None
-    at_front: bool = True
     found_at_front: int = 0
-    found_at_back: int | None = None
+    found_at_back: float = inf
+
+    @property
+    def at_front(self) -> bool:
+        # Pending contacts with attempts may stand at either end: look at both, and go on where more of them were found.
+        return self.status != "pending" or self.back is None or self.found_at_front > self.found_at_back
 
 
 @dataclass(slots=True, eq=False)
@@ -258,9 +262,6 @@ class ContactWalk:
             current.back -= step
         if current.back is None:
             return False
-        # Pending contacts with attempts may stand at either end: look at both, and go on where more of them were found.
-        if current.status == "pending":
-            current.at_front = current.found_at_back is not None and current.found_at_front > current.found_at_back
         return current.back <= current.front
 
     def _next_list(self) -> None:

@@ -1,7 +1,7 @@
 """What the providers have in common: a route for each campaign, whose answer may name the campaign that it is about."""
 
 import re
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Container
 from dataclasses import dataclass
 from typing import ClassVar, Final, TypeVar
@@ -11,6 +11,7 @@ from multidict import CIMultiDict, istr
 from yarl import URL
 
 from exporter.campaign.snapshot import Snapshot
+from exporter.providers import Provider
 from exporter.providers.credentials import Token
 from exporter.providers.errors import CredentialsError, InvalidResponseError, PollError
 from exporter.providers.http import Transport, segment
@@ -36,7 +37,7 @@ class _Target:
     """Another id, which the last answer named."""
 
 
-class CampaignApi(ABC):
+class CampaignApi(Provider):
     """
     Asks for the campaigns of one account.
 
@@ -48,20 +49,30 @@ class CampaignApi(ABC):
     Args:
         transport: Entered by the caller; may be replaced at any time.
         token: As `authorize`.
+        organization: Whose campaigns they are, where the token does not say it.
         polled: Gives the ids of the account's campaigns, of which some may not have been asked for yet.
     """
 
     poll_path: ClassVar[str]
     """The path that a campaign is polled at, with braces in place of its id."""
 
-    def __init__(self, transport: Transport, token: Token, polled: Callable[[], Container[str]]) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        token: Token,
+        *,
+        organization: str | None = None,
+        polled: Callable[[], Container[str]] = tuple,
+    ) -> None:
         self.transport = transport
+        self._organization = organization
         self._polled = polled
         self._targets: dict[str, _Target] = {}
         self.authorize(token)
 
+    @staticmethod
     @abstractmethod
-    def headers_with(self, token: str) -> dict[str, str]:
+    def headers_with(token: str, organization: str | None) -> dict[str, str]:
         """The headers that carry a token."""
 
     @staticmethod
@@ -75,9 +86,8 @@ class CampaignApi(ABC):
         """Whether an id can be one that the provider has given; external ids are their owners'."""
 
     def authorize(self, token: Token) -> None:
-        """Send this token from now on; without one, nothing."""
         self._no_token = None if isinstance(token, str) else str(token)
-        headers = self.headers_with(token) if isinstance(token, str) else {}
+        headers = self.headers_with(token, self._organization) if isinstance(token, str) else {}
         # Names of this class need no conversion at each request.
         self._headers = CIMultiDict({istr(name): value for name, value in headers.items()})
 

@@ -6,16 +6,13 @@ Tokens and errors: https://docs.osvi.ai/api-reference/introduction.
 """
 
 import math
-from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from exporter.campaign.labels import OVERFLOW
 from exporter.campaign.snapshot import CALL_OUTCOMES, CALLS_IN_PROGRESS, Snapshot
 from exporter.providers.campaign_api import CampaignApi
-from exporter.providers.credentials import Token
 from exporter.providers.errors import InvalidResponseError
-from exporter.providers.http import Transport
 from exporter.providers.osvi_calls import CALLS_PER_PAGE, CallsPage, read_calls
 from exporter.providers.wire import (
     MOST_ENTRIES,
@@ -144,10 +141,8 @@ class Osvi(CampaignApi):
     read_answer = staticmethod(read_answer)
     is_own = staticmethod(str.isdecimal)
 
-    def __init__(self, transport: Transport, token: Token, *, polled: Callable[[], Container[str]] = tuple) -> None:
-        super().__init__(transport, token, polled)
-
-    def headers_with(self, token: str) -> dict[str, str]:
+    @staticmethod
+    def headers_with(token: str, organization: str | None) -> dict[str, str]:
         return {"API-Token": token}
 
     async def calls(self, page: int, *, in_progress: bool = False) -> CallsPage:
