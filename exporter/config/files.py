@@ -40,13 +40,6 @@ def unreadable(path: Path | str, error: OSError) -> str:
     """What was expected of a file that `read_regular` refused; the path is named unless it could be a token."""
     parts = Path(path).parts
     # What exists is a path; a token that was put in its place is not.
-    shown = next((count for count in range(len(parts), 0, -1) if _exists(Path(*parts[:count]))), 0)
+    shown = next((count for count in range(len(parts), 0, -1) if os.access(Path(*parts[:count]), os.F_OK)), 0)
     named = "" if any(map(looks_like_a_token, parts[shown:])) else f": {path}"
     return f"expected a file that can be read: {error.strerror}{named}"
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # a name that is too long, for example
-        return False
