@@ -158,8 +158,8 @@ async def test_a_token_without_a_scope_is_forbidden(client: Client, organization
 async def test_what_is_not_there_or_of_another_organization_is_not_found(
     client: Client, organization: Organization
 ) -> None:
-    stranger = client.world.add_organization()
-    theirs = stranger.add_campaign("Theirs", stranger.add_configuration("Theirs", Schedule()), external_id="theirs")
+    other = client.world.add_organization()
+    theirs = other.add_campaign("Theirs", other.add_configuration("Theirs", Schedule()), external_id="theirs")
     removed = organization.add_campaign("Removed", always(organization), external_id="removed")
     organization.remove_campaign(removed)
 
