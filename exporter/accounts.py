@@ -296,6 +296,7 @@ class Exporter:
     def _look_at(self, campaign: CampaignState, other_hours: Set[Hours], was_set_back: bool) -> None:
         if was_set_back:
             campaign.cut_time_stamps(self._wall())
+            self._board.update_attempts(campaign)
         if campaign.hours in other_hours:
             campaign.expect(self._now(), self._wall())
         elif not was_set_back:

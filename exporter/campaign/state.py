@@ -253,6 +253,8 @@ class CampaignState:
             self.last_progress = wall
         if self.expected_since is not None and self.expected_since > wall:
             self.expected_since = wall
+        if (attempts := self.attempts) is not None and attempts.read_at is not None and attempts.read_at > wall:
+            attempts.read_at = wall
 
     # What is read
 
