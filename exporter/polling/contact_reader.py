@@ -39,7 +39,7 @@ class _Watched:
         tried_at: When the last reading began (monotonic), complete or not.
         read_at: When the last complete one began.
         awaits_until: The time (Unix) until which verdicts are waited for.
-        closed_reads: Readings since it was seen closed.
+        closed_at: When it was seen closed.
     """
 
     numbers: _Numbers | None = None
@@ -48,7 +48,6 @@ class _Watched:
     requests: int = 1
     awaits_until: float = -inf
     closed_at: float | None = None
-    closed_reads: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -99,8 +98,8 @@ class ContactReader(AttemptsJob):
             due = self._due(state, watched, now, wall)
             if due < inf:
                 requests += watched.requests
-                if due < earliest:
-                    found, earliest = target, due
+            if due < earliest:
+                found, earliest = target, due
             self._withdraw_old(state, watched, now)
         self._interval = self.interval_for(settings, requests)
         return found, earliest
@@ -111,11 +110,9 @@ class ContactReader(AttemptsJob):
         if state.is_final:
             if watched.closed_at is None:
                 watched.closed_at = now
-            if watched.closed_reads >= len(READ_WHEN_CLOSED):
-                return inf
-            due = watched.closed_at + READ_WHEN_CLOSED[watched.closed_reads]
-            return max(due, watched.tried_at + self._interval)
-        watched.closed_at, watched.closed_reads = None, 0
+            due = (watched.closed_at + wait for wait in READ_WHEN_CLOSED)
+            return max(next((at for at in due if at > watched.read_at), inf), watched.tried_at + self._interval)
+        watched.closed_at = None
         if watched.numbers != _numbers(state.snapshot) or wall < watched.awaits_until:
             return watched.tried_at + self._interval
         return inf
@@ -146,7 +143,6 @@ class ContactReader(AttemptsJob):
             self.failed(exc)
             return
         if target.gone or self._watched.get(target) is not watched:
-            # The campaign or the settings have gone meanwhile.
             return
         watched.requests = max(1, walk.requests)
         if walk.problem is not None:
@@ -158,8 +154,6 @@ class ContactReader(AttemptsJob):
             return
         self.readings[COMPLETE] += 1
         watched.numbers, watched.read_at = numbers, began
-        if state.is_final:
-            watched.closed_reads += 1
         awaited = walk.tally.awaited_from
         watched.awaits_until = -inf if awaited is None else awaited + VERDICTS_WITHIN
         attempts.take(walk.tally, counted, walk.untouched, walk.coverage, self.account.shared.wall())

@@ -32,14 +32,7 @@ class Distribution:
 
 
 class PollCounters:
-    """
-    Polls of an account since it was configured.
-
-    Attributes:
-        polls: By result, `success` or the reason of the failure.
-        request_seconds: From the start of a poll to its last byte or its failure.
-        lag_seconds: How late polls started.
-    """
+    """Polls of an account since it was configured, by result; how long they took, and how late they started."""
 
     def __init__(self) -> None:
         self.polls: dict[str, int] = dict.fromkeys((SUCCESS, *REASONS), 0)

@@ -79,6 +79,8 @@ class Roster:
     ) -> None:
         spelled_otherwise = {own: known for known in wanted if (own := plain(known)) != known}
         names = {campaign.name for campaign in wanted.values()}
+        options = plan.settings.discovery
+        by_name = options is not None and options.campaign_label == "name"
         # Those that are polled already come first: they keep their names.
         for record in sorted(records.values(), key=lambda record: record.id not in polled):
             own_id = self._provider_ids.get(record.id, record.id)
@@ -88,7 +90,8 @@ class Roster:
                 self._provider_ids[known] = record.id
                 self._warn(record.id, known)
                 continue
-            campaign = discovered(plan, record.id, self._name(plan, record, names))
+            name = clean(record.name or "") if by_name else ""
+            campaign = discovered(plan, record.id, name if name and name not in names else record.id)
             if campaign.name in names:
                 log.warning(
                     "a discovered campaign is not polled: another one has its id as label",
@@ -99,13 +102,6 @@ class Roster:
             names.add(campaign.name)
             before = polled.get(record.id)
             wanted[record.id] = before if before == campaign else campaign
-
-    @staticmethod
-    def _name(plan: AccountPlan, record: CampaignRecord, names: Collection[str]) -> str:
-        """What a discovered campaign is called: by its name, where that is wanted and free, else by its id."""
-        options = plan.settings.discovery
-        name = clean(record.name or "") if options is not None and options.campaign_label == "name" else ""
-        return name if name and name not in names else record.id
 
     def _warn(self, dropped: str, kept: str) -> None:
         if (dropped, kept) not in self._warned:

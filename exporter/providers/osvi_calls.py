@@ -27,14 +27,10 @@ class _WireCall(msgspec.Struct):
     created_at: Any = None
 
 
-class _WireMeta(msgspec.Struct):
-    total_pages: Any = None
-
-
 class _WirePage(msgspec.Struct):
     success: Any = None
     data: list[_WireCall] | None = None
-    meta: _WireMeta | None = None
+    meta: Any = None
 
 
 _decoder = msgspec.json.Decoder(_WirePage)
@@ -67,9 +63,8 @@ def read_calls(body: bytes) -> CallsPage:
         raise InvalidResponseError("the answer holds no calls")
     if page.success is not True or page.data is None:
         raise InvalidResponseError("success is not true")
-    return CallsPage(
-        [call for wire in page.data if (call := _call(wire))], count(page.meta.total_pages) if page.meta else None
-    )
+    pages = count(page.meta.get("total_pages")) if isinstance(page.meta, dict) else None
+    return CallsPage([call for wire in page.data if (call := _call(wire))], pages)
 
 
 def _call(wire: _WireCall) -> Call | None:
