@@ -110,7 +110,8 @@ ATTEMPT_READING_FAMILIES: tuple[Family[AccountNow], ...] = (
     ),
     gauge(
         "campaign_exporter_attempts_readable",
-        "1 when single attempts can be read, 0 when the token may not; no series where they are not read.",
+        "1 when single attempts can be read, 0 when the token may not; no series before the first answer, and where "
+        "they are not read.",
         lambda a: truth(a.account.attempts.readable),
     ),
 )

@@ -33,7 +33,7 @@ class AttemptsJob(AccountJob):
 
     Attributes:
         readings: Their number by result: `complete`, `incomplete` or the reason of a failure.
-        readable: Whether the token may read them; None where the settings don't ask for them.
+        readable: Whether the token may read them; None before the first answer.
     """
 
     route: ClassVar[str]
@@ -57,7 +57,6 @@ class AttemptsJob(AccountJob):
     def settings_changed(self) -> None:
         if self.settings is not None:
             self._share = Share(self.account.throttle, self.settings.request_share, lambda: self.account.poller.left)
-            self.readable = True if self.readable is None else self.readable
         else:
             self.readable = None
             for target in self.account.poller.targets.values():
@@ -86,7 +85,7 @@ class AttemptsJob(AccountJob):
         try:
             answer = await self.account.requests.ask(self.route, request, share=self._share)
         except ForbiddenError as exc:
-            if self.readable:
+            if self.readable is not False:
                 log.warning("the token may not read single attempts", extra=self.account.log_as | {"error": str(exc)})
             self.readable = False
             self._off_until = self.account.now() + OFF_FOR

@@ -185,6 +185,15 @@ async def test_a_403_turns_the_readings_off_and_nothing_else(caplog: pytest.LogC
     assert [record.message for record in caplog.records].count("the token may not read single attempts") == 1
 
 
+async def test_whether_attempts_can_be_read_is_not_known_before_an_answer() -> None:
+    site = Site()
+    june = site.add("June", 40)
+    async with site.exporting(june) as running:
+        assert not (await running.page()).all("campaign_exporter_attempts_readable")
+        await asyncio.sleep(120)
+        assert (await running.page()).all("campaign_exporter_attempts_readable") == [1]
+
+
 async def test_readings_keep_to_their_share_and_polls_stay_on_time() -> None:
     site = Site(limit=100)
     campaigns = [site.add(f"campaign {number}", 300) for number in range(10)]
