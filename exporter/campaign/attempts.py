@@ -7,7 +7,7 @@ An attempt is one call. Anyreach sends attempts with their contacts, OSVI in its
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from heapq import nlargest
@@ -23,6 +23,8 @@ OUTCOMES = ("true", "false", "abstain", "na", "other")
 NEWEST = 200
 """Attempts of a campaign that are kept to be shown."""
 _MOST_ATTEMPTS = 10
+_LARGEST_SKEW = 60.0
+"""Seconds by which a provider's clock may be ahead of ours."""
 _EXEMPLAR_LENGTH = 100
 """OpenMetrics allows 128 characters for the labels of an exemplar, names included."""
 
@@ -259,10 +261,10 @@ class AttemptsState:
             coverage=coverage,
         )
         self.read_at = wall
-        self.newest = tuple(newest_of(tally.newest))
+        self.newest = tuple(_ended_by(wall, newest_of(tally.newest)))
         if self.counted is None:
             self.durations = {self._admitted("duration_status", status): Durations() for status in tally.ended_statuses}
-        self.ended(tally.new.values())
+        self.ended(_ended_by(wall, tally.new.values()))
         self.counted = counted
 
     def withdraw(self) -> None:
@@ -290,6 +292,14 @@ class AttemptsState:
 
     def _admitted(self, family: str, value: str) -> str:
         return self.budget(family, ()).admit(value)
+
+
+def _ended_by(wall: float, attempts: Iterable[Attempt]) -> Iterator[Attempt]:
+    """Leave out the duration of an attempt that ends in the future: its end is no moment at which it has ended."""
+    latest = wall + _LARGEST_SKEW
+    for attempt in attempts:
+        is_over = attempt.ended_at is None or attempt.ended_at <= latest
+        yield attempt if is_over else attempt._replace(seconds=None)
 
 
 def _holds(keys: "array[int]", key: int) -> bool:

@@ -18,7 +18,7 @@ import msgspec
 from exporter.campaign.attempts import OUTCOMES, Attempt, Tally, Verdicts
 from exporter.campaign.snapshot import Snapshot
 from exporter.providers.errors import InvalidResponseError
-from exporter.providers.wire import LONGEST_TEXT, count, read_as, read_id, read_moment, short_text
+from exporter.providers.wire import LONGEST_TEXT, Odd, count, read_as, read_id, read_moment, short_text
 
 LARGEST_PAGE: Final = 200
 SMALLEST_PAGE: Final = 50
@@ -45,7 +45,7 @@ class _WireAttempt(msgspec.Struct):
 class _WireContact(msgspec.Struct):
     id: Any = None
     status: Any = None
-    attempts: list[_WireAttempt] | None = None
+    attempts: list[_WireAttempt | Odd] | Odd = None
 
 
 class _WirePage(msgspec.Struct):
@@ -88,8 +88,12 @@ def _contact(wire: _WireContact) -> Contact:
     contact_id = short_text(read_id(wire.id))
     if contact_id is None:
         raise InvalidResponseError("a contact has no id")
-    attempts = [_attempt(contact_id, place, attempt) for place, attempt in enumerate(wire.attempts or ())]
-    return Contact(contact_id, wire.status if isinstance(wire.status, str) else None, attempts)
+    attempts = enumerate(wire.attempts if isinstance(wire.attempts, list) else ())
+    return Contact(
+        contact_id,
+        wire.status if isinstance(wire.status, str) else None,
+        [_attempt(contact_id, place, one) for place, one in attempts if isinstance(one, _WireAttempt)],
+    )
 
 
 def _attempt(contact_id: str, place: int, wire: _WireAttempt) -> Attempt:

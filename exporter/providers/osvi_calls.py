@@ -12,7 +12,7 @@ import msgspec
 from exporter.campaign.attempts import Attempt
 from exporter.campaign.snapshot import CALLS_IN_PROGRESS
 from exporter.providers.errors import InvalidResponseError
-from exporter.providers.wire import count, number, read_as, read_id, read_moment, short_text
+from exporter.providers.wire import Odd, count, number, read_as, read_id, read_moment, short_text
 
 CALLS_PER_PAGE: Final = 100
 
@@ -29,7 +29,7 @@ class _WireCall(msgspec.Struct):
 
 class _WirePage(msgspec.Struct):
     success: Any = None
-    data: list[_WireCall] | None = None
+    data: list[_WireCall | Odd] | None = None
     meta: Any = None
 
 
@@ -64,7 +64,8 @@ def read_calls(body: bytes) -> CallsPage:
     if page.success is not True or page.data is None:
         raise InvalidResponseError("success is not true")
     pages = count(page.meta.get("total_pages")) if isinstance(page.meta, dict) else None
-    return CallsPage([call for wire in page.data if (call := _call(wire))], pages)
+    calls = (_call(wire) for wire in page.data if isinstance(wire, _WireCall))
+    return CallsPage([call for call in calls if call], pages)
 
 
 def _call(wire: _WireCall) -> Call | None:

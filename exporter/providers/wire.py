@@ -27,6 +27,9 @@ T = TypeVar("T")
 LARGE: Final = 65_536
 """Bytes from which on an answer is read in a thread; this many are read in 3 ms whatever they hold."""
 
+Odd = bool | float | str | None
+"""What may stand where an array or object should, and is left out."""
+
 MOST_ENTRIES: Final = 1_000
 """Entries of a map of numbers that are kept; the rest are added up. More than enough for the labels made of them."""
 

@@ -95,6 +95,16 @@ def test_an_open_attempt_of_the_future_is_shown_as_of_now() -> None:
     assert attempts.reading.oldest_open == 100.0
 
 
+def test_an_attempt_that_ends_in_the_future_has_no_duration() -> None:
+    attempts = state()
+    read(attempts, ended(1, ended_at=5000.0, seconds=4990.0))
+
+    read(attempts, ended(1, ended_at=5000.0, seconds=4990.0), ended(2, ended_at=6000.0, seconds=5990.0))
+
+    assert count(attempts) == 0
+    assert [attempt.seconds for attempt in attempts.newest] == [None, None]
+
+
 def test_the_newest_call_of_a_bucket_is_its_exemplar() -> None:
     attempts = state("conversation_id")
     read(attempts)

@@ -226,6 +226,20 @@ def test_what_is_no_page_of_contacts_is_refused(body: bytes) -> None:
         read_contacts(body)
 
 
+@pytest.mark.parametrize("attempts", [[None, 5, attempt(), "x", True], [attempt()]])
+def test_odd_attempts_cost_no_other(attempts: list[object]) -> None:
+    (contact,) = read_contacts(json.dumps({"contacts": [{"id": "c", "attempts": attempts}]}).encode()).contacts
+
+    assert [one.seconds for one in contact.attempts] == [read_one(attempt()).seconds]
+
+
+@pytest.mark.parametrize("attempts", [None, 5, "x", False])
+def test_a_contact_without_a_list_of_attempts_has_none(attempts: object) -> None:
+    page = read_contacts(json.dumps({"contacts": [{"id": "c", "attempts": attempts}, {"id": "d"}]}).encode())
+
+    assert [(contact.id, contact.attempts) for contact in page.contacts] == [("c", []), ("d", [])]
+
+
 def test_a_number_that_is_no_json_costs_nothing_else() -> None:
     page = read_contacts(b'{"contacts": [{"id": "c", "data": NaN, "attempts": []}], "total": 1}')
 
