@@ -84,8 +84,10 @@ class Durations:
 
 
 def _newer(exemplar: Exemplar | None, label: str, call: Attempt, seconds: float) -> Exemplar | None:
-    at = call.ended_at or 0.0
-    if not call.conversation_id or len(call.conversation_id) > _EXEMPLAR_LENGTH or (exemplar and exemplar.at > at):
+    at = call.ended_at
+    if at is None or not call.conversation_id or len(call.conversation_id) > _EXEMPLAR_LENGTH:
+        return exemplar
+    if exemplar is not None and exemplar.at > at:
         return exemplar
     return Exemplar(label, call.conversation_id, seconds, at)
 

@@ -120,6 +120,15 @@ def test_the_newest_call_of_a_bucket_is_its_exemplar() -> None:
     assert [e and (e.label, e.id, e.at) for e in durations.exemplars if e] == [("conversation_id", "newer", 60.0)]
 
 
+def test_a_call_without_a_moment_is_no_exemplar() -> None:
+    call = Attempt("1", "picked", seconds=12.0, conversation_id="call-1")
+
+    durations = Durations().with_calls([call], "call_id")
+
+    assert sum(durations.counts) == 1
+    assert not any(durations.exemplars)
+
+
 def test_a_withdrawn_reading_leaves_the_counters() -> None:
     attempts = state()
     read(attempts)
