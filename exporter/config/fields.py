@@ -174,6 +174,13 @@ def _campaign_id(value: Any) -> Any:
     return campaign_id
 
 
+def _outcome(value: Any) -> Any:
+    # Said here, because pydantic says what is wrong with each kind of a union.
+    if isinstance(value, bool) or value in ("abstain", "na"):
+        return value
+    raise refusal("expected true, false, abstain or na")
+
+
 def _level(value: Any) -> Any:
     # Prometheus says warn.
     level = value.lower() if isinstance(value, str) else value
@@ -213,6 +220,7 @@ NotEmpty = AfterValidator(only("a list that is not empty", len))
 Integer: TypeAlias = Annotated[int, Strict()]
 Number: TypeAlias = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Switch: TypeAlias = Annotated[bool, Strict()]
+Outcome: TypeAlias = Annotated[bool | Literal["abstain", "na"], BeforeValidator(_outcome)]
 
 Duration: TypeAlias = Annotated[float, BeforeValidator(parse_duration)]
 Interval: TypeAlias = Annotated[float, at_least("1s"), BeforeValidator(parse_duration)]

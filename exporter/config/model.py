@@ -38,6 +38,7 @@ from exporter.config.fields import (
     NotEmpty,
     Number,
     Organization,
+    Outcome,
     Secret,
     ShardIndex,
     StallAfter,
@@ -143,9 +144,9 @@ class AttemptsSettings(Section):
     """Share of max_requests_per_second that readings may take, of what the polls leave; above 0, at most 1."""
     criteria: tuple[Name, ...] = ("*",)
     """Which `<metric_key>.<criterion_key>` are exported, as shell patterns; [] for none."""
-    expected: Annotated[
-        Mapping[Name, Switch | Literal["abstain", "na"]], AfterValidator(MappingProxyType), PlainSerializer(dict)
-    ] = Field(default_factory=lambda: MappingProxyType({}))
+    expected: Annotated[Mapping[Name, Outcome], AfterValidator(MappingProxyType), PlainSerializer(dict)] = Field(
+        default_factory=lambda: MappingProxyType({})
+    )
     """Outcome that counts as compliant, by criterion: true, false, abstain or na."""
     exemplars: Switch = False
     """Whether the duration histogram carries conversation ids as exemplars (OpenMetrics only)."""

@@ -362,6 +362,13 @@ def test_discovery_on_osvi_is_not_supported(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("outcome", ["maybe", 1, None, ["na"]])
+def test_an_outcome_that_no_verdict_has_is_one_fault(tmp_path: Path, outcome: object) -> None:
+    assert fault_of(tmp_path, attempts={"expected": {"fraud": outcome}}) == (
+        "accounts[0].attempts.expected.fraud: expected true, false, abstain or na"
+    )
+
+
 @pytest.mark.parametrize("name", ["attempts", "criterion", "outcome", "tag"])
 def test_a_label_of_attempts_is_free_where_they_are_not_read(tmp_path: Path, name: str) -> None:
     (account,) = read(tmp_path, {"accounts": [{**OSVI, "labels": {name: "a"}}]}).accounts
