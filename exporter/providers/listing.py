@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -62,6 +62,7 @@ def _configuration_id(item: dict[str, object]) -> str | None:
     return None
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
 class Listing:
     """
     One walk through the pages of the campaign list, without the requests: `query` is the next one, `take` reads its
@@ -73,34 +74,31 @@ class Listing:
     A walk ends where the answer says so, else with a page that is empty or repeated: a server may give fewer campaigns
     on a page than it was asked for. It is complete only if nothing in the answers says that there are more.
 
-    Args:
+    Attributes:
+        max_campaigns: The walk ends incomplete when there are more.
         statuses: None for all.
         name_contains: In any case; empty for all.
-        max_campaigns: The walk ends incomplete when there are more.
-
-    Attributes:
         campaigns: Those found so far, each once, in the order of the list.
         ended: Whether there is nothing left to ask for.
         problem: Why the walk ended too early.
     """
 
-    def __init__(self, *, statuses: Sequence[str] = (), name_contains: str = "", max_campaigns: int) -> None:
-        self.campaigns: list[CampaignRecord] = []
-        self.ended = False
-        self.problem: str | None = None
-        self._statuses = tuple(statuses)
-        self._name_contains = name_contains
-        self._max_campaigns = max_campaigns
-        self._limit: int | None = PAGE_SIZE
-        self._pages = 0
-        self._items = 0
-        self._seen: set[str] = set()
-        self._unfinished = True
-        """Whether the answers say that there are campaigns that were not seen yet."""
-        self._position: Position | None = None
-        self._positions: list[Position] = []
-        """Other places where the next page may begin, if nothing is found at `_position`."""
-        self._asked: set[Position] = set()
+    max_campaigns: int
+    statuses: Sequence[str] = ()
+    name_contains: str = ""
+    campaigns: list[CampaignRecord] = field(default_factory=list)
+    ended: bool = False
+    problem: str | None = None
+    _limit: int | None = PAGE_SIZE
+    _pages: int = 0
+    _items: int = 0
+    _seen: set[str] = field(default_factory=set)
+    _unfinished: bool = True
+    """Whether the answers say that there are campaigns that were not seen yet."""
+    _position: Position | None = None
+    _positions: list[Position] = field(default_factory=list)
+    """Other places where the next page may begin, if nothing is found at `_position`."""
+    _asked: set[Position] = field(default_factory=set)
 
     @classmethod
     def of(
@@ -119,9 +117,9 @@ class Listing:
         return self.ended and self.problem is None
 
     def query(self) -> str:
-        parameters = [("status", status) for status in self._statuses]
-        if self._name_contains:
-            parameters.append(("name", self._name_contains))
+        parameters = [("status", status) for status in self.statuses]
+        if self.name_contains:
+            parameters.append(("name", self.name_contains))
         if self._limit is not None:
             parameters.append(("limit", str(self._limit)))
         if self._position is not None:
@@ -139,8 +137,8 @@ class Listing:
             self._seen.add(record.id)
             if not self._wanted(record):
                 continue
-            if len(self.campaigns) == self._max_campaigns:
-                self._end(f"there are more than {self._max_campaigns} campaigns")
+            if len(self.campaigns) == self.max_campaigns:
+                self._end(f"there are more than {self.max_campaigns} campaigns")
                 return
             self.campaigns.append(record)
         is_new = len(self._seen) > before
@@ -178,9 +176,9 @@ class Listing:
 
     def _wanted(self, record: CampaignRecord) -> bool:
         """Apply the filters here too, in case the server does not."""
-        if self._statuses and record.status is not None and record.status not in self._statuses:
+        if self.statuses and record.status is not None and record.status not in self.statuses:
             return False
-        return record.name is None or self._name_contains.casefold() in record.name.casefold()
+        return record.name is None or self.name_contains.casefold() in record.name.casefold()
 
     def _look_for_more(self, items: list[object], envelope: "_Envelope") -> None:
         says_more = envelope.says_more(len(self._seen), self._pages)
