@@ -13,7 +13,6 @@ from exporter.campaign.state import Campaign, CampaignState
 from exporter.config.model import AccountSettings, PollSettings
 from exporter.config.plan import AccountPlan
 from exporter.polling.account import Account, Shared
-from exporter.polling.pace import Pace
 from exporter.polling.throttle import Slots
 from exporter.providers.credentials import Token
 from exporter.providers.errors import PollError
@@ -23,7 +22,7 @@ ACTIVE = Snapshot(status="active", work_remaining=True)
 PAUSED = Snapshot(status="paused", work_remaining=True)
 CLOSED = Snapshot(status="closed", work_remaining=True)
 
-PACE = Pace(active=15.0, idle=120.0, closed=3600.0, stale_after=60.0)
+PACE = PollSettings()
 EPOCH = 1_780_000_000.0
 """What the wall clock would have shown when the loop's clock was at 0."""
 
@@ -148,7 +147,7 @@ class Rig:
         self,
         provider: ScriptedProvider,
         *,
-        pace: Pace = PACE,
+        pace: PollSettings = PACE,
         rate: float = 1000.0,
         max_in_flight: int = 1000,
         slots: Slots | None = None,

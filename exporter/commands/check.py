@@ -19,7 +19,7 @@ from exporter.config.model import AccountSettings, CampaignSettings, DiscoverySe
 from exporter.config.plan import account_plan
 from exporter.polling.breaker import STATS
 from exporter.polling.discovery import walk
-from exporter.polling.pace import Pace, stretch_of
+from exporter.polling.pace import interval_of, stretch_of
 from exporter.polling.roster import Roster
 from exporter.providers import Directory
 from exporter.providers.errors import ForbiddenError, PollError
@@ -145,7 +145,7 @@ class _AccountCheck:
         self._account = upstream.account
         self._upstream = upstream
         self._requests = upstream.requests
-        self._pace = Pace.of(poll)
+        self._poll = poll
         self._progress = progress
         self._report = unasked(upstream.account, poll)
         self._schedules: dict[str, asyncio.Task[Schedule | None]] = {}
@@ -187,7 +187,7 @@ class _AccountCheck:
         for campaign_id, wanted in roster.wanted(account_plan(self._account), records, {}).items():
             campaign = configured.get(campaign_id)
             if campaign is None:
-                campaign = CampaignReport(campaign_id, wanted.name, self._pace.active, None)
+                campaign = CampaignReport(campaign_id, wanted.name, self._poll.active_interval, None)
                 _with_gap_by_configuration(self._account, campaign)
             campaign.record = by_any_id.get(campaign_id)
             self._report.campaigns.append(campaign)
@@ -195,7 +195,7 @@ class _AccountCheck:
     async def _ask(self, campaign: CampaignReport) -> None:
         await self._ask_for_stats(campaign)
         provider, snapshot = self._upstream.provider, campaign.snapshot
-        campaign.interval = self._pace.interval(provider, snapshot)
+        campaign.interval = interval_of(self._poll, provider, snapshot)
         if snapshot is None:
             return
         if snapshot.status is not None and snapshot.status == provider.final_status:

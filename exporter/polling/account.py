@@ -21,7 +21,6 @@ from exporter.polling.connections import CertificateWatch, certificates_of
 from exporter.polling.contact_reader import ContactReader
 from exporter.polling.discovery import Discovery
 from exporter.polling.job import AccountJob
-from exporter.polling.pace import Pace
 from exporter.polling.poll_log import PollLog
 from exporter.polling.poller import Poller
 from exporter.polling.probe import Probe
@@ -130,7 +129,7 @@ class Account:
             self.throttle,
             self.requests,
             self._log,
-            Pace.of(poll),
+            poll,
             changed=shared.display.update,
             identified=self._identified,
             wall=shared.wall,
@@ -215,7 +214,7 @@ class Account:
             before.token_env,
         ):
             self.use_token(token_of(settings))
-        self.poller.set_pace(Pace.of(poll), settings.max_requests_per_second, settings.max_in_flight)
+        self.poller.set_pace(poll, settings.max_requests_per_second, settings.max_in_flight)
         for job in self._jobs:
             job.settings_changed()
         return self.settle(hours_differ=settings.calling_windows != before.calling_windows)

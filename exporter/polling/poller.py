@@ -14,10 +14,11 @@ from exporter.campaign.account import AccountState
 from exporter.campaign.schedule import Hours
 from exporter.campaign.snapshot import Snapshot
 from exporter.campaign.state import Campaign, CampaignState
+from exporter.config.model import PollSettings
 from exporter.polling.agenda import MOMENT, Agenda
 from exporter.polling.breaker import STATS
 from exporter.polling.counters import SUCCESS, PollCounters
-from exporter.polling.pace import RECENT_INTERVALS, Pace, stretch_of
+from exporter.polling.pace import RECENT_INTERVALS, interval_of, stale_after_of, stretch_of
 from exporter.polling.poll_log import PollLog
 from exporter.polling.requests import Requests
 from exporter.polling.target import Target
@@ -64,7 +65,7 @@ class Poller:
         throttle: Throttle,
         requests: Requests,
         log: PollLog,
-        pace: Pace,
+        pace: PollSettings,
         *,
         changed: Callable[[CampaignState], None],
         identified: Callable[[str, str], None],
@@ -111,7 +112,7 @@ class Poller:
         for campaign, hours in campaigns:
             state = CampaignState(campaign, self.provider, self._on_overflow)
             state.hours = hours
-            target = self.targets[campaign.id] = Target(self, state, self._pace.active)
+            target = self.targets[campaign.id] = Target(self, state, self._pace.active_interval)
             self._bases[target.base] += 1
             self._unpolled += 1
             added.append(target)
@@ -119,7 +120,7 @@ class Poller:
         for target in added:
             self._set_interval(target)
         if self._breaker.error is None:
-            self._spread(added, self._pace.active * self.stretch)
+            self._spread(added, self._pace.active_interval * self.stretch)
         else:
             self._agenda.spawn(self._fail_all(self._breaker.error, tuple(added)))
         return [target.state for target in added]
@@ -137,7 +138,7 @@ class Poller:
         self._breaker.campaign_removed(campaign_id, len(self.targets))
         return target.state
 
-    def set_pace(self, pace: Pace, rate: float, max_in_flight: int) -> None:
+    def set_pace(self, pace: PollSettings, rate: float, max_in_flight: int) -> None:
         """Go on at another pace, within another budget."""
         throttle = self._throttle
         if (pace, rate, max_in_flight) == (self._pace, throttle.rate, throttle.max_in_flight):
@@ -268,7 +269,7 @@ class Poller:
 
     def _set_base(self, target: Target) -> None:
         state = target.state
-        base = self._pace.interval(state.lifecycle, None if state.last_success is None else state.snapshot)
+        base = interval_of(self._pace, state.lifecycle, None if state.last_success is None else state.snapshot)
         if base != target.base:
             self._bases[target.base] -= 1
             self._bases[base] += 1
@@ -308,10 +309,10 @@ class Poller:
 
     def _apply_pace(self) -> None:
         self._intervals.clear()
-        for base in (self._pace.active, self._pace.idle, self._pace.closed):
+        for base in (self._pace.active_interval, self._pace.idle_interval, self._pace.closed_interval):
             interval = base * self.stretch
-            self._intervals[base] = interval, self._pace.stale_after_of(interval)
-        interval, self.account.stale_after = self._intervals[self._pace.active]
+            self._intervals[base] = interval, stale_after_of(self._pace, interval)
+        interval, self.account.stale_after = self._intervals[self._pace.active_interval]
         self.account.horizon = RECENT_INTERVALS * interval
 
     async def _reschedule(self, targets: tuple[Target, ...], sweep: int) -> None:
@@ -369,7 +370,7 @@ class Poller:
         """Poll campaigns again as soon as the budget allows, none sooner after its last poll than an active one."""
         waiting = [target for target in targets if target.task is None]
         now = self._loop.time()
-        seconds = self._room_for(len(waiting), min(_HEALING_SECONDS, self._pace.active))
-        soonest = self._pace.active * self.stretch
+        seconds = self._room_for(len(waiting), min(_HEALING_SECONDS, self._pace.active_interval))
+        soonest = self._pace.active_interval * self.stretch
         for place, target in enumerate(waiting):
             self._agenda.put(target, max(now + seconds * place / len(waiting), target.started + soonest))

@@ -5,14 +5,12 @@ import gc
 import logging
 import random
 from collections import Counter
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from msgspec import structs
 
 from exporter.campaign.snapshot import Snapshot
-from exporter.polling.pace import Pace
 from exporter.polling.throttle import Slots
 from exporter.providers.errors import (
     REASONS,
@@ -177,7 +175,7 @@ class TestStretch:
     async def test_a_shorter_interval_holds_for_campaigns_that_have_not_had_their_turn_or_that_fail(self) -> None:
         provider = ScriptedProvider()
         provider.answers = {"c0": BROKEN}
-        rig = Rig(provider, pace=replace(PACE, active=3600.0))
+        rig = Rig(provider, pace=PACE.model_copy(update={"active_interval": 3600.0}))
         rig.add_many(10)
         await asyncio.sleep(60)
         assert len(provider.asked) == 1
@@ -194,7 +192,7 @@ class TestStretch:
         rig.add_many(100)
         await asyncio.sleep(60)
         changed_at = rig.loop.time()
-        rig.poller.set_pace(Pace(60.0, 120.0, 3600.0, 300.0), 1.0, 2)
+        rig.poller.set_pace(PACE.model_copy(update={"active_interval": 60.0, "stale_after": 300.0}), 1.0, 2)
         await asyncio.sleep(600)
         assert {state.interval for state in rig.states} == {100.0}
         assert {state.stale_after for state in rig.states} == {300.0}
@@ -273,7 +271,7 @@ class TestBackOff:
 
     async def test_a_provider_that_comes_back_is_not_asked_for_more_than_the_budget(self) -> None:
         provider = ScriptedProvider()
-        rig = Rig(provider, rate=200, pace=replace(PACE, active=60.0))
+        rig = Rig(provider, rate=200, pace=PACE.model_copy(update={"active_interval": 60.0}))
         rig.add_many(10_000)
         await asyncio.sleep(70)
         assert rig.reasons() == {None: 10_000}
@@ -467,7 +465,7 @@ class TestBreaker:
     async def test_forbidden_campaigns_with_successes_between_fail_alone(self) -> None:
         provider = ScriptedProvider()
         provider.answers = {"c1": FORBIDDEN, "c3": FORBIDDEN}
-        rig = Rig(provider, pace=replace(PACE, active=60.0))
+        rig = Rig(provider, pace=PACE.model_copy(update={"active_interval": 60.0}))
         rig.add("c1", "c2", "c3", "c4")
         await asyncio.sleep(60)
         assert rig.reasons() == {None: 2, "forbidden": 2}
@@ -567,7 +565,8 @@ class TestFreshness:
         for _ in range(3000):
             provider.answers[f"c{rng.randrange(40)}"] = rng.choice(answers)
             if rng.random() < 0.01:
-                pace = replace(PACE, stale_after=rng.choice([20.0, 60.0, 100.0]), idle=rng.choice([20.0, 120.0]))
+                stale_after, idle = rng.choice([20.0, 60.0, 100.0]), rng.choice([20.0, 120.0])
+                pace = PACE.model_copy(update={"stale_after": stale_after, "idle_interval": idle})
                 rig.poller.set_pace(pace, rig.throttle.rate, rig.throttle.max_in_flight)
                 await asyncio.sleep(0.01)
             until = {state: state.stale_at for state in rig.states if state.fresh}
@@ -615,7 +614,7 @@ class TestFreshness:
 
     async def test_a_shorter_stale_after_withdraws_what_is_older_at_once(self) -> None:
         provider = ScriptedProvider()
-        rig = Rig(provider, pace=replace(PACE, stale_after=600.0))
+        rig = Rig(provider, pace=PACE.model_copy(update={"stale_after": 600.0}))
         (state,) = rig.add("june")
         await asyncio.sleep(1)
         provider.answer = BROKEN
@@ -799,7 +798,7 @@ async def test_moments_that_have_been_superseded_do_not_pile_up() -> None:
     rig.add_many(300)
     await asyncio.sleep(20)
     for seconds in range(40):
-        pace = replace(PACE, closed=PACE.closed + seconds)
+        pace = PACE.model_copy(update={"closed_interval": PACE.closed_interval + seconds})
         rig.poller.set_pace(pace, rig.throttle.rate, rig.throttle.max_in_flight)
         await asyncio.sleep(2)
     queue = rig.agenda._throttled
