@@ -7,8 +7,6 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
 class Instruments:
-    """The exporter's metrics about itself as a whole."""
-
     def __init__(self, registry: CollectorRegistry, version: str, revision: str) -> None:
         gauge, counter = partial(Gauge, registry=registry), partial(Counter, registry=registry)
         build = gauge(

@@ -77,10 +77,7 @@ def _without_empty(headers: Mapping[str, str]) -> Mapping[str, str]:
 
 
 class HttpServerConfig(Section):
-    """HTTP."""
-
     http2: Annotated[Switch, AfterValidator(_no_http2)] = False
-    """Not spoken."""
     headers: Annotated[
         Mapping[
             Annotated[str, AfterValidator(_header_name)],
@@ -100,12 +97,9 @@ class HttpServerConfig(Section):
 
 
 class WebConfiguration(Section):
-    """The file."""
-
     tls_server_config: TlsServerConfig = TlsServerConfig()
     """TLS; plain HTTP without it."""
     http_server_config: HttpServerConfig = Field(default_factory=HttpServerConfig)
-    """HTTP."""
     basic_auth_users: Mapping[Annotated[str, AfterValidator(_user_name)], Annotated[Text, AfterValidator(_bcrypt)]] = (
         Field(default_factory=dict)
     )
@@ -208,7 +202,6 @@ class WebConfigWatch:
         self._warn()
 
     async def run(self) -> None:
-        """Look at regular intervals, without end."""
         while True:
             await asyncio.sleep(LOOK_INTERVAL)
             await self.look()

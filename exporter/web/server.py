@@ -106,8 +106,6 @@ async def serving(
 
 
 class _Clients:
-    """All connections of a server, and what they take together."""
-
     def __init__(self, limits: Limits, headers: Callable[[], Mapping[str, str]]) -> None:
         self.limits = limits
         self.headers = headers

@@ -67,34 +67,23 @@ CipherSuite: TypeAlias = Annotated[
 
 
 class TlsServerConfig(Section):
-    """TLS."""
-
     cert_file: FilePath | None = None
-    """PEM file of the certificate and, after it, those of the authorities between it and a trusted one."""
     key_file: FilePath | None = None
-    """PEM file of its key, not encrypted."""
     cert: Text | None = None
-    """The certificate itself, as PEM, in place of cert_file."""
     key: Secret | None = None
-    """The key itself, as PEM, in place of key_file."""
     client_auth_type: Annotated[Text, AfterValidator(_client_auth)] = "NoClientCert"
-    """Whether clients show a certificate."""
     client_ca_file: FilePath | None = None
-    """PEM file of the authorities that vouch for clients; the system's where neither it nor client_ca is given."""
+    """Authorities that vouch for clients; the system's where neither it nor client_ca is given."""
     client_ca: Text | None = None
-    """The authorities themselves, as PEM, in place of client_ca_file."""
     client_allowed_sans: (
         Annotated[tuple[Text, ...], AfterValidator(only("at least one, or no such key", bool))] | None
     ) = None
     """Names of clients: one of them must be a subject alternative name of the client's certificate."""
     min_version: Version = "TLS12"
-    """Oldest version of TLS that is spoken."""
     max_version: Version = "TLS13"
-    """Newest version of TLS that is spoken."""
     cipher_suites: tuple[CipherSuite, ...] | None = None
     """Cipher suites of TLS 1.2, in the server's order of preference; those of TLS 1.3 are always on."""
     prefer_server_cipher_suites: Switch = True
-    """Whether the server's preference among cipher suites goes before the client's."""
 
     @property
     def enabled(self) -> bool:
