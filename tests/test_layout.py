@@ -33,6 +33,9 @@ def _imports() -> Iterator[tuple[str, str]]:
                 yield importer, (node.module or "").split(".")[1]
             elif isinstance(node, ast.ImportFrom) and node.module == "exporter":
                 yield from ((importer, name.name) for name in node.names if not name.name.startswith("__"))
+            elif isinstance(node, ast.Import):
+                names = [name.name.split(".") for name in node.names]
+                yield from ((importer, parts[1]) for parts in names if parts[0] == "exporter" and len(parts) > 1)
 
 
 IMPORTS = frozenset(_imports())
