@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.campaign.standing import Standing
+from exporter.campaign.standing import BUSY, Standing
 from grafana import build, palette, states, thresholds
 from grafana.build import ROOT
 from grafana.shell import TITLES, VARIABLES
@@ -343,6 +343,10 @@ def seconds(step: str) -> int:
 )
 def test_a_threshold_is_that_of_its_alert(name: str, pattern: str, number: float) -> None:
     assert [float(found) for found in re.findall(pattern, rule(name))] == [number]
+
+
+def test_an_account_is_busy_at_the_threshold_of_its_alert() -> None:
+    assert BUSY == thresholds.SATURATED_SHARE
 
 
 @pytest.mark.parametrize(
