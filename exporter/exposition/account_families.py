@@ -74,7 +74,7 @@ POLLING_FAMILIES: tuple[Family[AccountNow], ...] = (
     ),
     gauge(
         "campaign_exporter_requests_in_flight",
-        "Requests that wait for their answer.",
+        "Places of max_in_flight that requests take: those that have been sent, and those about to be sent.",
         lambda a: a.account.throttle.in_flight,
     ),
     counter(

@@ -165,8 +165,8 @@ CAMPAIGN_FAMILIES: tuple[Family[CampaignState], ...] = (
     # Where it stands
     gauge(
         "campaign_state",
-        "Always 1; where the campaign stands, worked out by the exporter. Every alert about one campaign's dialing "
-        "goes by it.",
+        "Always 1; where the campaign stands, worked out by the exporter. CampaignStalled, CampaignNeverDials and "
+        "CampaignDrained fire by it.",
         lambda c: c.standing,
         "state",
     ),
@@ -209,8 +209,8 @@ CAMPAIGN_FAMILIES: tuple[Family[CampaignState], ...] = (
     ),
     gauge(
         "campaign_calling_windows",
-        "Number of calling windows in all; 0 means that the campaign never dials. No series where the hours "
-        "are not known.",
+        "Number of calling windows in all; 0 means that the campaign never dials. No series where the hours are not "
+        "known, or where it dials round the clock (calling_windows: always).",
         lambda c: c.windows,
     ),
     gauge(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from exporter.exposition.families import CAMPAIGN_FAMILIES
 from tests.test_documents import exported
 
 ROOT = Path(__file__).parents[2]
@@ -190,6 +191,15 @@ def test_rules_and_runbooks_name_only_labels_that_exist() -> None:
     pasted = [query for page in RUNBOOKS.iterdir() for query in queries_of(page)]
 
     assert set().union(*map(labels_named, (*expressions, *pasted))) <= known
+
+
+def test_the_help_of_the_state_names_the_alerts_that_fire_by_it() -> None:
+    (help_text,) = (family.help for family in CAMPAIGN_FAMILIES if family.name == "campaign_state")
+    fired_by_state = re.compile(r'\band ignoring \([^)]*\) campaign:state:current\{[^}]*\bstate="')
+
+    assert set(re.findall(r"Campaign\w+", help_text)) == {
+        name for name, rule in alerts().items() if fired_by_state.search(flat(rule["expr"]))
+    }
 
 
 def test_every_query_of_the_runbooks_can_be_pasted(tmp_path: Path) -> None:
