@@ -38,6 +38,7 @@ class _Watched:
         numbers: Those that tell of attempts, at the beginning of the last complete reading.
         tried_at: When the last reading began (monotonic), complete or not.
         read_at: When the last complete one began.
+        confirmed_at: The last poll that has seen the same numbers.
         awaits_until: The time (Unix) until which verdicts are waited for.
         closed_at: When it was seen closed.
     """
@@ -45,6 +46,7 @@ class _Watched:
     numbers: _Numbers | None = None
     tried_at: float = -inf
     read_at: float = -inf
+    confirmed_at: float = -inf
     requests: int = 1
     awaits_until: float = -inf
     closed_at: float | None = None
@@ -121,10 +123,10 @@ class ContactReader(AttemptsJob):
         attempts = state.attempts
         if attempts is None or attempts.reading.by_status is None:
             return
-        # While its numbers stand still, each poll confirms what was read.
-        unmoved = state.fresh and watched.numbers == _numbers(state.snapshot)
-        confirmed_at = state.last_success if unmoved and state.last_success is not None else watched.read_at
-        if now - max(confirmed_at, watched.read_at) > OLD_INTERVALS * self._interval:
+        if state.fresh and watched.numbers == _numbers(state.snapshot):
+            # While its numbers stand still, each poll confirms what was read.
+            watched.confirmed_at = state.last_success or now
+        elif now - max(watched.confirmed_at, watched.read_at) > OLD_INTERVALS * self._interval:
             attempts.withdraw()
             self.account.shared.display.update_attempts(state)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from exporter.simulator import ROUND_THE_CLOCK, CallPattern, Campaign, Organization, Schedule, World, serving
+from exporter.simulator import ROUND_THE_CLOCK, CallPattern, Campaign, Fault, Organization, Schedule, World, serving
 from exporter.simulator.anyreach_contacts import Order
 from tests.exporting import EPOCH, Page, Running, anyreach_account, exporting
 
@@ -166,6 +166,31 @@ async def test_a_closed_campaign_is_read_three_times_more() -> None:
         after = (await running.page()).number("campaign_exporter_attempts_readings_total", result="complete")
 
         assert after - before <= 3
+
+
+async def test_a_reading_stays_while_polls_confirm_it_and_three_intervals_more() -> None:
+    site = Site()
+    june = site.add("June", 20, answer_rate=0.0, max_attempts=1)
+    async with site.exporting(june) as running:
+        await asyncio.sleep(2 * HOUR)
+        june.close()
+        await asyncio.sleep(30 * HOUR)
+        assert by_status(await running.page()) == {"unanswered": 20}
+
+
+async def test_a_reading_stays_until_it_is_old_when_the_numbers_move() -> None:
+    site = Site()
+    june = site.add("June", 20, answer_rate=0.0, max_attempts=1)
+    async with site.exporting(june) as running:
+        await asyncio.sleep(2 * HOUR)
+        site.organization.fault = Fault(status=500, path="/contacts")
+        june.add_contacts(20)
+        await asyncio.sleep(120)
+        page = await running.page()
+        assert page.number("campaign_attempts") > 20
+        assert by_status(page) == {"unanswered": 20}
+        await asyncio.sleep(180)
+        assert by_status(await running.page()) == {}
 
 
 async def test_a_403_turns_the_readings_off_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
