@@ -23,7 +23,7 @@ from exporter.config.flags import FlagParser, add_flags
 from exporter.config.model import Settings
 from exporter.config.plan import plan_of
 from exporter.config.sources import load
-from exporter.daemon import spare_the_collector
+from exporter.daemon import freeze_objects
 from exporter.exposition.own import Instruments
 from exporter.providers.redaction import Redactor
 
@@ -46,7 +46,7 @@ async def _ours(base_url: str, campaigns: int, interval: float, seconds: float) 
     (account,) = exporter.accounts.values()
     polls = account.poller.counters.polls
     async with exporter.running() as spawn:
-        spawn(spare_the_collector(exporter))
+        spawn(freeze_objects(exporter))
         # Twice around: the first polls of a campaign connect, and make lines that stay.
         await asyncio.sleep(2 * interval + _WARM_UP)
         busy, done, started = time.thread_time(), polls["success"], time.perf_counter()

@@ -24,7 +24,7 @@ from benchmarks.subject import Subject, subject
 from benchmarks.upstream import upstream
 
 _INTERVAL = 2.0
-_LOOK = 2.0
+_CHECK_INTERVAL = 2.0
 _RELOAD = 10.0
 _HEALING = 30.0
 _ACCOUNTS = 2
@@ -83,7 +83,7 @@ class Soak:
         ends = time.monotonic() + seconds
         reload_at = time.monotonic() + _RELOAD
         while time.monotonic() < ends:
-            time.sleep(_LOOK)
+            time.sleep(_CHECK_INTERVAL)
             self.look()
             if time.monotonic() >= reload_at:
                 self._reload()

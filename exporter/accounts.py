@@ -30,7 +30,7 @@ from exporter.ui.rows import WatchedAccount
 
 log = logging.getLogger(__name__)
 
-CLOCK_LOOK = 1.0
+CLOCK_CHECK_INTERVAL = 1.0
 # A wall clock that falls back by less was slewed, not set.
 _DRIFT = 0.5
 
@@ -164,7 +164,7 @@ class Exporter:
                     extra={"added": changes.added, "removed": changes.removed, "changed": changes.changed},
                 )
                 return None
-            # A file that is looked at again and again is reported once for each cause.
+            # A file that is checked again and again is reported once for each cause.
             if faults != self._faults:
                 for fault in faults:
                     log.error("the configuration can't be reloaded, the old one stays", extra={"error": fault})
@@ -275,7 +275,7 @@ class Exporter:
         """Once a second, see what has changed with time alone: hours, and where campaigns stand."""
         offset = self._offset()
         while True:
-            await asyncio.sleep(CLOCK_LOOK)
+            await asyncio.sleep(CLOCK_CHECK_INTERVAL)
             other_hours = self._shared.watch.refresh()
             before, offset = offset, self._offset()
             was_set_back = offset < before - _DRIFT
@@ -284,7 +284,7 @@ class Exporter:
                 if other_hours or was_set_back:
                     for target in tuple(account.poller.targets.values()):
                         if not target.gone:
-                            self._look_at(target.state, other_hours, was_set_back)
+                            self._check_standing(target.state, other_hours, was_set_back)
                         await turns.give_way()
                 for _ in account.state.add_up(self._now()):
                     await turns.give_way()
@@ -293,7 +293,7 @@ class Exporter:
                         self._board.update(campaign)
                     await turns.give_way()
 
-    def _look_at(self, campaign: CampaignState, other_hours: Set[Hours], was_set_back: bool) -> None:
+    def _check_standing(self, campaign: CampaignState, other_hours: Set[Hours], was_set_back: bool) -> None:
         if was_set_back:
             campaign.cut_time_stamps(self._wall())
             self._board.update_attempts(campaign)

@@ -20,15 +20,15 @@ from exporter.web.config import WebConfigFile, WebConfigWatch
 from exporter.web.routes import create_app
 from exporter.web.server import serving
 from exporter.web.sockets import is_wildcard, location
-from exporter.web.systemd import ServiceManager, keep_watchdog_quiet
+from exporter.web.systemd import ServiceManager, feed_watchdog
 
 log = logging.getLogger(__name__)
 
 SHUTDOWN_TIMEOUT = 4.0
 """Seconds for running scrapes; with what is cleaned up after them, the end takes five at most."""
-_LOOK_FOR_INTERVAL = 5.0
-_LOOK_FOR_READY = 1.0
-# Objects that outlive their poll before the collector looks at them; Python's 700 are the making of one page.
+_OFF_CHECK_INTERVAL = 5.0
+_READY_CHECK_INTERVAL = 1.0
+# Objects that outlive their poll before the collector walks over them; Python's 700 are the making of one page.
 _GC_THRESHOLD = 20_000
 
 Reload = Callable[[], Awaitable[str | None]]
@@ -58,7 +58,7 @@ async def serve(
     async def reload() -> str | None:
         manager.reloading()
         error = await exporter.reload(load)
-        if watch and (faults := await watch.look()):
+        if watch and (faults := await watch.check()):
             error = "\n".join(filter(None, (error, *faults)))
         manager.ready("the last reload failed" if error else "")
         return error
@@ -87,8 +87,8 @@ async def serve(
             async with exporter.running() as spawn:
                 spawn(_reload_on_signal(received.reload, reload))
                 spawn(_reload_on_change(exporter, watch_file, reload))
-                spawn(keep_watchdog_quiet(manager))
-                spawn(spare_the_collector(exporter))
+                spawn(feed_watchdog(manager))
+                spawn(freeze_objects(exporter))
                 if watch:
                     spawn(watch.run())
                 _log_start(exporter, sockets, "https" if web_config and web_config.tls else "http")
@@ -154,7 +154,7 @@ async def handled_signals() -> AsyncIterator[Received]:
             signal.signal(number, handler)
 
 
-async def spare_the_collector(exporter: Exporter) -> None:
+async def freeze_objects(exporter: Exporter) -> None:
     """
     Keep what stays for long out of sight of the garbage collector.
 
@@ -166,7 +166,7 @@ async def spare_the_collector(exporter: Exporter) -> None:
         gc.freeze()
         if exporter.ready:
             return
-        await asyncio.sleep(_LOOK_FOR_READY)
+        await asyncio.sleep(_READY_CHECK_INTERVAL)
 
 
 async def _reload_on_signal(reload_now: asyncio.Event, reload: Reload) -> None:
@@ -178,15 +178,15 @@ async def _reload_on_signal(reload_now: asyncio.Event, reload: Reload) -> None:
 
 async def _reload_on_change(exporter: Exporter, read: Callable[[], bytes | None], reload: Reload) -> None:
     """
-    Reload when the content of the file has changed, and stays so for two looks; after a failure at every look.
+    Reload when the content of the file has changed, and is the same at two checks; after a failure at every check.
 
     The content is compared, not the time stamp: Kubernetes swaps a symbolic link to files of any age.
     """
     tried = seen = await asyncio.to_thread(read)
     while True:
         interval = exporter.settings.reload.auto_interval
-        # Without an interval a reload by hand may bring one: look again in a while.
-        await asyncio.sleep(interval or _LOOK_FOR_INTERVAL)
+        # Without an interval a reload by hand may bring one: check again in a while.
+        await asyncio.sleep(interval or _OFF_CHECK_INTERVAL)
         before, seen = seen, await asyncio.to_thread(read)
         if not interval:
             tried = seen

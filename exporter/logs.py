@@ -186,5 +186,4 @@ class _LineHandler(logging.StreamHandler[TextIO]):
             super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
-        # Where nobody reads the lines any more, that is no reason to stop, nor to write somewhere else.
-        pass
+        """Ignores write errors: logging would print them to stderr."""

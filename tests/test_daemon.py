@@ -340,7 +340,7 @@ class TestReload:
             ca_file = tmp_path / "ca.pem"
 
             def load(wanted: dict[str, Any]) -> Settings:
-                """A certificate that is gone between the look at the configuration and its use."""
+                """A certificate that is gone between the check of the configuration and its use."""
                 trustme.CA().cert_pem.write_to_path(ca_file)
                 settings = settings_of(wanted)
                 ca_file.unlink()
@@ -571,7 +571,7 @@ class TestWatchedFile:
             assert await self.watch(running, [b"one", b"one", b"", b"one"], 100) == 0
             assert await self.watch(running, [b"one", b"two", b"three", b"four", b"five"], 45) == 0
 
-    async def test_it_is_tried_again_at_each_look_after_a_failure(self, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_it_is_tried_again_at_each_check_after_a_failure(self, caplog: pytest.LogCaptureFixture) -> None:
         async with exporting(NO_ACCOUNTS | {"reload": {"auto_interval": "10s"}}) as running:
             assert await running.reload({"accounts": "none"}) is not None
             assert await self.watch(running, [b"one"], 101) == 10

@@ -50,7 +50,7 @@ class Expiring(Job):
     A job whose last result becomes too old.
 
     Attributes:
-        expiry: The time at which the agenda looks whether it has; infinite for none.
+        expiry: The time at which the agenda checks whether it has; infinite for none.
     """
 
     expiry: float = field(default=inf, init=False)
@@ -74,7 +74,7 @@ class _Queue:
         """The keys of `waiting`, as a heap."""
         self.entries = 0
         self.most_entries = _SPARE_ENTRIES
-        """Number of entries above which those that have been superseded are looked for."""
+        """Number of entries above which those that have been superseded are removed."""
 
     def put(self, job: Job, moment: float) -> bool:
         """Enter a job; True when it is the first one of its moment."""
@@ -121,7 +121,7 @@ class Agenda:
         self._free = _Queue()
         self._throttled = _Queue()
         self._expiries: list[tuple[float, int, Expiring]] = []
-        """When to look whether a result is too old, as a heap; a later result leaves its entry where it is."""
+        """When to check whether a result is too old, as a heap; a later result leaves its entry where it is."""
         self._ticket = count()
         self._defect: asyncio.Future[None] = self._loop.create_future()
         """Fails when the timer finds a defect, which `run` then raises: the event loop would only log it."""
@@ -177,7 +177,7 @@ class Agenda:
             self._group.create_task(work)
 
     def watch(self, job: Expiring) -> None:
-        """Look at a result when it becomes too old; to be called again where it becomes so earlier."""
+        """Check a result when it becomes too old; to be called again where it becomes so earlier."""
         at = job.stale_at
         if at < job.expiry:
             job.expiry = at

@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-LOOK = 5.0
-"""Seconds between two looks at what is due to be read."""
+READINGS_CHECK_INTERVAL = 5.0
+"""Seconds between two checks of what is due to be read."""
 COMPLETE, INCOMPLETE = "complete", "incomplete"
 OLD_INTERVALS = 3
 """Intervals after which a reading is withdrawn."""
@@ -74,7 +74,7 @@ class AttemptsJob(AccountJob):
 
     @abstractmethod
     async def read(self, settings: AttemptsSettings) -> float:
-        """Read what is due; returns when to look again (monotonic)."""
+        """Read what is due; returns when to check again (monotonic)."""
 
     @property
     def paused(self) -> bool:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from exporter.campaign.attempts import Attempt, key_of, newest_of
 from exporter.config.model import AttemptsSettings
-from exporter.polling.attempts import COMPLETE, LOOK, AttemptsJob
+from exporter.polling.attempts import COMPLETE, READINGS_CHECK_INTERVAL, AttemptsJob
 from exporter.providers.errors import PollError
 from exporter.providers.osvi import Osvi
 from exporter.providers.osvi_calls import CALLS_PER_PAGE, Call, CallsPage
@@ -47,7 +47,7 @@ class CallLogReader(AttemptsJob):
     async def read(self, settings: AttemptsSettings) -> float:
         interval = self.interval_for(settings, self._requests)
         if self.paused:
-            return self.account.now() + LOOK
+            return self.account.now() + READINGS_CHECK_INTERVAL
         self._requests = 0
         try:
             calls = await self._calls_by_key()

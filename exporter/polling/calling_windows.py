@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-WINDOWS_LOOK = 5.0
-"""Seconds between two looks at what is due to be read."""
+WINDOWS_CHECK_INTERVAL = 5.0
+"""Seconds between two checks of what is due to be read."""
 CONFIGURATION_REFRESH = 600.0
 REFERENCE_REFRESH = 3600.0
 """Seconds for which a campaign is taken to have the configuration that it had; a listing by discovery renews that."""
@@ -139,7 +139,7 @@ class CallingWindows(AccountJob):
                     unread = error
         else:
             self._report(unread or self._forbidden)
-        return account.now() + WINDOWS_LOOK
+        return account.now() + WINDOWS_CHECK_INTERVAL
 
     def _many_are_due(self, campaign_ids: Sequence[str]) -> bool:
         now = self.account.now()

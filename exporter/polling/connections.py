@@ -15,8 +15,8 @@ from exporter.providers.redaction import Secrets
 
 log = logging.getLogger(__name__)
 
-CERTIFICATES_LOOK = 30.0
-"""Seconds between two looks at the files of certificates and keys."""
+CERTIFICATES_CHECK_INTERVAL = 30.0
+"""Seconds between two checks of the files of certificates and keys."""
 # Longer than the usual intervals, and no longer than a change of a DNS entry may go unnoticed.
 _KEEPALIVE = 600.0
 
@@ -97,4 +97,4 @@ class CertificateWatch(AccountJob):
             else:
                 await account.reconnect(transport)
                 log.info("the certificates have changed", extra=account.log_as)
-        return account.now() + CERTIFICATES_LOOK
+        return account.now() + CERTIFICATES_CHECK_INTERVAL

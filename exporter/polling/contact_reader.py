@@ -12,7 +12,7 @@ from exporter.campaign.attempts import Verdicts
 from exporter.campaign.snapshot import Snapshot
 from exporter.campaign.state import CampaignState
 from exporter.config.model import AttemptsSettings
-from exporter.polling.attempts import COMPLETE, INCOMPLETE, LOOK, OLD_INTERVALS, AttemptsJob
+from exporter.polling.attempts import COMPLETE, INCOMPLETE, OLD_INTERVALS, READINGS_CHECK_INTERVAL, AttemptsJob
 from exporter.polling.target import Target
 from exporter.providers.anyreach import Anyreach
 from exporter.providers.anyreach_contacts import ContactWalk
@@ -86,12 +86,12 @@ class ContactReader(AttemptsJob):
         target, due = await self._most_overdue(settings)
         now = self.account.now()
         if target is None or target.gone or due > now or self.paused:
-            return now + LOOK
+            return now + READINGS_CHECK_INTERVAL
         await self._read_campaign(target, settings)
         return self.account.now()
 
     async def _most_overdue(self, settings: AttemptsSettings) -> tuple[Target | None, float]:
-        """Look at all campaigns: withdraw what is too old, and find the one to read next."""
+        """Go through all campaigns: withdraw what is too old, and find the one to read next."""
         now, wall = self.account.now(), self.account.shared.wall()
         found, earliest, requests, turns = None, inf, 0, Turns()
         for target in tuple(self.account.poller.targets.values()):

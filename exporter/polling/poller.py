@@ -31,11 +31,11 @@ JITTER = 0.1
 BACKOFF_CEILING = 300.0
 
 # A change of the stretching factor below this is not worth rescheduling thousands of campaigns.
-_WORTHWHILE = 0.05
+_LEAST_CHANGE = 0.05
 _RESTRETCH_DELAY = 1.0
 # The throttle keeps a little of the rate back, and other polls go on meanwhile.
 _LEEWAY = 1.02
-_HEALING_SECONDS = 5.0
+_POLL_SOON_SECONDS = 5.0
 # Intervals are a twentieth longer on average, by their jitter: so much of the rate is left even where it is used up.
 _ALWAYS_LEFT = JITTER / 2
 _CREDENTIAL_REASONS = frozenset({"unauthorized", "forbidden", "credentials"})
@@ -286,11 +286,11 @@ class Poller:
         return sum(number / base for base, number in self._bases.items())
 
     def _restretch_soon(self) -> None:
-        """Look soon whether the budget asks for another factor: statuses change by the thousand at once."""
+        """Check soon whether the budget asks for another factor: statuses change by the thousand at once."""
         stretch = stretch_of(self._demand, self._throttle.rate)
         # A stretch that is not needed any more is an alert that would stay for ever.
-        worthwhile = abs(stretch / self.stretch - 1) > _WORTHWHILE or stretch == 1.0 != self.stretch
-        if worthwhile and self._restretch_timer is None:
+        is_needed = abs(stretch / self.stretch - 1) > _LEAST_CHANGE or stretch == 1.0 != self.stretch
+        if is_needed and self._restretch_timer is None:
             self._restretch_timer = self._loop.call_later(_RESTRETCH_DELAY, self._restretch)
 
     def _restretch(self, *, force: bool = False) -> None:
@@ -360,17 +360,17 @@ class Poller:
 
     def accepted(self) -> None:
         """Poll all campaigns again."""
-        self._heal(self.targets.values())
+        self._poll_soon(self.targets.values())
 
     def token_changed(self) -> None:
         """Try again at once what the old token may be to blame for."""
-        self._heal(target for target in self.targets.values() if target.state.error in _CREDENTIAL_REASONS)
+        self._poll_soon(target for target in self.targets.values() if target.state.error in _CREDENTIAL_REASONS)
 
-    def _heal(self, targets: Iterable[Target]) -> None:
+    def _poll_soon(self, targets: Iterable[Target]) -> None:
         """Poll campaigns again as soon as the budget allows, none sooner after its last poll than an active one."""
         waiting = [target for target in targets if target.task is None]
         now = self._loop.time()
-        seconds = self._room_for(len(waiting), min(_HEALING_SECONDS, self._pace.active_interval))
+        seconds = self._room_for(len(waiting), min(_POLL_SOON_SECONDS, self._pace.active_interval))
         soonest = self._pace.active_interval * self.stretch
         for place, target in enumerate(waiting):
             self._agenda.put(target, max(now + seconds * place / len(waiting), target.started + soonest))

@@ -9,8 +9,8 @@ from exporter.providers.credentials import token_of
 
 log = logging.getLogger(__name__)
 
-TOKEN_LOOK = 2.0
-"""Seconds between two looks at a token file."""
+TOKEN_CHECK_INTERVAL = 2.0
+"""Seconds between two readings of a token file."""
 
 
 @dataclass(slots=True, eq=False)
@@ -28,4 +28,4 @@ class TokenWatch(AccountJob):
         if str(token) != str(account.token) and settings is account.settings:
             log.info("the token has changed", extra=account.log_as)
             account.use_token(token)
-        return account.now() + TOKEN_LOOK
+        return account.now() + TOKEN_CHECK_INTERVAL

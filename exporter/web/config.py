@@ -31,8 +31,8 @@ from exporter.web.tls import Tls, TlsServerConfig, make_tls, read_pems
 
 _log = logging.getLogger(__name__)
 
-LOOK_INTERVAL = 3.0
-"""Seconds between two looks at the files."""
+CHECK_INTERVAL = 3.0
+"""Seconds between two checks of the files."""
 _EXPENSIVE = 14
 
 _HEADERS: Mapping[str, tuple[str, ...]] = {
@@ -190,25 +190,25 @@ class WebConfigWatch:
     """
     Keeps a web configuration up to date with its files.
 
-    It reports whether they can be used: after each change, and at each look while they can't.
+    It reports whether they can be used: after each change, and at each check while they can't.
     """
 
     def __init__(self, file: WebConfigFile, report: Callable[[bool], None]) -> None:
         self._file = file
         self._report = report
         self._reported: tuple[str, ...] = ()
-        self._looking = asyncio.Lock()
+        self._checking = asyncio.Lock()
         report(True)
         self._warn()
 
     async def run(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_INTERVAL)
-            await self.look()
+            await asyncio.sleep(CHECK_INTERVAL)
+            await self.check()
 
-    async def look(self) -> tuple[str, ...]:
+    async def check(self) -> tuple[str, ...]:
         """Apply what has changed, and return what is wrong with it; the log says each fault once."""
-        async with self._looking:
+        async with self._checking:
             try:
                 changed = await asyncio.to_thread(self._file.refresh)
             except ConfigurationError as exc:

@@ -27,7 +27,7 @@ from exporter.web.tls import Tls
 
 _log = logging.getLogger(__name__)
 
-_LOOK_INTERVAL = 0.25
+_CHECK_INTERVAL = 0.25
 _SMALL_ANSWER = 16384
 _CALM = 2.0
 """Seconds without many connections or unread bytes after which their memory is given back."""
@@ -156,7 +156,7 @@ class _Clients:
         loop = asyncio.get_running_loop()
         crowded_at: float | None = None
         while True:
-            await asyncio.sleep(_LOOK_INTERVAL)
+            await asyncio.sleep(_CHECK_INTERVAL)
             much_is_unread = sum(self.unread().values()) > self.limits.unread_bytes / 2
             patience = self.limits.crowded if much_is_unread else inf
             for connection in [one for one in self._open if one.is_overdue(patience)]:

@@ -32,7 +32,7 @@ class ServiceManager:
         limit, process = environ.pop("WATCHDOG_USEC", ""), environ.pop("WATCHDOG_PID", "")
         meant = self._address and limit.isdecimal() and int(limit) > 0 and process in {"", str(os.getpid())}
         self.watchdog_interval = int(limit) / 2e6 if meant else None
-        """Seconds between signs of life: half of what the unit allows. None where it has no watchdog."""
+        """Seconds between two messages: half of the unit's limit. None where it has no watchdog."""
 
     def ready(self, status: str = "") -> None:
         """Say that the service is up, or that a reload is done; `systemctl status` shows the status."""
@@ -66,10 +66,8 @@ class ServiceManager:
             self._failed = False
 
 
-async def keep_watchdog_quiet(
-    manager: ServiceManager, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
-) -> None:
-    """Give signs of life while the event loop turns; returns at once where the unit has no watchdog."""
+async def feed_watchdog(manager: ServiceManager, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep) -> None:
+    """Sends WATCHDOG=1 at half the unit's limit; returns at once where there is none."""
     while manager.watchdog_interval is not None:
         manager.alive()
         await sleep(manager.watchdog_interval)

@@ -490,7 +490,7 @@ class TestChanges:
 
 
 class TestWatch:
-    async def test_a_fault_is_told_with_every_look_and_logged_once(
+    async def test_a_fault_is_reported_at_every_check_and_logged_once(
         self, directory: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.INFO)
@@ -499,29 +499,29 @@ class TestWatch:
         watch = WebConfigWatch(WebConfigFile(file := write(directory, good)), told.append)
         assert told == [True]
 
-        assert await watch.look() == ()
+        assert await watch.check() == ()
         assert told == [True]
 
         write(directory, {"basic_auth_users": {"alice": "one", "bob": "two"}})
-        faults = [await watch.look() for _ in range(3)]
+        faults = [await watch.check() for _ in range(3)]
         assert [len(found) for found in faults] == [2, 2, 2]
         assert told == [True, False, False, False]
         logged = [(record.getMessage(), getattr(record, "error", None)) for record in caplog.records]
         assert logged == [("the web configuration can't be reloaded, the old one stays", fault) for fault in faults[0]]
 
         write(directory, "- another fault")
-        await watch.look()
+        await watch.check()
         assert caplog.messages[2:] == ["the web configuration can't be reloaded, the old one stays"]
 
         write(directory, good)  # what is in force all the time
-        assert await watch.look() == ()
+        assert await watch.check() == ()
         assert told[4:] == [False, True]
         assert caplog.messages[3:] == ["web configuration reloaded"]
 
-        await watch.look()
+        await watch.check()
         assert len(told) == 6
         file.unlink()
-        await watch.look()
+        await watch.check()
         assert told[6:] == [False]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.web.systemd import ServiceManager, keep_watchdog_quiet
+from exporter.web.systemd import ServiceManager, feed_watchdog
 
 
 @pytest.fixture
@@ -125,11 +125,11 @@ async def test_the_watchdog_hears_from_us_until_we_stop(manager: socket.socket) 
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        await keep_watchdog_quiet(service(manager, WATCHDOG_USEC="10000000"), sleep)
+        await feed_watchdog(service(manager, WATCHDOG_USEC="10000000"), sleep)
 
     assert [heard(manager) for _ in range(3)] == ["WATCHDOG=1"] * 3
     assert waits == [5.0, 5.0, 5.0]
 
 
 async def test_without_a_watchdog_there_is_nothing_to_do(manager: socket.socket) -> None:
-    await keep_watchdog_quiet(service(manager))
+    await feed_watchdog(service(manager))
