@@ -10,7 +10,6 @@ from typing import ClassVar, TypeVar
 from exporter.campaign.attempts import AttemptsState
 from exporter.campaign.state import CampaignState
 from exporter.config.model import AttemptsSettings
-from exporter.polling.discovery import OFF_FOR
 from exporter.polling.job import AccountJob
 from exporter.polling.throttle import Share
 from exporter.providers.errors import REASONS, ForbiddenError, PollError
@@ -44,7 +43,6 @@ class AttemptsJob(AccountJob):
     )
     readable: bool | None = field(default=None, init=False)
     _share: Share | None = field(default=None, init=False)
-    _off_until: float = field(default=0.0, init=False)
 
     @property
     def settings(self) -> AttemptsSettings | None:
@@ -65,20 +63,12 @@ class AttemptsJob(AccountJob):
                     self.account.shared.display.update_attempts(target.state)
         AccountJob.settings_changed(self)
 
-    def credentials_accepted(self) -> None:
-        self._off_until = 0.0
-        AccountJob.credentials_accepted(self)
-
     async def run(self) -> float:
         return inf if self.settings is None else await self.read(self.settings)
 
     @abstractmethod
     async def read(self, settings: AttemptsSettings) -> float:
         """Read what is due; returns when to check again (monotonic)."""
-
-    @property
-    def paused(self) -> bool:
-        return self.account.breaker.is_open or self.account.now() < self._off_until
 
     async def ask(self, request: Callable[[], Awaitable[T]]) -> T:
         """Send one request; a 403 turns the readings off for a while, and nothing else."""
@@ -88,7 +78,7 @@ class AttemptsJob(AccountJob):
             if self.readable is not False:
                 log.warning("the token may not read single attempts", extra=self.account.log_as | {"error": str(exc)})
             self.readable = False
-            self._off_until = self.account.now() + OFF_FOR
+            self.turn_off()
             raise
         if self.readable is False:
             log.info("single attempts can be read again", extra=self.account.log_as)

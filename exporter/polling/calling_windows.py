@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from exporter.campaign.schedule import Hours
 from exporter.campaign.state import CampaignState
-from exporter.polling.discovery import OFF_FOR, RETRY, walk
+from exporter.polling.discovery import RETRY, walk
 from exporter.polling.job import AccountJob
 from exporter.providers import Directory
 from exporter.providers.errors import ForbiddenError, InvalidResponseError, NotFoundError, PollError
@@ -61,7 +61,6 @@ class CallingWindows(AccountJob):
     _configurations: dict[str, _Known[Hours]] = field(default_factory=dict, init=False)
     _forbidden: ForbiddenError | None = field(default=None, init=False)
     """What has turned it off."""
-    _off_until: float = field(default=0.0, init=False)
     _list_again: float = field(default=0.0, init=False)
     _forbidden_campaign: str | None = field(default=None, init=False)
 
@@ -104,7 +103,7 @@ class CallingWindows(AccountJob):
             self.account.agenda.put(self, self.account.now())
 
     def credentials_accepted(self) -> None:
-        self._off_until = self._list_again = 0.0
+        self._list_again = 0.0
         self._forbidden_campaign = None
         for reference in self._references.values():
             reference.due = 0.0
@@ -124,7 +123,7 @@ class CallingWindows(AccountJob):
         turns, unread = Turns(), None
         for campaign_id in campaign_ids:
             await turns.give_way()
-            if not self.wanted or account.breaker.is_open or account.now() < self._off_until:
+            if not self.wanted or self.paused:
                 break
             reference = self._references.setdefault(campaign_id, _Known())
             if account.now() >= reference.due:
@@ -143,7 +142,7 @@ class CallingWindows(AccountJob):
 
     def _many_are_due(self, campaign_ids: Sequence[str]) -> bool:
         now = self.account.now()
-        if self.account.breaker.is_open or now < max(self._list_again, self._off_until):
+        if self.paused or now < self._list_again:
             return False
         due = [known for known in campaign_ids if known not in self._references or now >= self._references[known].due]
         return len(due) > _WORTH_A_LISTING
@@ -168,7 +167,7 @@ class CallingWindows(AccountJob):
         except ForbiddenError as exc:
             # One campaign may be somebody else's; two of them, with no success between, are the token's fault.
             if self._forbidden_campaign not in (None, campaign_id):
-                self._turn_off(exc)
+                self._refused(exc)
             self._forbidden_campaign = campaign_id
             reference.error = exc
         except PollError as exc:
@@ -188,7 +187,7 @@ class CallingWindows(AccountJob):
             schedule = await self.account.requests.ask("configuration", lambda: directory.schedule(configuration_id))
         except PollError as exc:
             if isinstance(exc, ForbiddenError):
-                self._turn_off(exc)
+                self._refused(exc)
             configuration.error = exc
             configuration.due = self.account.now() + RETRY
             return
@@ -200,9 +199,9 @@ class CallingWindows(AccountJob):
         configuration.value = None if schedule is None else self.account.shared.watch.of(schedule)
         configuration.due = self.account.now() + CONFIGURATION_REFRESH
 
-    def _turn_off(self, error: ForbiddenError) -> None:
+    def _refused(self, error: ForbiddenError) -> None:
         self._forbidden = error
-        self._off_until = self.account.now() + OFF_FOR
+        self.turn_off()
         self._report(error)
 
     def _report(self, error: PollError | None) -> None:

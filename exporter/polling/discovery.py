@@ -6,7 +6,7 @@ from itertools import islice
 from math import inf
 
 from exporter.config.model import DiscoverySettings
-from exporter.polling.job import AccountJob
+from exporter.polling.job import OFF_FOR, AccountJob
 from exporter.polling.requests import Requests
 from exporter.providers import Directory
 from exporter.providers.errors import ForbiddenError, PollError
@@ -15,8 +15,6 @@ from exporter.providers.listing import CampaignRecord, Listing
 log = logging.getLogger(__name__)
 
 RETRY = 60.0
-OFF_FOR = 3600.0
-"""Seconds for which a feature that the token may not use is left alone; a changed token ends it at once."""
 _SMALL = 0.5
 """The part of the known campaigns below which a listing is believed only when the next one says the same."""
 
