@@ -269,6 +269,14 @@ class AttemptsState:
         self.ended(_ended_by(wall, tally.new.values()))
         self.counted = counted
 
+    def drop_exemplars(self) -> None:
+        """Show no ids of calls any more."""
+        self.exemplar_label = None
+        if self.durations is not None:
+            self.durations = {
+                status: Durations(durations.counts, durations.sum) for status, durations in self.durations.items()
+            }
+
     def withdraw(self) -> None:
         """Show no reading: it is too old. Counters stay."""
         self.reading = NO_READING

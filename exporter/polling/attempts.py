@@ -53,14 +53,22 @@ class AttemptsJob(AccountJob):
         return self.settings is not None
 
     def settings_changed(self) -> None:
-        if self.settings is not None:
-            self._share = Share(self.account.throttle, self.settings.request_share, lambda: self.account.poller.left)
+        settings = self.settings
+        if settings is not None:
+            self._share = Share(self.account.throttle, settings.request_share, lambda: self.account.poller.left)
         else:
             self.readable = None
-            for target in self.account.poller.targets.values():
-                if target.state.attempts is not None:
-                    target.state.attempts = None
-                    self.account.shared.display.update_attempts(target.state)
+        for target in self.account.poller.targets.values():
+            attempts = target.state.attempts
+            if attempts is None:
+                continue
+            if settings is None:
+                target.state.attempts = None
+            elif attempts.exemplar_label is not None and not settings.exemplars:
+                attempts.drop_exemplars()
+            else:
+                continue
+            self.account.shared.display.update_attempts(target.state)
         AccountJob.settings_changed(self)
 
     async def run(self) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from exporter.exposition.negotiation import Format
 from exporter.simulator import ROUND_THE_CLOCK, CallPattern, Campaign, Fault, Organization, Schedule, World, serving
 from exporter.simulator.anyreach_contacts import Order
 from tests.exporting import EPOCH, Page, Running, anyreach_account, exporting
@@ -191,6 +192,26 @@ async def test_a_reading_stays_until_it_is_old_when_the_numbers_move() -> None:
         assert by_status(page) == {"unanswered": 20}
         await asyncio.sleep(180)
         assert by_status(await running.page()) == {}
+
+
+async def test_exemplars_go_with_the_setting() -> None:
+    site = Site()
+    june = site.add("June", 50, answer_rate=1.0)
+
+    async def exemplars(running: Running) -> int:
+        pieces = await running.exporter.exposition.page(Format.OPENMETRICS, False, frozenset())
+        return b"".join(pieces).count(b"# {conversation_id=")
+
+    async with site.exporting(june, attempts={"exemplars": True}) as running:
+        await asyncio.sleep(HOUR)
+        before, counted = await exemplars(running), ended_calls(await running.page())
+        (account,) = running.exporter.accounts.values()
+        base = anyreach_account(account.settings.base_url, june.id, calling_windows="unknown")
+        assert await running.reload({"accounts": [{**base, "attempts": {"refresh_interval": "1m"}}]}) is None
+
+        assert before
+        assert await exemplars(running) == 0
+        assert ended_calls(await running.page()) == counted > 0
 
 
 async def test_a_403_turns_the_readings_off_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
