@@ -25,6 +25,8 @@ VERDICTS_WITHIN = 86_400.0
 """Seconds after the end of a conversation within which verdicts are waited for."""
 READ_WHEN_CLOSED = (0.0, 3600.0, 86_400.0)
 """Seconds after a campaign was seen closed, at which it is read once more."""
+# A change of the interval below this is not shown before the next reading.
+_WORTHWHILE = 0.05
 
 _Numbers = tuple[float | None, float | None, float | None]
 
@@ -103,6 +105,7 @@ class ContactReader(AttemptsJob):
             if due < earliest:
                 found, earliest = target, due
             self._withdraw_old(state, watched, now)
+            self._show_interval(state)
         self._interval = self.interval_for(settings, requests)
         return found, earliest
 
@@ -128,6 +131,15 @@ class ContactReader(AttemptsJob):
             watched.confirmed_at = state.last_success or now
         elif now - max(watched.confirmed_at, watched.read_at) > OLD_INTERVALS * self._interval:
             attempts.withdraw()
+            self.account.shared.display.update_attempts(state)
+
+    def _show_interval(self, state: CampaignState) -> None:
+        attempts = state.attempts
+        if attempts is None or attempts.interval is None:
+            return
+        # Each campaign that is due stretches it a little, which is not worth new lines for all campaigns.
+        if abs(self._interval / attempts.interval - 1) > _WORTHWHILE:
+            attempts.interval = self._interval
             self.account.shared.display.update_attempts(state)
 
     async def _read_campaign(self, target: Target, settings: AttemptsSettings) -> None:

@@ -194,6 +194,19 @@ async def test_a_reading_stays_until_it_is_old_when_the_numbers_move() -> None:
         assert by_status(await running.page()) == {}
 
 
+async def test_the_interval_that_is_shown_is_the_one_in_force() -> None:
+    site = Site()
+    june = site.add("June", 20, answer_rate=0.0, max_attempts=1)
+    async with site.exporting(june) as running:
+        await asyncio.sleep(2 * HOUR)
+        assert (await running.page()).number("campaign_attempts_read_interval_seconds") == 60
+        (account,) = running.exporter.accounts.values()
+        base = anyreach_account(account.settings.base_url, june.id, calling_windows="unknown")
+        assert await running.reload({"accounts": [{**base, "attempts": {"refresh_interval": "1h"}}]}) is None
+        await asyncio.sleep(30)
+        assert (await running.page()).number("campaign_attempts_read_interval_seconds") == HOUR
+
+
 async def test_exemplars_go_with_the_setting() -> None:
     site = Site()
     june = site.add("June", 50, answer_rate=1.0)
