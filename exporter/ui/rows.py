@@ -180,8 +180,9 @@ def row_of(campaign: CampaignState, account: WatchedAccount, account_row: Accoun
 
 def account_row_of(account: WatchedAccount, now: float) -> AccountRow:
     """Make the row of an account at a moment (monotonic)."""
-    failing = _failing_like_all(account)
-    error = failing.error if failing else None
+    errors = {campaign.error for campaign in account.campaigns}
+    # What is wrong with a single campaign is said of the campaign.
+    error = errors.pop() if len(errors) == 1 and (len(account.campaigns) > 1 or account.breaker_open) else None
     state, advice, alert = None, None, None
     if error:
         state = Standing.FAILING
@@ -198,7 +199,7 @@ def account_row_of(account: WatchedAccount, now: float) -> AccountRow:
         advice=advice,
         alert=alert,
         error=error,
-        error_message=_message(failing) if failing else None,
+        error_message=_message(account.campaigns[0]) if error else None,
         active_calls=None if limit is None else whole(account.state.active_calls(now)),
         concurrency_limit=whole(limit),
         utilization_ratio=account.state.utilization(now),
@@ -224,15 +225,6 @@ def _advice_and_alert(account: WatchedAccount, state: Standing, error: str | Non
     if account.breaker_open:
         return account.advise(error), "CampaignAccountUnauthorized"
     return account.advise(error), "CampaignNotFound" if error == "not_found" else words.alert
-
-
-def _failing_like_all(account: WatchedAccount) -> CampaignState | None:
-    """Give a campaign that fails as all of its account do; None where they do not all fail for one reason."""
-    campaigns = account.campaigns
-    if not campaigns or (len(campaigns) == 1 and not account.breaker_open):
-        return None
-    error = campaigns[0].error
-    return campaigns[0] if error and all(campaign.error == error for campaign in campaigns) else None
 
 
 def _message(campaign: CampaignState) -> str | None:

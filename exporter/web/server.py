@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from math import inf
 from operator import attrgetter
-from typing import cast
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
@@ -209,7 +209,7 @@ class _Connection(web.RequestHandler):
             manager,
             loop=asyncio.get_running_loop(),
             access_log=None,  # type: ignore[arg-type]  # it stands for none, as in AppRunner
-            logger=_http_log,
+            logger=_log,
             max_line_size=clients.limits.request_bytes,
             max_field_size=clients.limits.request_bytes,
             auto_decompress=False,
@@ -252,6 +252,11 @@ class _Connection(web.RequestHandler):
         # Without the exception: aiohttp would hand it to the future that a handler waits for, and exception, frames and
         # future would hold each other, and with them the answer, until the garbage collector looks.
         super().connection_lost(None)
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        # Malformed requests stay out of the log: anybody who reaches the port could fill it.
+        if not isinstance(kw.get("exc_info"), HttpProcessingError):
+            super().log_exception(*args, **kw)
 
     def pause_writing(self) -> None:
         self.wait_for("stall")
@@ -350,12 +355,3 @@ class _SecureConnection(_Connection):
             self._clients.forget(self)
             if self._accepted:
                 self._accepted.close()
-
-
-def _not_the_clients_fault(record: logging.LogRecord) -> bool:
-    """Keep malformed requests out of the log: anybody who reaches the port could fill it."""
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
-
-
-_http_log = logging.getLogger(f"{__name__}.http")
-_http_log.addFilter(_not_the_clients_fault)
