@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, get_args
 
 from prometheus_client import CollectorRegistry, disable_created_metrics
 
@@ -19,13 +19,12 @@ from exporter.accounts import Exporter
 from exporter.campaign.labels import printable
 from exporter.config.files import read_regular
 from exporter.config.flags import FlagParser, add_flags
-from exporter.config.model import Settings
+from exporter.config.model import ListedStatus, Settings
 from exporter.config.plan import plan_of
 from exporter.config.section import ConfigurationError
 from exporter.config.sources import config_file, load
 from exporter.daemon import serve
 from exporter.exposition.own import Instruments
-from exporter.providers.anyreach import Anyreach
 from exporter.providers.redaction import Redactor
 from exporter.web.config import WebConfigFile
 from exporter.web.sockets import ListenError, listening
@@ -223,7 +222,7 @@ def _discover_flags(parser: FlagParser) -> None:
     parser.add_argument(
         "--status",
         action="append",
-        choices=Anyreach.statuses,
+        choices=get_args(ListedStatus),
         help="List campaigns in this status; may be repeated (default: what the account's discovery.statuses says, or "
         "else active and paused).",
     )

@@ -4,10 +4,15 @@ import ast
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "exporter"
+from exporter.config.providers import FACTS, ProviderName
+from exporter.polling.account import PROVIDERS, READERS
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "exporter"
 
 MAY_IMPORT: dict[str, AbstractSet[str]] = {
     "campaign": set(),
@@ -22,6 +27,17 @@ MAY_IMPORT: dict[str, AbstractSet[str]] = {
 }
 BY_ALL = frozenset({"turns"})
 """Modules at the top that every package may import."""
+
+NAMES_PROVIDERS = frozenset(
+    {
+        "config/providers.py",
+        *(f"providers/{provider}.py" for provider in FACTS),
+        "providers/advice.py",
+        "polling/account.py",
+        "exposition/families.py",
+    }
+)
+"""Modules that name a provider; besides the simulator, which knows nothing of the exporter."""
 
 
 def _imports() -> Iterator[tuple[str, str]]:
@@ -64,3 +80,27 @@ def test_no_module_is_longer_than_400_lines() -> None:
     lengths = {file: len(file.read_text(encoding="utf-8").splitlines()) for file in PACKAGE.rglob("*.py")}
 
     assert {str(file.relative_to(PACKAGE)): length for file, length in lengths.items() if length > 400} == {}
+
+
+def test_a_provider_is_named_only_where_contributing_says() -> None:
+    modules = {file.relative_to(PACKAGE).as_posix(): file for file in PACKAGE.rglob("*.py")}
+    naming = {
+        module
+        for module, file in modules.items()
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value in FACTS and not module.startswith("simulator/")
+    }
+
+    assert naming == NAMES_PROVIDERS
+
+
+def test_contributing_names_the_places_of_a_provider() -> None:
+    lines = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()
+    row = next(line for line in lines if line.startswith("| a provider |"))
+    own = {f"providers/{provider}.py" for provider in FACTS}
+
+    assert {place for place in NAMES_PROVIDERS - own if f"`exporter/{place}`" not in row} == set()
+
+
+def test_every_table_of_providers_has_the_same_providers() -> None:
+    assert set(get_args(ProviderName)) == FACTS.keys() == PROVIDERS.keys() == READERS.keys()

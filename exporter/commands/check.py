@@ -129,7 +129,7 @@ def unasked(account: AccountSettings, poll: PollSettings) -> AccountReport:
 def _with_gap_by_configuration(account: AccountSettings, campaign: CampaignReport) -> CampaignReport:
     """Say why its hours can't be known whatever the provider answers, if that is so."""
     if account.calling_windows == "unknown" and _needs_hours(account, campaign):
-        campaign.hours_gap = HoursGap.NOT_TOLD if account.provider == "osvi" else HoursGap.NOT_ASKED
+        campaign.hours_gap = HoursGap.NOT_ASKED if account.facts.tells_windows else HoursGap.NOT_TOLD
     return campaign
 
 

@@ -9,15 +9,16 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
+from typing import get_args
 
 from pydantic import ValidationError
 
 from exporter.campaign.labels import MAX_LENGTH, clean
 from exporter.commands.upstream import Upstream
-from exporter.config.model import AccountSettings, CampaignSettings, DiscoverySettings
+from exporter.config.model import AccountSettings, CampaignSettings, DiscoverySettings, ListedStatus
 from exporter.polling.discovery import walk
+from exporter.providers import Directory
 from exporter.providers.advice import advice
-from exporter.providers.anyreach import Anyreach
 from exporter.providers.campaign_api import plain
 from exporter.providers.errors import PollError
 from exporter.providers.listing import CampaignRecord, Listing
@@ -62,7 +63,7 @@ async def discover(
 
 async def _list(upstream: Upstream, statuses: Sequence[str] | None, name_contains: str | None) -> Found:
     account, provider = upstream.account, upstream.provider
-    if not isinstance(provider, Anyreach):
+    if not isinstance(provider, Directory):
         return Found(account)
     listing = Listing.of(account.discovery or DiscoverySettings(), statuses, name_contains)
     problems = []
@@ -102,7 +103,7 @@ def configurable(
         except ValidationError:
             continue
         names.add(campaign.name)
-        yield campaign, record.status if record.status in Anyreach.statuses else None
+        yield campaign, record.status if record.status in get_args(ListedStatus) else None
 
 
 def _unique_name(campaign_id: str, name: str, names: set[str]) -> str:
@@ -122,7 +123,7 @@ def as_yaml(found: Iterable[Found]) -> str:
     accounts: list[str] = []
     for one in found:
         name = quoted(one.account.name)
-        if one.account.provider != Anyreach.name:
+        if not one.account.facts.lists_campaigns:
             comments.append(
                 f"# {name}: the API of this provider has no route that lists campaigns; "
                 "its dashboard shows their numbers."

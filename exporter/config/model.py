@@ -50,11 +50,11 @@ from exporter.config.fields import (
     at_least,
     parse_duration,
 )
+from exporter.config.providers import FACTS, ProviderFacts, ProviderName, facts_of
 from exporter.config.section import Fault, Section, items_of, refusal, value_of
 
-BASE_URLS: Mapping[str, str] = {"anyreach": "https://api.anyreach.ai", "osvi": "https://api.osvi.ai"}
-STALL_AFTER: Mapping[str, float] = {"anyreach": 3600.0, "osvi": 900.0}
-"""Default silence, in seconds, that means a stall, by provider."""
+ListedStatus = Literal["active", "paused", "closed"]
+"""The status of a campaign that can be listed."""
 
 
 class PollSettings(Section):
@@ -123,7 +123,7 @@ class CampaignSettings(Section):
 class DiscoverySettings(Section):
     """Which campaigns of an Anyreach organization are found by listing them."""
 
-    statuses: Annotated[tuple[Literal["active", "paused", "closed"], ...], NotEmpty] = ("active", "paused")
+    statuses: Annotated[tuple[ListedStatus, ...], NotEmpty] = ("active", "paused")
     """Statuses of the campaigns to find: active, paused, closed."""
     name_contains: Line = ""
     """Part of the names of the campaigns to find; empty for all."""
@@ -179,7 +179,7 @@ class AccountSettings(Section):
 
     name: Name
     """Label `account`, unique, at most 128 characters."""
-    provider: Literal["anyreach", "osvi"]
+    provider: ProviderName
     """Label `provider`: anyreach or osvi."""
     token: Secret | None = None
     """The token itself; exactly one of token, token_file and token_env."""
@@ -189,14 +189,14 @@ class AccountSettings(Section):
     """Name of the environment variable that holds the token."""
     organization: Organization | None = None
     """Anyreach organization, sent as X-Anyreach-Org; required with a pat_ token, refused with an ak_ key."""
-    base_url: BaseUrl = Field(default_factory=lambda given: BASE_URLS[given["provider"]])
+    base_url: BaseUrl = Field(default_factory=lambda given: FACTS[given["provider"]].base_url)
     """URL of the API, with a path prefix where there is one; default: https://api.anyreach.ai or https://api.osvi.ai."""
     max_requests_per_second: Annotated[Number, Field(gt=0)] = 20.0
     """Requests a second with this token; above 0. Intervals are stretched where it does not suffice."""
     max_in_flight: Annotated[Integer, Field(ge=1)] = 16
     """Requests at once with this token; at least 1."""
     calling_windows: Literal["auto", "always", "unknown"] = Field(
-        default_factory=lambda given: "auto" if given["provider"] == "anyreach" else "unknown"
+        default_factory=lambda given: "auto" if FACTS[given["provider"]].tells_windows else "unknown"
     )
     """Calling windows: auto (read from Anyreach; its default), always (round the clock) or unknown (OSVI's default)."""
     stall_after: StallAfter | None = None
@@ -224,18 +224,11 @@ class AccountSettings(Section):
         if len(tokens) != 1:
             found = " and ".join(tokens) or "none"
             yield (), f"expected exactly one of token, token_file and token_env: found {found}"
-        if data.get("provider") == "osvi":
-            if "organization" in data:
-                yield ("organization",), "expected no such key: OSVI has none"
-            if "discovery" in data:
-                yield ("discovery",), "`discovery` is not supported for OSVI: it has no route that lists campaigns"
-            if data.get("calling_windows") == "auto":
-                yield (
-                    ("calling_windows",),
-                    "expected always or unknown: OSVI does not tell its windows (calling_hours can)",
-                )
+        facts = facts_of(data.get("provider"))
+        if facts is not None:
+            yield from _unsupported(data, facts)
         campaigns = list(enumerate(items_of(data.get("campaigns"))))
-        yield from _wrong_campaigns(campaigns, data.get("provider"))
+        yield from _wrong_campaigns(campaigns, facts)
         if "attempts" in data:
             for key, section in (((), data), *((("campaigns", index), campaign) for index, campaign in campaigns)):
                 labels = value_of(section, "labels")
@@ -243,6 +236,11 @@ class AccountSettings(Section):
                     if name in LABELS_OF_ATTEMPTS:
                         words = "expected another label name: the metrics of attempts have this one"
                         yield (*key, "labels", name), words
+
+    @property
+    def facts(self) -> ProviderFacts:
+        """What its provider has."""
+        return FACTS[self.provider]
 
     def labels_of(self, campaign: CampaignSettings | None) -> Mapping[str, str]:
         """The labels of a campaign's series; None stands for a campaign that was discovered."""
@@ -254,21 +252,32 @@ class AccountSettings(Section):
 
     def stall_after_of(self, campaign: CampaignSettings | None) -> float | None:
         """Seconds of silence that mean a stall, None for never."""
-        configured = (campaign.stall_after if campaign else None) or self.stall_after or STALL_AFTER[self.provider]
+        configured = (campaign.stall_after if campaign else None) or self.stall_after or self.facts.stall_after
         return None if configured == "never" else configured
 
 
-def _wrong_campaigns(campaigns: Iterable[tuple[int, Any]], provider: Any) -> Iterator[Fault]:
+def _unsupported(account: Mapping[str, Any], facts: ProviderFacts) -> Iterator[Fault]:
+    if "organization" in account and not facts.has_organizations:
+        yield ("organization",), f"expected no such key: {facts.title} has none"
+    if "discovery" in account and not facts.lists_campaigns:
+        yield ("discovery",), f"`discovery` is not supported for {facts.title}: it has no route that lists campaigns"
+    if account.get("calling_windows") == "auto" and not facts.tells_windows:
+        words = f"expected always or unknown: {facts.title} does not tell its windows (calling_hours can)"
+        yield ("calling_windows",), words
+
+
+def _wrong_campaigns(campaigns: Iterable[tuple[int, Any]], facts: ProviderFacts | None) -> Iterator[Fault]:
     ids: dict[str, int] = {}
     names: dict[str, int] = {}
     for index, campaign in campaigns:
         campaign_id = value_of(campaign, "id")
         if not isinstance(campaign_id, int | str) or isinstance(campaign_id, bool | Unquoted):
             continue
-        if provider == "anyreach" and isinstance(campaign_id, int):
-            yield ("campaigns", index, "id"), "expected a string: quote it"
-        if provider == "osvi" and (isinstance(campaign_id, str) or campaign_id < 1):
-            yield ("campaigns", index, "id"), "expected a positive whole number, not quoted"
+        match facts:
+            case ProviderFacts(numeric_ids=False) if isinstance(campaign_id, int):
+                yield ("campaigns", index, "id"), "expected a string: quote it"
+            case ProviderFacts(numeric_ids=True) if isinstance(campaign_id, str) or campaign_id < 1:
+                yield ("campaigns", index, "id"), "expected a positive whole number, not quoted"
         name = value_of(campaign, "name") or campaign_id
         if (first := ids.setdefault(str(campaign_id), index)) != index:
             words = f"expected an id that is unique within the account: campaigns[{first}] has it"

@@ -77,14 +77,14 @@ def discovered(plan: AccountPlan, campaign_id: str, name: str) -> Campaign:
 def _campaign(
     account: AccountSettings, campaign_id: str, name: str, settings: CampaignSettings | None, hours: Schedule | None
 ) -> Campaign:
-    own_silence = settings is not None and settings.stall_after is not None
+    has_default_silence = account.stall_after is None and (settings is None or settings.stall_after is None)
     return Campaign(
         account=account.name,
         name=clean(name),
         id=campaign_id,
         labels=tuple(sorted(account.labels_of(settings).items())),
         stall_after=account.stall_after_of(settings),
-        stall_follows_retry_delay=account.provider == "osvi" and not own_silence and account.stall_after is None,
+        stall_follows_retry_delay=account.facts.stall_follows_retry_delay and has_default_silence,
         hours=hours,
     )
 

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from exporter.config.certificates import unusable
 from exporter.config.flags import DEFAULT_CONFIG_FILE, ENVIRONMENT_PREFIX, Option, options
 from exporter.config.model import Settings
+from exporter.config.providers import facts_of
 from exporter.config.section import (
     ConfigurationError,
     Fault,
@@ -240,8 +241,9 @@ def _check_token(account: Any, environ: Mapping[str, str]) -> Iterator[Fault]:
     except ValueError as exc:
         yield (named[0][0],), str(exc)
         return
+    facts = facts_of(value_of(account, "provider"))
     try:
-        if value_of(account, "provider") == "anyreach":
+        if facts is not None and facts.has_organizations:
             check_organization(token, value_of(account, "organization"))
     except ValueError as exc:
         yield ("organization",), str(exc)

@@ -3,7 +3,7 @@
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
-from exporter.config.model import BASE_URLS, AccountSettings
+from exporter.config.model import AccountSettings
 from exporter.providers.errors import ForbiddenError, PollError
 
 _FOR_BOTH = MappingProxyType(
@@ -83,7 +83,7 @@ def advice(reason: str, account: AccountSettings, *, listing: bool = False) -> s
     words = _FOR_BOTH.get(reason) or _BY_PROVIDER[account.provider][reason]
     if account.organization is not None:
         words += _WITH_ORGANIZATION.get(reason, "")
-    if reason == "not_found" and account.base_url != BASE_URLS[account.provider]:
+    if reason == "not_found" and account.base_url != account.facts.base_url:
         words += " A wrong path in `base_url` gives the same answer."
     return words.format(
         host=urlsplit(account.base_url).hostname,

@@ -38,7 +38,7 @@ def token_of(account: AccountSettings) -> Token:
         token = read_token(
             token=account.token, token_file=account.token_file, token_env=account.token_env, environ=os.environ
         )
-        if account.provider == "anyreach":
+        if account.facts.has_organizations:
             check_organization(token, account.organization)
     except ValueError as exc:
         return CredentialsError(str(exc))
