@@ -97,12 +97,23 @@ async def serving(
     try:
         yield
     finally:
-        await clients.finish(shutdown_timeout)
+        await _emptied(clients.answering, shutdown_timeout)
         for server in servers:
             server.close()
         watch.cancel()
         await runner.cleanup()
-        await clients.close()
+        # Lets the last bytes out.
+        await _emptied(clients.open, 0.5)
+        for one in list(clients.open):
+            one.drop()
+
+
+async def _emptied(connections: Collection[object], patience: float) -> None:
+    """Wait until there are no more of these, for so many seconds at most."""
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + patience
+    while connections and loop.time() < ends:  # noqa: ASYNC110 -- once, at the end: no event to keep for that
+        await asyncio.sleep(0.01)
 
 
 class _Clients:
@@ -111,26 +122,25 @@ class _Clients:
         self.headers = headers
         self.answering: set[_Connection] = set()
         # In the order in which they came in: the clock's steps are coarse.
-        self._open: dict[_Connection, None] = {}
-        self._changed = asyncio.Event()
+        self.open: dict[_Connection, None] = {}
 
     def admit(self, connection: "_Connection") -> bool:
         """Count a connection in; False when as many as may be are being answered."""
-        if connection in self._open:
+        if connection in self.open:
             return True
-        if len(self._open) >= self.limits.connections:
+        if len(self.open) >= self.limits.connections:
             # Whoever has just come in gets time to ask, however many more are coming in.
-            waiting = sorted((one for one in self._open if one.is_overdue(0)), key=attrgetter("since"))
+            waiting = sorted((one for one in self.open if one.is_overdue(0)), key=attrgetter("since"))
             for one in waiting[: len(waiting) // 4 + 1]:
                 one.drop()
-        if len(self._open) >= self.limits.connections:
+        if len(self.open) >= self.limits.connections:
             return False
-        self._open[connection] = None
+        self.open[connection] = None
         return True
 
     def forget(self, connection: "_Connection") -> None:
-        self._open.pop(connection, None)
-        self.answered(connection)
+        self.open.pop(connection, None)
+        self.answering.discard(connection)
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -145,11 +155,7 @@ class _Clients:
 
     def unread(self) -> dict[int, int]:
         """Sizes of the answers that clients have yet to take in, by identity: what several share counts once."""
-        return dict(one.sending for one in self._open if one.sending)
-
-    def answered(self, connection: "_Connection") -> None:
-        self.answering.discard(connection)
-        self._changed.set()
+        return dict(one.sending for one in self.open if one.sending)
 
     async def watch(self) -> None:
         """Drop clients that keep the server waiting for too long, without end; after a crowd, give its memory back."""
@@ -159,30 +165,13 @@ class _Clients:
             await asyncio.sleep(_CHECK_INTERVAL)
             much_is_unread = sum(self.unread().values()) > self.limits.unread_bytes / 2
             patience = self.limits.crowded if much_is_unread else inf
-            for connection in [one for one in self._open if one.is_overdue(patience)]:
+            for connection in [one for one in self.open if one.is_overdue(patience)]:
                 connection.drop()
-            if much_is_unread or len(self._open) > self.limits.connections / 8:
+            if much_is_unread or len(self.open) > self.limits.connections / 8:
                 crowded_at = loop.time()
             elif crowded_at is not None and loop.time() - crowded_at > _CALM:
                 crowded_at = None
                 await asyncio.to_thread(_give_memory_back)
-
-    async def finish(self, patience: float) -> None:
-        """Wait until no request is being answered, for so many seconds at most."""
-        await self._empty(self.answering, patience)
-
-    async def close(self) -> None:
-        """Let the last bytes out, for a moment, and drop what is left."""
-        await self._empty(self._open, 0.5)
-        for connection in list(self._open):
-            connection.drop()
-
-    async def _empty(self, connections: "Collection[_Connection]", patience: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(patience):
-                while connections:
-                    self._changed.clear()
-                    await self._changed.wait()
 
 
 def _give_memory_back() -> None:
@@ -283,7 +272,7 @@ class _Connection(web.RequestHandler):
             self.sending = None
             self._received = 0
             self.wait_for("idle")
-            self._clients.answered(self)
+            self._clients.answering.discard(self)
 
     def wait_for(self, limit: str) -> None:
         """The client is waited for from now on, for as long as this one of the limits; the empty name is for not."""
