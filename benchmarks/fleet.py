@@ -4,8 +4,9 @@ import json
 from collections.abc import Collection, Iterator
 
 from benchmarks.upstream import anyreach
-from exporter.campaign.schedule import HoursWatch, Schedule, Window
+from exporter.campaign.schedule import Schedule, Window
 from exporter.campaign.state import Campaign, CampaignState
+from exporter.polling.hours import HoursWatch
 from exporter.providers.anyreach import Anyreach, read_stats
 
 WALL = 1_780_000_000.0

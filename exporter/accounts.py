@@ -11,7 +11,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from exporter.campaign.schedule import Hours, HoursWatch
+from exporter.campaign.schedule import Hours
 from exporter.campaign.state import CampaignState
 from exporter.config.model import AccountSettings, LogSettings, PollSettings, Settings
 from exporter.config.plan import AccountPlan, Plan, plan_of
@@ -21,6 +21,7 @@ from exporter.exposition.own import Instruments
 from exporter.exposition.page import Exposition
 from exporter.polling.account import Account, Changes, Shared
 from exporter.polling.connections import same_upstream, transport_of
+from exporter.polling.hours import HoursWatch
 from exporter.polling.throttle import Slots
 from exporter.providers.advice import advice, hours_advice
 from exporter.providers.redaction import Redactor

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any, ClassVar
 
-from exporter.campaign.schedule import Hours, HoursWatch
+from exporter.campaign.schedule import Hours
 from exporter.campaign.snapshot import Snapshot
 from exporter.campaign.state import Campaign, CampaignState
 from exporter.config.model import AccountSettings, PollSettings
 from exporter.config.plan import AccountPlan
 from exporter.polling.account import Account, Shared
+from exporter.polling.hours import HoursWatch
 from exporter.polling.throttle import Slots
 from exporter.providers.credentials import Token
 from exporter.providers.errors import PollError

@@ -1,4 +1,4 @@
-"""Imports go one way: each package imports only from the packages in its row."""
+"""Imports go one way: each package, and each module at the top, imports only from what is in its row."""
 
 import ast
 from collections.abc import Iterator
@@ -24,9 +24,16 @@ MAY_IMPORT: dict[str, AbstractSet[str]] = {
     "web": {"config", "exposition"},
     "commands": {"campaign", "config", "providers", "polling"},
     "simulator": set(),
+    "turns": set(),
+    "signals": set(),
+    "logs": {"campaign", "config"},
+    "accounts": {"campaign", "config", "providers", "polling", "exposition", "ui"},
+    "daemon": {"config", "ui", "web", "accounts", "signals"},
 }
 BY_ALL = frozenset({"turns"})
 """Modules at the top that every package may import."""
+IMPORT_ANY = frozenset({"__init__", "__main__", "cli"})
+"""Modules at the top without a row: the command line knows all others."""
 
 NAMES_PROVIDERS = frozenset(
     {
@@ -64,8 +71,22 @@ def test_a_package_imports_only_from_those_in_its_row(package: str) -> None:
     assert imported - MAY_IMPORT[package] - {package} - BY_ALL == set()
 
 
-def test_every_package_has_a_row() -> None:
-    assert {file.parent.name for file in PACKAGE.glob("*/__init__.py")} == MAY_IMPORT.keys()
+def test_every_package_and_every_module_at_the_top_has_a_row() -> None:
+    packages = {file.parent.name for file in PACKAGE.glob("*/__init__.py")}
+
+    assert packages | {file.stem for file in PACKAGE.glob("*.py")} == MAY_IMPORT.keys() | IMPORT_ANY
+
+
+def test_campaigns_know_no_clock_and_no_event_loop() -> None:
+    imported = {
+        name
+        for file in (PACKAGE / "campaign").glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
+    }
+
+    assert imported & {"asyncio", "os", "pathlib", "socket", "time"} == set()
 
 
 def test_only_the_command_line_imports_the_simulator() -> None:

@@ -6,13 +6,12 @@ The fields mean what they do for Anyreach, https://docs.anyreach.ai/campaigns/co
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property, lru_cache
 from itertools import chain
 from typing import Self
-from weakref import WeakValueDictionary
 from zoneinfo import ZoneInfo
 
 from exporter.campaign.labels import MAX_VALUES, OVERFLOW
@@ -192,7 +191,7 @@ class Hours:
         self.refresh(wall)
 
     def refresh(self, wall: float) -> bool:
-        """Look at the clock again; True when any timezone has opened or closed since."""
+        """Go on to another moment; True when any timezone has opened or closed since the last one."""
         if self.schedule is None or self._since <= wall < self._until:
             return False
         before = self.open
@@ -204,36 +203,3 @@ class Hours:
         self.all_open = bool(zones) and all(is_open for _, is_open in zones)
         self._since, self._until = wall, min((until for *_, until in openings), default=math.inf)
         return self.open != before
-
-
-class HoursWatch:
-    """
-    One `Hours` for each schedule, however many campaigns have it.
-
-    Windows open and close by the wall clock, which can be set: looking at it every second is right then, too, where
-    a timer for the next change would not be, and costs nothing with the few schedules that there are.
-
-    Args:
-        wall: Unix time by which windows open and close.
-        on_overflow: Called for each timezone that has no label of its own.
-    """
-
-    def __init__(self, wall: Callable[[], float], on_overflow: Callable[[], None] = lambda: None) -> None:
-        self.around_the_clock = Hours(None, 0.0)
-        self._wall = wall
-        self._on_overflow = on_overflow
-        self._known: WeakValueDictionary[Schedule, Hours] = WeakValueDictionary()
-
-    def of(self, schedule: Schedule) -> Hours:
-        """The hours of a schedule; equal schedules share them."""
-        hours = self._known.get(schedule)
-        if hours is None:
-            hours = self._known[schedule] = Hours(schedule, self._wall())
-            for _ in range(len(schedule.zones) - MAX_VALUES):
-                self._on_overflow()
-        return hours
-
-    def refresh(self) -> frozenset[Hours]:
-        """Look at the clock, and return the hours in which a timezone has opened or closed since the last look."""
-        wall = self._wall()
-        return frozenset(hours for hours in tuple(self._known.values()) if hours.refresh(wall))

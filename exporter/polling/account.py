@@ -8,7 +8,7 @@ from typing import Protocol
 
 from exporter.campaign.account import AccountState
 from exporter.campaign.labels import clean
-from exporter.campaign.schedule import Hours, HoursWatch
+from exporter.campaign.schedule import Hours
 from exporter.campaign.state import Campaign, CampaignState
 from exporter.config.model import PollSettings
 from exporter.config.plan import AccountPlan
@@ -20,6 +20,7 @@ from exporter.polling.calling_windows import CallingWindows
 from exporter.polling.connections import CertificateWatch, certificates_of
 from exporter.polling.contact_reader import ContactReader
 from exporter.polling.discovery import Discovery
+from exporter.polling.hours import HoursWatch
 from exporter.polling.job import AccountJob
 from exporter.polling.poll_log import PollLog
 from exporter.polling.poller import Poller
