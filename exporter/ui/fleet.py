@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import compress
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -43,6 +43,8 @@ class Fleet:
     """By name, in order."""
     _rows: Mapping[str, AccountRow]
     _hours_wall: float
+    pages: dict[object, asyncio.Task[tuple[str, bytes]]] = field(default_factory=dict)
+    """Tag and body of the list, by view: made once for all who ask, since hundreds of clients may do so at once."""
 
     def account_rows(self, campaigns: Iterable[CampaignState]) -> dict[str, AccountRow]:
         """Give the accounts of campaigns by name, those in trouble first."""

@@ -22,7 +22,7 @@ from exporter.ui.runbooks import PLACEHOLDERS, placeholders, render
 _GZIP_LEVEL = 1
 _SMALL = 1000
 _MOST_VIEWS = 16
-"""Views of the list that are kept."""
+"""Views of the list that are kept for a second."""
 
 _PAGE_HEADERS = {
     "Content-Security-Policy": page.CONTENT_SECURITY_POLICY,
@@ -76,17 +76,15 @@ class _Frontend:
         self._runbooks = runbooks
         # One answer at a time: the rows of many would fill the memory, and their turns hold up everybody else's.
         self._turn = asyncio.Lock()
-        # Made once for all who ask for the same view of the same campaigns: hundreds of clients may do so at once.
-        self._walls: dict[tuple[Fleet, page.View], asyncio.Task[tuple[str, bytes]]] = {}
 
     async def wall(self, request: web.Request) -> web.Response:
-        key = await self._overview.fleet(), page.View.parse(request.query)
-        if key not in self._walls:
-            if len(self._walls) >= _MOST_VIEWS:
-                self._walls.clear()
-            self._walls[key] = asyncio.get_running_loop().create_task(self._make_wall(*key))
+        fleet, view = await self._overview.fleet(), page.View.parse(request.query)
+        if view not in fleet.pages:
+            if len(fleet.pages) >= _MOST_VIEWS:
+                fleet.pages.clear()
+            fleet.pages[view] = asyncio.get_running_loop().create_task(self._make_wall(fleet, view))
         # A client that goes away must not take the page from the others who wait for it.
-        tag, body = await asyncio.shield(self._walls[key])
+        tag, body = await asyncio.shield(fleet.pages[view])
         return _answer(request, body, "text/html", _PAGE_HEADERS, tag)
 
     async def _make_wall(self, fleet: Fleet, view: page.View) -> tuple[str, bytes]:
