@@ -34,7 +34,11 @@ def metrics() -> str:
     return f"""\
 # Metrics
 
-<!-- Written by python -m docs.reference; edit the tables in exporter/exposition/families.py instead. -->
+<!--
+Written by python -m docs.reference. Edit instead, in exporter/exposition/: families.py (campaigns), attempt_families.py
+(single attempts), account_families.py (organizations, polling), own.py and page.py (the exporter itself); for states
+exporter/ui/states.py, for results exporter/providers/errors.py, for everything else docs/reference.py.
+-->
 
 A number that the provider did not send, or sent as something that is no such number, is no sample and never 0.
 A campaign that fails keeps its last values for `campaign_stale_after_seconds`; then only its `campaign_info`, its
@@ -151,7 +155,7 @@ def configuration() -> str:
     return f"""\
 # Configuration
 
-<!-- Written by python -m docs.reference; edit exporter/config/model.py instead. -->
+<!-- Written by python -m docs.reference; edit exporter/config/model.py, or for the text docs/reference.py, instead. -->
 
 One model reads the file, the environment and the flags. A flag wins over a variable, a variable over the file, and the
 file over the default; a list is replaced as a whole. Unknown keys and variables are errors, and all errors are reported

@@ -1,4 +1,9 @@
-"""How often a campaign is polled, and for how long its values are shown: one rule for polls and for `check`."""
+"""
+How often a campaign is polled, and for how long its values are shown: one rule for polls and for `check`.
+
+`interval_of` chooses the interval by the last answer, `stretch_of` the factor by the budget. `Poller._apply_pace` puts
+their product into force, and `Poller._next_due` adds jitter and back-off when a poll has ended.
+"""
 
 from exporter.campaign.snapshot import Snapshot
 from exporter.campaign.state import Lifecycle
