@@ -21,8 +21,6 @@ T = TypeVar("T")
 READINGS_CHECK_INTERVAL = 5.0
 """Seconds between two checks of what is due to be read."""
 COMPLETE, INCOMPLETE = "complete", "incomplete"
-OLD_INTERVALS = 3
-"""Intervals after which a reading is withdrawn."""
 
 
 @dataclass(slots=True, eq=False)

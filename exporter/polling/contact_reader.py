@@ -12,7 +12,7 @@ from exporter.campaign.attempts import Verdicts
 from exporter.campaign.snapshot import Snapshot
 from exporter.campaign.state import CampaignState
 from exporter.config.model import AttemptsSettings
-from exporter.polling.attempts import COMPLETE, INCOMPLETE, OLD_INTERVALS, READINGS_CHECK_INTERVAL, AttemptsJob
+from exporter.polling.attempts import COMPLETE, INCOMPLETE, READINGS_CHECK_INTERVAL, AttemptsJob
 from exporter.polling.target import Target
 from exporter.providers.anyreach import Anyreach
 from exporter.providers.anyreach_contacts import ContactWalk
@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 VERDICTS_WITHIN = 86_400.0
 """Seconds after the end of a conversation within which verdicts are waited for."""
+OLD_INTERVALS = 3
+"""Intervals after which a reading is withdrawn."""
 READ_WHEN_CLOSED = (0.0, 3600.0, 86_400.0)
 """Seconds after a campaign was seen closed, at which it is read once more."""
 # A change of the interval below this is not shown before the next reading.
@@ -85,15 +87,14 @@ class ContactReader(AttemptsJob):
             del self._watched[target]
 
     async def read(self, settings: AttemptsSettings) -> float:
-        target, due = await self._most_overdue(settings)
-        now = self.account.now()
-        if target is None or target.gone or due > now or self.paused:
-            return now + READINGS_CHECK_INTERVAL
+        target = await self._most_overdue(settings)
+        if target is None or target.gone or self.paused:
+            return self.account.now() + READINGS_CHECK_INTERVAL
         await self._read_campaign(target, settings)
         return self.account.now()
 
-    async def _most_overdue(self, settings: AttemptsSettings) -> tuple[Target | None, float]:
-        """Go through all campaigns: withdraw what is too old, and find the one to read next."""
+    async def _most_overdue(self, settings: AttemptsSettings) -> Target | None:
+        """Go through all campaigns: withdraw what is too old, and find the one to read now."""
         now, wall = self.account.now(), self.account.shared.wall()
         found, earliest, requests, turns = None, inf, 0, Turns()
         for target in tuple(self.account.poller.targets.values()):
@@ -102,12 +103,12 @@ class ContactReader(AttemptsJob):
             due = self._due(state, watched, now, wall)
             if due < inf:
                 requests += watched.requests
-            if due < earliest:
+            if due <= now and due < earliest:
                 found, earliest = target, due
             self._withdraw_old(state, watched, now)
             self._show_interval(state)
         self._interval = self.interval_for(settings, requests)
-        return found, earliest
+        return found
 
     def _due(self, state: CampaignState, watched: _Watched, now: float, wall: float) -> float:
         if not state.fresh or state.snapshot.attempts is None:
