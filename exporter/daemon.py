@@ -28,7 +28,7 @@ SHUTDOWN_TIMEOUT = 4.0
 """Seconds for running scrapes; with what is cleaned up after them, the end takes five at most."""
 _OFF_CHECK_INTERVAL = 5.0
 _READY_CHECK_INTERVAL = 1.0
-# Objects that outlive their poll before the collector walks over them; Python's 700 are the making of one page.
+# Net new objects between two collections; Python's 700 are reached while one page is made.
 _GC_THRESHOLD = 20_000
 
 Reload = Callable[[], Awaitable[str | None]]
@@ -156,10 +156,10 @@ async def handled_signals() -> AsyncIterator[Received]:
 
 async def freeze_objects(exporter: Exporter) -> None:
     """
-    Keep what stays for long out of sight of the garbage collector.
+    Have the garbage collector skip all objects that exist when the exporter gets ready.
 
-    Polling leaves no cycles behind, and yet a full collection walks over all that there is: with 10,000 campaigns it
-    stops everything for 90 ms, with 30,000 for 200. What comes later, by a reload, is still walked over.
+    Polling leaves no cycles behind, and yet a full collection walks over every object: with 10,000 campaigns it stops
+    everything for 90 ms, with 30,000 for 200. What a reload adds later is still walked over.
     """
     gc.set_threshold(_GC_THRESHOLD, 20, 20)
     while True:

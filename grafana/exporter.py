@@ -118,7 +118,7 @@ def _web_configuration() -> stat.Panel:
         About(
             "Web files",
             "Whether certificates and users of the exporter's own server could be read.",
-            "Looked at whenever its files change; after a failure the old ones go on. Usable too where there is none.",
+            "Read again when its files change; after a failure the old ones stay. Usable too where there is none.",
             "No instance",
         ),
         Query(f"min({_lowest('campaign_exporter_web_config_last_reload_successful')})"),
