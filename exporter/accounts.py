@@ -20,9 +20,9 @@ from exporter.exposition.board import Board
 from exporter.exposition.own import Instruments
 from exporter.exposition.page import Exposition
 from exporter.polling.account import Account, Changes, Shared
-from exporter.polling.connections import same_upstream, transport_of
 from exporter.polling.hours import HoursWatch
 from exporter.polling.throttle import Slots
+from exporter.polling.transports import same_upstream, transport_of
 from exporter.providers.advice import advice, hours_advice
 from exporter.providers.redaction import Redactor
 from exporter.turns import Turns

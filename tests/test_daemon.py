@@ -21,7 +21,7 @@ from exporter.daemon import _reload_on_change
 from exporter.exposition.account_families import POLLING_FAMILIES
 from exporter.exposition.attempt_families import ATTEMPT_FAMILIES
 from exporter.exposition.families import CAMPAIGN_FAMILIES
-from exporter.polling.connections import transport_of
+from exporter.polling.transports import transport_of
 from tests.exporting import (
     EPOCH,
     Upstream,

@@ -184,7 +184,7 @@ def newest_of(attempts: Iterable[Attempt]) -> list[Attempt]:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ContactsReading:
     """What is shown of the last complete reading of the contacts."""
 
     by_status: Mapping[str, float] | None = None
@@ -198,7 +198,7 @@ class Reading:
     coverage: float | None = None
 
 
-NO_READING = Reading()
+NO_READING = ContactsReading()
 
 
 @dataclass(slots=True, eq=False)
@@ -218,7 +218,7 @@ class AttemptsState:
     budget: Callable[[str, tuple[str, ...]], LabelBudget]
     """Gives the campaign's budget of a family, by the family's name and documented values."""
     exemplar_label: str | None = None
-    reading: Reading = NO_READING
+    reading: ContactsReading = NO_READING
     read_at: float | None = None
     interval: float | None = None
     durations: Mapping[str, Durations] | None = None
@@ -244,7 +244,7 @@ class AttemptsState:
             for outcome in OUTCOMES if tally.verdicts.wanted(criterion) else ():
                 place = (criteria.admit(criterion), outcome)
                 outcomes[place] = outcomes.get(place, 0) + numbers[outcome]
-        self.reading = Reading(
+        self.reading = ContactsReading(
             by_status=self.budget("attempt_status", ()).fold(tally.by_status),
             by_attempts={
                 "10+" if attempts == _MOST_ATTEMPTS else str(attempts): by_attempts[attempts]

@@ -8,9 +8,9 @@ from functools import partial
 from exporter.config.model import AccountSettings, Settings
 from exporter.polling.account import PROVIDERS
 from exporter.polling.breaker import Breaker
-from exporter.polling.connections import transport_of
 from exporter.polling.requests import Requests
 from exporter.polling.throttle import Share, Slots, Throttle
+from exporter.polling.transports import transport_of
 from exporter.providers import Provider
 from exporter.providers.credentials import secrets_of_proxy, token_of
 from exporter.providers.http import Transport

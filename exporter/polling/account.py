@@ -17,7 +17,7 @@ from exporter.polling.attempts import AttemptsJob
 from exporter.polling.breaker import Breaker
 from exporter.polling.call_log_reader import CallLogReader
 from exporter.polling.calling_windows import CallingWindows
-from exporter.polling.connections import CertificateWatch, certificates_of
+from exporter.polling.certificate_watch import CertificateWatch, certificates_of
 from exporter.polling.contact_reader import ContactReader
 from exporter.polling.discovery import Discovery
 from exporter.polling.hours import HoursWatch

@@ -127,7 +127,7 @@ def _outcome(value: Any) -> str:
 
 
 @dataclass(slots=True)
-class _Listing:
+class _ContactList:
     """
     One list of the walk, read from its front or, where that finds more, from its end.
 
@@ -176,7 +176,7 @@ class ContactWalk:
     requests: int = 0
     tally: Tally = field(init=False)
     _limit: int = LARGEST_PAGE
-    _lists: list[_Listing] = field(init=False)
+    _lists: list[_ContactList] = field(init=False)
     _total: int | None = None
     """Length of the whole list, where it was read."""
     _before: int = 0
@@ -187,7 +187,7 @@ class ContactWalk:
         buckets, loaded = self.stats.contacts or {}, self.stats.contacts_loaded
         known = self.stats.attempts is not None and loaded is not None and buckets.keys() >= set(_FILTERS)
         few = known and sum(buckets[status] for status in _FILTERS) < _FEW_DIALED * (loaded or 0)
-        self._lists = [_Listing(status) for status in (*_FILTERS, "pending")] if few else [_Listing(None)]
+        self._lists = [_ContactList(status) for status in (*_FILTERS, "pending")] if few else [_ContactList(None)]
         self.ended = self.stats.attempts == 0 and loaded is not None
 
     @property
@@ -249,7 +249,7 @@ class ContactWalk:
                 self._before += sum((attempt.started_at or 0) <= self.began for attempt in contact.attempts)
         return found, new
 
-    def _is_read(self, current: _Listing, page: ContactsPage, found: int, new: int) -> bool:
+    def _is_read(self, current: _ContactList, page: ContactsPage, found: int, new: int) -> bool:
         """Move on in a list; True when all of it was read."""
         size, length = len(page.contacts), page.total
         step = max(1, size - int(self._limit * _OVERLAP))

@@ -24,7 +24,7 @@ from aiohttp.hdrs import ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, USER_AGENT
 from yarl import URL
 
 from exporter import __version__
-from exporter.providers.connections import Connector
+from exporter.providers.connector import Connector
 from exporter.providers.credentials import basic_auth
 from exporter.providers.errors import (
     BrokenProtocolError,
@@ -171,7 +171,6 @@ class Transport:
         timeout: Seconds for one request, from the first packet to the last byte.
         max_body_bytes: Largest body, after decompression; the rest of a larger one is not read.
         max_in_flight: Most connections at once.
-        keepalive: Seconds for which an idle connection is kept; to be longer than the interval between two requests.
         proxy_url: HTTP proxy, its user and password inside; a secret.
         ca_file: Certificates (PEM) of the authorities to trust instead of the system's.
         cert_file: Client certificate (PEM).
@@ -191,7 +190,6 @@ class Transport:
         timeout: float,
         max_body_bytes: int,
         max_in_flight: int,
-        keepalive: float,
         proxy_url: str | None = None,
         ca_file: Path | None = None,
         cert_file: Path | None = None,
@@ -206,7 +204,6 @@ class Transport:
         self._timeout = timeout
         self._max_body_bytes = max_body_bytes
         self._max_in_flight = max_in_flight
-        self._keepalive = keepalive
         proxy = URL(proxy_url) if proxy_url else None
         self._proxy = proxy.with_user(None) if proxy else None
         # aiohttp would send user and password in Latin-1, which has no euro sign.
@@ -220,7 +217,6 @@ class Transport:
     async def __aenter__(self) -> Self:
         self._connector = Connector(
             limit=self._max_in_flight,
-            keepalive_timeout=self._keepalive,
             ssl=self._ssl,
             most_bytes=2 * self._max_body_bytes + ERROR_BODY_LIMIT,
         )

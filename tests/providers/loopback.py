@@ -141,7 +141,6 @@ def transport(
         timeout=timeout,
         max_body_bytes=max_body_bytes,
         max_in_flight=MAX_IN_FLIGHT,
-        keepalive=60,
         proxy_url=proxy_url,
     )
 

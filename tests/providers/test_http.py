@@ -113,7 +113,6 @@ def secure(
         timeout=10,
         max_body_bytes=1000,
         max_in_flight=1,
-        keepalive=60,
         ca_file=ca_file,
         cert_file=cert_file,
         insecure_skip_verify=insecure,
@@ -357,9 +356,7 @@ class TestGet:
 
     async def test_a_retry_after_date_is_taken_from_the_wall_clock(self) -> None:
         async with serving(http("", 503, "retry-after: Mon, 01 Jun 2026 12:01:30 GMT")) as server:
-            sender = Transport(
-                server.url, timeout=10, max_body_bytes=100, max_in_flight=1, keepalive=60, wall_clock=lambda: NOW
-            )
+            sender = Transport(server.url, timeout=10, max_body_bytes=100, max_in_flight=1, wall_clock=lambda: NOW)
             with pytest.raises(ServerFaultError) as caught:
                 await fetch(sender)
 

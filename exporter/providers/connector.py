@@ -13,7 +13,8 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from exporter.providers.errors import TooLargeError
 
-# Names are looked up for new connections only, so this is how long a change of a DNS entry may go unnoticed.
+# Also of idle ones. Names are looked up for new connections only, so this is how long a change of a DNS entry may go
+# unnoticed.
 LIFETIME: Final = 600.0
 MOST_INTERIM_ANSWERS: Final = 32
 # What may come before an answer is parsed in pieces of this size: 4 kB of interim answers take about a millisecond.
@@ -29,8 +30,8 @@ class Connector(aiohttp.TCPConnector):
         most_bytes: Of an answer on the wire, its head and the marks between its chunks included.
     """
 
-    def __init__(self, *, limit: int, keepalive_timeout: float, ssl: ssl.SSLContext | bool, most_bytes: int) -> None:
-        super().__init__(limit=limit, keepalive_timeout=keepalive_timeout, ssl=ssl)
+    def __init__(self, *, limit: int, ssl: ssl.SSLContext | bool, most_bytes: int) -> None:
+        super().__init__(limit=limit, keepalive_timeout=LIFETIME, ssl=ssl)
         self.trusted_since = 0.0
         self.most_bytes = most_bytes
         # aiohttp has no other way to choose the class of its protocol; the tests notice when this one is gone.

@@ -1,58 +1,20 @@
-"""An account's connections: how they are made, and when they have to be made again."""
+"""Connects an account again when its certificates or keys have changed."""
 
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from exporter.config.files import read_regular
-from exporter.config.model import AccountSettings, HttpSettings, PollSettings
+from exporter.config.model import HttpSettings
 from exporter.config.section import ConfigurationError
 from exporter.polling.job import AccountJob
-from exporter.providers.http import Transport
-from exporter.providers.redaction import Secrets
+from exporter.polling.transports import transport_of
 
 log = logging.getLogger(__name__)
 
 CERTIFICATES_CHECK_INTERVAL = 30.0
 """Seconds between two checks of the files of certificates and keys."""
-# Longer than the usual intervals, and no longer than a change of a DNS entry may go unnoticed.
-_KEEPALIVE = 600.0
-
-
-def transport_of(
-    account: AccountSettings, poll: PollSettings, wall: Callable[[], float], secrets: Secrets
-) -> Transport:
-    """
-    Make an account's connections, closed as yet; the secrets are kept out of its answers.
-
-    Raises:
-        ConfigurationError: A file of certificates cannot be read or is none.
-    """
-    proxy = account.http.proxy_url
-    try:
-        return Transport(
-            account.base_url,
-            timeout=poll.timeout,
-            max_body_bytes=poll.max_body_bytes,
-            max_in_flight=account.max_in_flight,
-            keepalive=_KEEPALIVE,
-            proxy_url=proxy.get_secret_value() if proxy else None,
-            ca_file=account.http.ca_file,
-            cert_file=account.http.cert_file,
-            key_file=account.http.key_file,
-            insecure_skip_verify=account.http.insecure_skip_verify,
-            wall_clock=wall,
-            redact=secrets.in_answer,
-        )
-    except OSError as exc:
-        raise ConfigurationError([f"account {account.name!r}: http: the certificates can't be used: {exc}"]) from exc
-
-
-def same_upstream(one: AccountSettings, other: AccountSettings) -> bool:
-    """Whether two settings mean the same campaigns, so that what is known of them stays true."""
-    return (one.provider, one.base_url, one.organization) == (other.provider, other.base_url, other.organization)
 
 
 def certificates_of(http: HttpSettings) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exporter.providers.connections import LIFETIME, MOST_INTERIM_ANSWERS
+from exporter.providers.connector import LIFETIME, MOST_INTERIM_ANSWERS
 from exporter.providers.errors import BrokenProtocolError, TooLargeError
 from exporter.providers.http import Transport
 from tests.providers.loopback import Loopback, http, listening, serving, transport
