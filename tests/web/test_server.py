@@ -506,7 +506,7 @@ class TestUnreadAnswers:
 
     def test_while_there_is_much_of_them_a_slow_client_is_dropped_sooner(self, run: Run) -> None:
         async def main() -> None:
-            async with served(Limits(unread_bytes=LARGE, stall=1000.0, crowded=QUICK)) as server:
+            async with served(Limits(unread_bytes=LARGE, stall=1000.0, crowded=10 * QUICK)) as server:
                 _, slow_writer = await server.connect(limit=1024)
                 slow_writer.write(b"GET /whole HTTP/1.1\r\nHost: x\r\n\r\n")
                 with pytest.raises(ConnectionError):  # noqa: PT012  which of the writes it is is not known
