@@ -131,7 +131,7 @@ def account_of(
     )
     transport: Any = NoTransport()
     account = Account(AccountPlan(settings, None, {}), PollSettings(), transport, shared, shared.redactor.account())
-    account.poller.provider = account.provider = provider
+    account.provider = provider
     return account
 
 

@@ -117,26 +117,13 @@ class Account:
         self.provider: Provider = PROVIDERS[settings.provider](
             transport, self.token, organization=settings.organization, polled=lambda: self.poller.targets
         )
-        self._log = PollLog(self.log_as)
+        self.log = PollLog(self.log_as)
         self.throttle = Throttle(settings.max_requests_per_second, settings.max_in_flight, shared.slots)
         self.agenda = Agenda(self.throttle)
         self.breaker = Breaker(self._credentials_refused, self._credentials_accepted)
         share = Share(self.throttle, _SHARE_OF_LISTINGS, lambda: self.poller.left)
-        self.requests = Requests(self.throttle, share, self.breaker, self._log.held)
-        self.poller = Poller(
-            self.provider,
-            self.state,
-            self.agenda,
-            self.throttle,
-            self.requests,
-            self._log,
-            poll,
-            changed=shared.display.update,
-            identified=self._identified,
-            wall=shared.wall,
-            rng=shared.rng,
-            on_overflow=shared.on_overflow,
-        )
+        self.requests = Requests(self.throttle, share, self.breaker, self.log.held)
+        self.poller = Poller(self)
         self._roster = Roster(self.log_as)
         self._probe = Probe(self)
         self.discovery = Discovery(self)
@@ -254,12 +241,12 @@ class Account:
     def _credentials_refused(self) -> None:
         error = self.breaker.error
         assert error is not None  # noqa: S101 -- for mypy: that is why it is called
-        self._log.breaker_opened(error, len(self.poller.targets))
+        self.log.breaker_opened(error, len(self.poller.targets))
         self.poller.refused(error)
         self.agenda.put(self._probe, self._probe.next_due)
 
     def _credentials_accepted(self, why: str) -> None:
-        self._log.breaker_closed(why)
+        self.log.breaker_closed(why)
         self.poller.accepted()
         for job in self._jobs:
             job.credentials_accepted()
@@ -313,7 +300,8 @@ class Account:
                 self.shared.display.update(target.state)
             self.calling_windows.learned(known, record.configuration_id)
 
-    def _identified(self, campaign_id: str, provider_id: str) -> None:
+    def identified(self, campaign_id: str, provider_id: str) -> None:
+        """Take in the id that the first answer about a campaign names."""
         if self.directory is None:
             # Where campaigns are no more than numbers, an odd one in an answer is a defect of the provider's.
             return

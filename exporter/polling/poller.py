@@ -4,28 +4,28 @@ Polls the campaigns of one account, each at its own interval, and all of them wi
 A poll is a job on the account's agenda. Here is one poll, what follows from it, and when the next one is due.
 """
 
-import asyncio
-import random
-from collections import Counter
-from collections.abc import Callable, Iterable
-from math import inf
+from __future__ import annotations
 
-from exporter.campaign.account import AccountState
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+from math import inf
+from typing import TYPE_CHECKING
+
 from exporter.campaign.schedule import Hours
 from exporter.campaign.snapshot import Snapshot
 from exporter.campaign.state import Campaign, CampaignState
 from exporter.config.model import PollSettings
-from exporter.polling.agenda import MOMENT, Agenda
+from exporter.polling.agenda import MOMENT
 from exporter.polling.breaker import STATS
 from exporter.polling.counters import SUCCESS, PollCounters
 from exporter.polling.pace import RECENT_INTERVALS, interval_of, stale_after_of, stretch_of
-from exporter.polling.poll_log import PollLog
-from exporter.polling.requests import Requests
 from exporter.polling.target import Target
-from exporter.polling.throttle import Throttle
-from exporter.providers import Provider
 from exporter.providers.errors import InternalError, PollError
 from exporter.turns import Turns
+
+if TYPE_CHECKING:
+    from exporter.polling.account import Account
 
 JITTER = 0.1
 BACKOFF_CEILING = 300.0
@@ -45,50 +45,22 @@ class Poller:
     """
     The campaigns of one account.
 
-    Args:
-        changed: Called with a campaign whose numbers have changed.
-        identified: Called with the id that a campaign is polled by and the one that its first answer names.
-        wall: Unix time, for time stamps.
-        on_overflow: Called when a label value is counted as `other`.
-
     Attributes:
-        provider: May be replaced at any time.
         targets: By campaign id.
         stretch: The factor in force by which all intervals are stretched; 1 for none.
+        changed: Called with a campaign whose numbers have changed.
     """
 
-    def __init__(
-        self,
-        provider: Provider,
-        account: AccountState,
-        agenda: Agenda,
-        throttle: Throttle,
-        requests: Requests,
-        log: PollLog,
-        pace: PollSettings,
-        *,
-        changed: Callable[[CampaignState], None],
-        identified: Callable[[str, str], None],
-        wall: Callable[[], float],
-        rng: random.Random,
-        on_overflow: Callable[[], None],
-    ) -> None:
-        self.provider = provider
-        self.account = account
+    def __init__(self, account: Account) -> None:
         self.counters = PollCounters()
         self.targets: dict[str, Target] = {}
         self.stretch = 1.0
-        self.changed = changed
-        self._agenda = agenda
-        self._throttle = throttle
-        self._requests = requests
-        self._breaker = requests.breaker
-        self._log = log
-        self._pace = pace
-        self._identified = identified
-        self._wall = wall
-        self._rng = rng
-        self._on_overflow = on_overflow
+        self.changed = account.shared.display.update
+        self._account = account
+        self._agenda, self._throttle = account.agenda, account.throttle
+        self._requests, self._breaker = account.requests, account.breaker
+        self._organization, self._log, self._pace = account.state, account.log, account.poll
+        self._wall, self._rng = account.shared.wall, account.shared.rng
         self._loop = asyncio.get_running_loop()
         self._unpolled = 0
         self._bases: Counter[float] = Counter()
@@ -110,7 +82,7 @@ class Poller:
         """Begin to poll campaigns, the first polls evenly spread over the interval of active ones."""
         added = []
         for campaign, hours in campaigns:
-            state = CampaignState(campaign, self.provider, self._on_overflow)
+            state = CampaignState(campaign, self._account.provider, self._account.shared.on_overflow)
             state.hours = hours
             target = self.targets[campaign.id] = Target(self, state, self._pace.active_interval)
             self._bases[target.base] += 1
@@ -133,7 +105,7 @@ class Poller:
         if not target.state.polled:
             self._unpolled -= 1
         self._bases[target.base] -= 1
-        self.account.forget(target.state)
+        self._organization.forget(target.state)
         self._restretch_soon()
         self._breaker.campaign_removed(campaign_id, len(self.targets))
         return target.state
@@ -172,7 +144,7 @@ class Poller:
         target.started = self._loop.time()
         self.counters.lag_seconds.observe(target.started - due)
         try:
-            answer = await self.provider.poll(target.state.campaign.id)
+            answer = await self._account.provider.poll(target.state.campaign.id)
         except PollError as exc:
             # The traceback would tie this frame to itself, for the garbage collector to undo.
             answer = exc.with_traceback(None)
@@ -204,7 +176,7 @@ class Poller:
             self._log.recovered(state)
         target.failures = 0
         state.succeeded(snapshot, now, self._wall())
-        self.account.succeeded(state, now)
+        self._organization.succeeded(state, now)
         self._set_base(target)
         if now + state.stale_after < target.expiry:
             self._agenda.watch(target)
@@ -215,7 +187,7 @@ class Poller:
         self.changed(state)
         if snapshot.campaign_id is not None and not target.identified:
             target.identified = True
-            self._identified(state.campaign.id, snapshot.campaign_id)
+            self._account.identified(state.campaign.id, snapshot.campaign_id)
 
     def _failed(self, target: Target, error: PollError, sent: float) -> None:
         target.failures += 1
@@ -312,8 +284,8 @@ class Poller:
         for base in (self._pace.active_interval, self._pace.idle_interval, self._pace.closed_interval):
             interval = base * self.stretch
             self._intervals[base] = interval, stale_after_of(self._pace, interval)
-        interval, self.account.stale_after = self._intervals[self._pace.active_interval]
-        self.account.horizon = RECENT_INTERVALS * interval
+        interval, self._organization.stale_after = self._intervals[self._pace.active_interval]
+        self._organization.horizon = RECENT_INTERVALS * interval
 
     async def _reschedule(self, targets: tuple[Target, ...], sweep: int) -> None:
         """Bring every campaign to the interval in force, until another sweep does."""

@@ -106,9 +106,9 @@ async def dialing() -> AsyncIterator[Hour]:
         serving(world) as servers,
         exporting({"accounts": [account | {"base_url": servers.anyreach}]}) as running,
     ):
-        poller = running.exporter.accounts["acme"].poller
-        hour = Hour(campaign, poller.targets["june"].state)
-        poller.provider = Recording(poller.provider, hour)
+        account_at_work = running.exporter.accounts["acme"]
+        hour = Hour(campaign, account_at_work.poller.targets["june"].state)
+        account_at_work.provider = Recording(account_at_work.provider, hour)
         await hour.polled_again()
         # Long enough for lists of contacts that have been worked through.
         await asyncio.sleep(HOUR / 2)
