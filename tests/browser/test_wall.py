@@ -362,9 +362,12 @@ def lightness(colour: str) -> int:
     return sum(map(int, re.findall(r"\d+", colour)[:3]))
 
 
-@pytest.mark.parametrize("width", [1440, 1000, 360])
+@pytest.mark.parametrize("width", [1440, 1350, 1000, 360])
 async def test_it_fits_the_screen(tab: Opener, width: int) -> None:
-    async with serving_frontend(crowd(40, RealClock()).overview) as address:
+    made = crowd(40, RealClock())
+    # Many words where others have few
+    made.accounts[0].says(made.accounts[0].add("June"), status="active")
+    async with serving_frontend(made.overview) as address:
         browsing = await tab(viewport={"width": width, "height": 800})
         await browsing.open(address)
 

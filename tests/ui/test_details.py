@@ -164,6 +164,15 @@ class TestPage:
         assert "None" not in words
         assert "undefined" not in document
 
+    async def test_a_campaign_that_never_answered_has_no_empty_part(self) -> None:
+        made = MadeUp()
+        made.account("acme").add("june")
+
+        _, words = await shown(made)
+
+        assert "Not polled yet" in words
+        assert "Seen since the exporter started" not in words
+
     async def test_an_unchanged_page_is_not_sent_again_and_a_changed_one_is(self) -> None:
         made = june()
         path = "/campaigns/anyreach/acme/june"
