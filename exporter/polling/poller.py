@@ -155,22 +155,18 @@ class Poller:
         self.counters.request_seconds.observe(now - target.started)
         if target.gone:
             return inf
-        self.answered(target, answer, target.started, now)
+        if isinstance(answer, PollError):
+            self.counters.polls[answer.reason] += 1
+            self._failed(target, answer)
+        else:
+            self.counters.polls[SUCCESS] += 1
+            self._succeeded(target, answer, now)
         # What an answer says may have been the end of it.
         return inf if target.gone else self._next_due(target, now)
 
-    def answered(self, target: Target, answer: Snapshot | PollError, sent: float, now: float) -> None:
-        """Take in what a request that was sent at `sent` has brought for a campaign at `now` (monotonic)."""
-        if isinstance(answer, PollError):
-            self.counters.polls[answer.reason] += 1
-            self._failed(target, answer, sent)
-        else:
-            self.counters.polls[SUCCESS] += 1
-            self._succeeded(target, answer, sent, now)
-
-    def _succeeded(self, target: Target, snapshot: Snapshot, sent: float, now: float) -> None:
+    def _succeeded(self, target: Target, snapshot: Snapshot, now: float) -> None:
         state, breaker = target.state, self._breaker
-        if not state.polled:
+        if state.up is None:
             self._unpolled -= 1
         if state.error is not None:
             self._log.recovered(state)
@@ -180,7 +176,7 @@ class Poller:
         self._set_base(target)
         if now + state.stale_after < target.expiry:
             self._agenda.watch(target)
-        breaker.succeeded(STATS, sent)
+        breaker.succeeded(STATS, target.started)
         if breaker.error is not None:
             # While credentials are refused all campaigns fail, also by an answer to an earlier request.
             state.failed(breaker.error.reason, str(breaker.error))
@@ -189,10 +185,10 @@ class Poller:
             target.identified = True
             self._account.identified(state.campaign.id, snapshot.campaign_id)
 
-    def _failed(self, target: Target, error: PollError, sent: float) -> None:
+    def _failed(self, target: Target, error: PollError) -> None:
         target.failures += 1
         was_open = self._breaker.is_open
-        self._requests.failed(STATS, error, sent, target.state.campaign.id)
+        self._requests.failed(STATS, error, target.started, target.state.campaign.id)
         if self._breaker.error is error:
             # Told once for the account, in place of once for each campaign.
             return

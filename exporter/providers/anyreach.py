@@ -110,7 +110,7 @@ def _snapshot(stats: _Stats) -> Snapshot:
         stats.status,
         None,
         _work_remaining(pending, in_progress),
-        bool(active_calls or in_progress),
+        (active_calls or in_progress or 0) > 0,
         stats.campaign_id,
         buckets,
         loaded,

@@ -80,9 +80,8 @@ class _Protocol(ResponseHandler):
         # No timeout is started: the limit on the whole request covers it.
 
     def data_received(self, data: bytes) -> None:
-        while self._answer is None and self.transport is not None and (end := _end_of_piece(data)) < len(data):
-            ResponseHandler.data_received(self, data[:end])
-            data = data[end:]
+        if self._answer is None and (len(data) > _PIECE or not data.startswith(_SUCCESSES)):
+            data = self._begin(data)
         if (answer := self._answer) is not None:
             if data and answer.is_eof():
                 self.close()
@@ -94,6 +93,13 @@ class _Protocol(ResponseHandler):
         self._received += len(data)
         # By name, since `super()` costs as much as all else that is done here.
         ResponseHandler.data_received(self, data)
+
+    def _begin(self, data: bytes) -> bytes:
+        """Parse what comes before the body of an answer, piece by piece; returns the rest."""
+        while self._answer is None and self.transport is not None and (end := _end_of_piece(data)) < len(data):
+            ResponseHandler.data_received(self, data[:end])
+            data = data[end:]
+        return data
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
         """Take in the head of an answer."""
