@@ -112,7 +112,7 @@ POLLING_FAMILIES: tuple[Family[AccountNow], ...] = (
         "campaign_exporter_windows_readable",
         "1 when calling windows can be read from the provider, 0 when the token may not, or when those of a campaign "
         "are unknown since they can't be read; no series where they are not read.",
-        lambda a: truth(a.account.calling_windows.readable),
+        lambda a: truth(a.account.calling_windows.readable) if a.account.calling_windows.wanted else None,
     ),
     histogram(
         "campaign_exporter_request_duration_seconds",

@@ -112,7 +112,7 @@ ATTEMPT_READING_FAMILIES: tuple[Family[AccountNow], ...] = (
         "campaign_exporter_attempts_readable",
         "1 when single attempts can be read, 0 when the token may not; no series before the first answer, and where "
         "they are not read.",
-        lambda a: truth(a.account.attempts.readable),
+        lambda a: truth(a.account.attempts.readable) if a.account.attempts.wanted else None,
     ),
 )
 """How the readings of an account go; each sample carries provider, account and the account's labels besides."""

@@ -54,9 +54,10 @@ class CallLogReader(AttemptsJob):
         except PollError as exc:
             self.failed(exc)
         else:
-            if self.wanted:
+            # A reload may have changed them meanwhile.
+            if self.settings is not None:
                 self.readings[COMPLETE] += 1
-                self._take(calls, settings, interval)
+                self._take(calls, self.settings, interval)
         return self.account.now() + interval
 
     async def _calls_by_key(self) -> dict[int, Call]:

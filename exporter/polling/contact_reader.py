@@ -88,7 +88,7 @@ class ContactReader(AttemptsJob):
 
     async def read(self, settings: AttemptsSettings) -> float:
         target = await self._most_overdue(settings)
-        if target is None or target.gone or self.paused:
+        if target is None or target.gone or self.paused or self.settings != settings:
             return self.account.now() + READINGS_CHECK_INTERVAL
         await self._read_campaign(target, settings)
         return self.account.now()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from exporter.exposition.negotiation import Format
 from exporter.simulator import Fault, OsviCampaign, World, serving
 from tests.exporting import EPOCH, Page, Running, exporting, osvi_account
 
@@ -138,7 +139,25 @@ async def test_a_reload_may_end_the_readings_while_one_is_under_way() -> None:
         assert await running.reload({"accounts": [osvi_account(account.settings.base_url, june.id)]}) is None
         await asyncio.sleep(120)
 
-        assert not [name for name in (await running.page()).names() if name.startswith("campaign_call_")]
+        names = (await running.page()).names()
+        assert not [name for name in names if name.startswith(("campaign_call_", "campaign_exporter_attempts_"))]
+
+
+async def test_exemplars_are_left_out_as_soon_as_a_reload_says_so() -> None:
+    site = Site()
+    june = site.add(7, 900, channels=20)
+    async with site.exporting(june, exemplars=True) as running:
+        await asyncio.sleep(600)
+        site.account.fault = Fault(delay=5, path="/v1/calls")
+        (account,) = running.exporter.accounts.values()
+        account.agenda.put(account.attempts, account.now())
+        await asyncio.sleep(1)
+        settings = osvi_account(account.settings.base_url, june.id)
+        assert await running.reload({"accounts": [{**settings, "attempts": {"refresh_interval": "1h"}}]}) is None
+        await asyncio.sleep(60)
+
+        pieces = await running.exporter.exposition.page(Format.OPENMETRICS, False, frozenset())
+        assert b"# {" not in b"".join(pieces)
 
 
 async def test_calls_that_end_while_the_readings_are_off_do_not_count() -> None:
