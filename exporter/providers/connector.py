@@ -120,6 +120,6 @@ def _end_of_piece(data: bytes) -> int:
 
     The head of an error is one by itself: its status stands, whatever aiohttp finds in the body behind it.
     """
-    if not data.startswith(_SUCCESSES) and (head := data.find(b"\r\n\r\n", 0, _PIECE)) >= 0:
-        return head + 4
-    return _PIECE
+    is_answer = data.startswith(b"HTTP/") and not data.startswith(_SUCCESSES)
+    head = data.find(b"\r\n\r\n", 0, _PIECE) if is_answer else -1
+    return _PIECE if head < 0 else head + 4

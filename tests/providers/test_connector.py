@@ -6,6 +6,7 @@ import tracemalloc
 from typing import Any
 
 import pytest
+from aiohttp.client_proto import ResponseHandler
 
 from exporter.providers.connector import LIFETIME, MOST_INTERIM_ANSWERS
 from exporter.providers.errors import BrokenProtocolError, TooLargeError
@@ -132,6 +133,24 @@ class TestInterimAnswers:
                 tracemalloc.stop()
 
         assert peak < 5_000_000
+
+    async def test_line_breaks_in_place_of_an_answer_are_parsed_in_large_pieces(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sizes: list[int] = []
+        parse = ResponseHandler.data_received
+
+        def count(handler: ResponseHandler, data: bytes) -> None:
+            sizes.append(len(data))
+            parse(handler, data)
+
+        monkeypatch.setattr(ResponseHandler, "data_received", count)
+        async with serving(b"\r\n" * 50_000 + b"no answer\r\n\r\n") as server, transport(server.url) as sender:
+            with pytest.raises(BrokenProtocolError):
+                await get(sender, "/")
+
+        assert sum(sizes) > 100_000
+        assert len(sizes) < 100
 
     @pytest.mark.parametrize("body", [b"x" * 60_000, b""])
     async def test_an_answer_in_one_piece_is_read_whole(self, body: bytes) -> None:
