@@ -38,6 +38,8 @@ class AccountJob(Job):
 
     def settings_changed(self) -> None:
         """The account begins, or goes on with other settings."""
+        if not self.wanted:
+            self._off_until = 0.0
         self.account.agenda.put(self, self.account.now() if self.wanted else inf)
 
     def campaigns_changed(self) -> None:

@@ -244,6 +244,22 @@ async def test_a_403_turns_the_readings_off_and_nothing_else(caplog: pytest.LogC
     assert [record.message for record in caplog.records].count("the token may not read single attempts") == 1
 
 
+async def test_readings_that_were_off_are_tried_again_although_they_were_refused() -> None:
+    site = Site()
+    june = site.add("June", 40)
+    site.world.grant(TOKEN, site.organization, refused=("contacts",))
+    async with site.exporting(june) as running:
+        await asyncio.sleep(HOUR / 2)
+        assert (await running.page()).number("campaign_exporter_attempts_readable") == 0
+        site.world.grant(TOKEN, site.organization)
+        (account,) = running.exporter.accounts.values()
+        settings = anyreach_account(account.settings.base_url, june.id, calling_windows="unknown")
+        assert await running.reload({"accounts": [settings]}) is None
+        assert await running.reload({"accounts": [{**settings, "attempts": {}}]}) is None
+        await asyncio.sleep(600)
+        assert (await running.page()).number("campaign_exporter_attempts_readable") == 1
+
+
 async def test_whether_attempts_can_be_read_is_not_known_before_an_answer() -> None:
     site = Site()
     june = site.add("June", 40)
