@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import ssl
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -189,8 +190,10 @@ def _load(context: ssl.SSLContext, pems: Mapping[str, bytes]) -> Iterator[tuple[
 
 @contextmanager
 def _file_of(pem: bytes) -> Iterator[str]:
-    """Put a PEM where OpenSSL reads it, which takes certificates and keys from files only, and on no disk."""
-    with os.fdopen(os.memfd_create("pem"), "wb") as file:
+    """Put a PEM where OpenSSL reads it, which takes certificates and keys from files only; on Linux on no disk."""
+    in_memory = hasattr(os, "memfd_create")
+    with os.fdopen(os.memfd_create("pem"), "wb") if in_memory else tempfile.TemporaryFile() as file:
         file.write(pem)
         file.flush()
-        yield f"/proc/self/fd/{file.fileno()}"
+        file.seek(0)
+        yield f"{'/proc/self/fd' if in_memory else '/dev/fd'}/{file.fileno()}"

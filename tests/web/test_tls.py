@@ -114,6 +114,13 @@ class TestFilesOfTheToolkit:
     def test_certificate_and_key_as_text_are_taken(self, directory: Path) -> None:
         assert write(directory, {"tls_server_config": inline(directory)}).tls
 
+    def test_they_are_taken_too_where_no_file_can_be_in_memory(
+        self, directory: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delattr(os, "memfd_create")
+
+        assert write(directory, tls(**GIVEN)).tls
+
     @pytest.mark.parametrize(
         ("content", "key"),
         [
