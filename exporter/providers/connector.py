@@ -62,14 +62,14 @@ class _Protocol(ResponseHandler):
         self._interim_answers = 0
         self._received = 0
 
+    @property
+    def _is_open(self) -> bool:
+        return self.transport is not None and not self.transport.is_closing()
+
     def is_connected(self) -> bool:
         """Whether a request may be sent; the pool asks before it uses a connection again."""
-        transport = self.transport
         return (
-            transport is not None
-            and not transport.is_closing()
-            and self._opened >= self._connector.trusted_since
-            and self._loop.time() < self._reused_until
+            self._is_open and self._opened >= self._connector.trusted_since and self._loop.time() < self._reused_until
         )
 
     def start_timeout(self) -> None:
@@ -96,7 +96,7 @@ class _Protocol(ResponseHandler):
 
     def _begin(self, data: bytes) -> bytes:
         """Parse what comes before the body of an answer, piece by piece; returns the rest."""
-        while self._answer is None and self.transport is not None and (end := _end_of_piece(data)) < len(data):
+        while (end := _end_of_piece(data)) < len(data) and self._answer is None and self._is_open:
             ResponseHandler.data_received(self, data[:end])
             data = data[end:]
         return data
