@@ -1,6 +1,6 @@
 """Reads the end of OSVI's call log, once for all campaigns of an account."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Set
 from dataclasses import dataclass, field
 from functools import partial
 from typing import ClassVar
@@ -61,28 +61,33 @@ class CallLogReader(AttemptsJob):
         return self.account.now() + interval
 
     async def _calls_by_key(self) -> dict[int, Call]:
-        """The calls in progress, those that are new or have ended, and known ones down to the end of the reading."""
+        """The calls that are new or have ended, those in progress, and known ones down to the end of the reading."""
         calls: dict[int, Call] = {}
-        known, still_open = self._known, self._open
-        if still_open or not self._began:
+        if not self._began:
             going_on = self._calls(in_progress=True)
             calls = {key_of(call.attempt.id): call async for call in going_on if not call.ended}
-        missing = set(still_open - calls.keys())
-        seen: set[int] = set()
         known_in_a_row = 0
         async for call in self._calls(most_pages=_MOST_PAGES if self._began else _FIRST_PAGES):
             key = key_of(call.attempt.id)
-            if known_in_a_row < _ENOUGH_KNOWN:
-                is_known = key in known or key in still_open or key in seen
-                known_in_a_row = known_in_a_row + 1 if is_known else 0
-                seen.add(key)
-                calls[key] = call
-            elif key in missing:
-                calls[key] = call
-            missing.discard(key)
-            if known_in_a_row >= _ENOUGH_KNOWN and not missing:
+            is_known = self._began and (key in self._known or key in self._open or key in calls)
+            known_in_a_row = known_in_a_row + 1 if is_known else 0
+            calls[key] = call
+            if known_in_a_row >= _ENOUGH_KNOWN:
                 break
+        # Those that were in progress and stand further down still are, or have ended meanwhile.
+        await self._find(self._open - calls.keys(), calls, in_progress=True)
+        await self._find(self._open - calls.keys(), calls)
         return calls
+
+    async def _find(self, missing: Set[int], calls: dict[int, Call], *, in_progress: bool = False) -> None:
+        """Add calls, as far as they are found."""
+        if not missing:
+            return
+        async for call in self._calls(in_progress=in_progress):
+            if (key := key_of(call.attempt.id)) in missing:
+                calls[key] = call
+                if calls.keys() >= missing:
+                    return
 
     async def _calls(self, *, in_progress: bool = False, most_pages: int = _MOST_PAGES) -> AsyncIterator[Call]:
         """The calls of page after page, the newest first."""

@@ -78,6 +78,7 @@ class CallingWindows(AccountJob):
         if configuration_id is not None:
             reference = self._references.setdefault(campaign_id, _Known())
             reference.value, reference.due = configuration_id, self.account.now() + REFERENCE_REFRESH
+            reference.error = None
 
     def hours_of(self, campaign_id: str) -> Hours | None:
         """What is known of a campaign's hours; None for nothing."""

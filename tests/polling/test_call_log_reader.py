@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from exporter.exposition.negotiation import Format
+from exporter.providers.osvi import Osvi
+from exporter.providers.osvi_calls import CallsPage
 from exporter.simulator import Fault, OsviCampaign, World, serving
 from tests.exporting import EPOCH, Page, Running, exporting, osvi_account
 
@@ -125,6 +127,28 @@ async def test_a_quiet_account_takes_one_request_a_reading() -> None:
             EPOCH + asyncio.get_running_loop().time(), abs=61
         )
         assert page.number("campaign_attempts_read_interval_seconds") == 60
+
+
+async def test_calls_in_progress_cost_no_further_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = 0
+    calls = Osvi.calls
+
+    async def count(provider: Osvi, number: int, *, in_progress: bool = False) -> CallsPage:
+        nonlocal asked
+        asked += 1
+        return await calls(provider, number, in_progress=in_progress)
+
+    site = Site()
+    june = site.add(7, 400, channels=20)
+    async with site.exporting(june) as running:
+        await asyncio.sleep(600)
+        monkeypatch.setattr(Osvi, "calls", count)
+        before = (await running.page()).number("campaign_exporter_attempts_readings_total", result="complete")
+        await asyncio.sleep(600)
+        read = (await running.page()).number("campaign_exporter_attempts_readings_total", result="complete") - before
+
+        assert site.account.campaigns[7].calls["in_progress"] > 0
+        assert asked == read > 5
 
 
 async def test_a_reload_may_end_the_readings_while_one_is_under_way() -> None:
