@@ -180,9 +180,14 @@ def _load(context: ssl.SSLContext, pems: Mapping[str, bytes]) -> Iterator[tuple[
     if problem := trust(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), pems[cert]):
         yield cert, problem
     else:
-        with _file_of(pems[cert]) as cert_path, _file_of(pems[key]) as key_path:
-            if fault := load_pair(context, cert_path, key_path, (cert, key)):
-                yield fault
+        try:
+            with _file_of(pems[cert]) as cert_path, _file_of(pems[key]) as key_path:
+                fault = load_pair(context, cert_path, key_path, (cert, key))
+        except OSError as exc:
+            # No descriptor is left, for example.
+            fault = key, f"expected a certificate and key that can be handed to OpenSSL: {exc.strerror}"
+        if fault:
+            yield fault
     for name in pems.keys() & {"client_ca", "client_ca_file"}:
         if problem := trust(context, pems[name]):
             yield name, problem

@@ -1,6 +1,7 @@
 """TLS: the web configurations of the exporter toolkit's own tests, and what they mean to real clients."""
 
 import asyncio
+import errno
 import os
 import ssl
 from collections.abc import Mapping, Sequence
@@ -120,6 +121,17 @@ class TestFilesOfTheToolkit:
         monkeypatch.delattr(os, "memfd_create")
 
         assert write(directory, tls(**GIVEN)).tls
+
+    def test_a_lack_of_descriptors_is_a_fault_of_the_file(
+        self, directory: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(name: str) -> int:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        monkeypatch.setattr(os, "memfd_create", refuse)
+
+        with pytest.raises(ConfigurationError, match=r"key_file: .*: Too many open files"):
+            write(directory, tls(**GIVEN))
 
     @pytest.mark.parametrize(
         ("content", "key"),
