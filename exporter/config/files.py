@@ -11,13 +11,24 @@ LARGEST = 64 * 2**20
 """Bytes of the largest file that is read."""
 
 
+def path_of(value: object) -> str | None:
+    """A value as the path of a file; None where no file can be called so."""
+    if not isinstance(value, str) or not value or "\0" in value:
+        return None
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError:
+        return None
+    return value
+
+
 def read_regular(path: Path | str, *, at_most: int = LARGEST) -> bytes:
     """
     Read a regular file, or the one that a symbolic link leads to.
 
     Raises:
         OSError: It cannot be read, is larger than `at_most` bytes, or is a directory, pipe, socket or device.
-        ValueError: The path holds a null character.
+        ValueError: No file can be called so (see `path_of`).
     """
     # Without O_NONBLOCK, opening a pipe waits until something writes into it.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError
 
 from exporter.config.certificates import unusable
+from exporter.config.files import path_of
 from exporter.config.flags import DEFAULT_CONFIG_FILE, ENVIRONMENT_PREFIX, Option, options
 from exporter.config.model import Settings
 from exporter.config.providers import facts_of
@@ -253,12 +254,8 @@ def _check_certificates(accounts: Iterable[tuple[int, Any]]) -> Iterator[Fault]:
     checked: dict[tuple[str | None, ...], list[tuple[str, str]]] = {}
     for index, account in accounts:
         http = value_of(account, "http")
-        ca_file, cert_file, key_file = (_path(value_of(http, key)) for key in ("ca_file", "cert_file", "key_file"))
+        ca_file, cert_file, key_file = (path_of(value_of(http, key)) for key in ("ca_file", "cert_file", "key_file"))
         # Many accounts may name the same files, which may be large.
         if (files := (ca_file, cert_file, key_file)) not in checked:
             checked[files] = list(unusable(*files))
         yield from ((("accounts", index, "http", key), words) for key, words in checked[files])
-
-
-def _path(value: Any) -> str | None:
-    return value if isinstance(value, str) and "\0" not in value else None

@@ -13,7 +13,7 @@ from pydantic import AfterValidator
 
 from exporter.config.certificates import load_pair, trust
 from exporter.config.fields import FilePath, Secret, Switch, Text, only
-from exporter.config.files import read_regular
+from exporter.config.files import path_of, read_regular
 from exporter.config.section import Fault, Section, refusal, value_of
 
 _SECTION = "tls_server_config"
@@ -143,8 +143,7 @@ def read_pems(written: Any) -> tuple[dict[str, bytes], list[Fault]]:
     for name in ("cert", "key", "client_ca"):
         if isinstance(text := value_of(written, name), str):
             pems[name] = text.encode("ascii", "ignore")
-        path = value_of(written, f"{name}_file")
-        if isinstance(path, str) and path and "\0" not in path:
+        if path := path_of(value_of(written, f"{name}_file")):
             try:
                 pems[f"{name}_file"] = read_regular(path)
             except OSError as exc:

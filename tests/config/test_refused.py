@@ -362,6 +362,18 @@ def test_discovery_on_osvi_is_not_supported(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["\\ud800", "\\u0000"])
+@pytest.mark.parametrize("key", ["ca_file", "token_file"])
+def test_what_no_file_can_be_called_is_a_fault(tmp_path: Path, key: str, name: str) -> None:
+    where = '"http": {"ca_file": "%s"}, "token": "t"' if key == "ca_file" else '"token_file": "%s"'
+    accounts = '[{"name": "a", "provider": "osvi", "campaigns": [{"id": 7}], ' + where % name + "}]"
+
+    found = faults(tmp_path, "", environ={"CAMPAIGN_EXPORTER_ACCOUNTS": accounts})
+
+    assert all(f"{key}: expected " in fault for fault in found)
+    assert found
+
+
 @pytest.mark.parametrize("outcome", ["maybe", 1, None, ["na"]])
 def test_an_outcome_that_no_verdict_has_is_one_fault(tmp_path: Path, outcome: object) -> None:
     assert fault_of(tmp_path, attempts={"expected": {"fraud": outcome}}) == (
