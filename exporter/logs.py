@@ -19,12 +19,19 @@ import traceback
 from collections.abc import Callable
 from typing import Literal, TextIO
 
-from structlog.processors import JSONRenderer
-from structlog.stdlib import ExtraAdder, ProcessorFormatter
-from structlog.typing import EventDict, Processor
+# structlog imports rich for a console that nobody sees here: 4 MB of memory, and a tenth of the time to start.
+_with_rich = "rich" in sys.modules
+if not _with_rich:
+    sys.modules["rich"] = None  # type: ignore[assignment]  # as the import system documents it
+from structlog.processors import JSONRenderer  # noqa: E402 -- below what keeps rich out
+from structlog.stdlib import ExtraAdder, ProcessorFormatter  # noqa: E402 -- as above
+from structlog.typing import EventDict, Processor  # noqa: E402 -- as above
 
-from exporter.campaign.labels import printable
-from exporter.config.model import LogSettings
+if not _with_rich:
+    del sys.modules["rich"]
+
+from exporter.campaign.labels import printable  # noqa: E402 -- as above
+from exporter.config.model import LogSettings  # noqa: E402 -- as above
 
 LEVELS = {
     "debug": logging.DEBUG,

@@ -118,3 +118,9 @@ async def test_a_proxy_variable_is_logged_as_not_read_without_its_value(tmp_path
 
     assert process.log.count("a variable is not read") == 1
     assert "t0psecret" not in process.log
+
+
+async def test_the_daemon_imports_nothing_that_only_a_command_needs() -> None:
+    words = "import sys, exporter.cli; print(sorted({'rich', 'exporter.simulator'} & sys.modules.keys()))"
+
+    assert await output_of(sys.executable, "-c", words) == (0, "[]\n", "")
