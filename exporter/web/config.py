@@ -212,18 +212,25 @@ class WebConfigWatch:
             try:
                 changed = await asyncio.to_thread(self._file.refresh)
             except ConfigurationError as exc:
-                if exc.faults != self._reported:
-                    for fault in exc.faults:
-                        _log.error("the web configuration can't be reloaded, the old one stays", extra={"error": fault})
-                self._reported = exc.faults
-                self._report(False)
-                return exc.faults
+                return self._refuse(exc.faults)
+            except Exception as exc:  # noqa: BLE001 -- whatever it is, what was read before stays in force
+                if not self._reported:
+                    _log.exception("the check of the web configuration failed by a defect of the exporter")
+                return self._refuse((f"a defect of the exporter, see its log: {type(exc).__name__}",))
             if changed or self._reported:
                 _log.info("web configuration reloaded")
                 self._report(True)
                 self._warn()
             self._reported = ()
             return ()
+
+    def _refuse(self, faults: tuple[str, ...]) -> tuple[str, ...]:
+        if faults != self._reported:
+            for fault in faults:
+                _log.error("the web configuration can't be reloaded, the old one stays", extra={"error": fault})
+        self._reported = faults
+        self._report(False)
+        return faults
 
     def _warn(self) -> None:
         for name, stored in self._file.users.items():

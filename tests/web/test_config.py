@@ -524,6 +524,22 @@ class TestWatch:
         await watch.check()
         assert told[6:] == [False]
 
+    async def test_a_defect_leaves_in_force_what_was_read_before(
+        self, directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def fail(config: WebConfigFile) -> bool:
+            raise RuntimeError
+
+        told: list[bool] = []
+        watch = WebConfigWatch(WebConfigFile(write(directory, "")), told.append)
+        monkeypatch.setattr(WebConfigFile, "refresh", fail)
+
+        faults = {await watch.check(), await watch.check()}
+
+        assert faults == {("a defect of the exporter, see its log: RuntimeError",)}
+        assert told == [True, False, False]
+        assert len(caplog.records) == 2
+
 
 @pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 def run(request: pytest.FixtureRequest) -> Callable[[Awaitable[None]], None]:
