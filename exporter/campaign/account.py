@@ -10,8 +10,10 @@ from exporter.campaign.state import CampaignState
 
 # A slice holds the event loop for a fraction of a millisecond.
 _SLICE = 1000
+# Seconds between two sums at most.
+_OLDEST = 4.0
 # Sums are older only where nobody adds up every second.
-_RECENT = 5.0
+_RECENT = _OLDEST + 1.0
 
 
 @dataclass(slots=True)
@@ -117,8 +119,11 @@ class AccountState:
         """
         Work out the sums as of a moment, a slice of the campaigns at each step.
 
-        To be gone through about once a second, for `look` after it.
+        To be gone through about once a second, for `look` after it. Sums that are younger than a tenth of the active
+        interval are kept.
         """
+        if now - self._summed_at < min(_OLDEST, self.horizon / 20):
+            return
         sums, campaigns = Sums(), tuple(self._campaigns)
         if self._last_success > -inf:
             for start in range(0, len(campaigns), _SLICE):

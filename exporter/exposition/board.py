@@ -14,7 +14,7 @@ from exporter.exposition.lines import Writer, durations_writer, label_block, wri
 
 Column = list[bytes]
 _Row = tuple[int, Callable[[CampaignState], Reading], Writer, Column]
-"""A family: its place, how it is read and written, and its lines."""
+"""A family: its place among those of a provider, how it is read and written, and its lines."""
 
 _WRITERS = tuple(map(writer, CAMPAIGN_FAMILIES))
 _ATTEMPT_WRITERS = tuple(map(writer, ATTEMPT_FAMILIES))
@@ -43,7 +43,7 @@ class Board:
         self._rows: dict[str, tuple[_Row, ...]] = {}
         """The families that a provider's campaigns have, by provider."""
         self._readings: list[list[Reading]] = []
-        """What the lines of each campaign show, by family."""
+        """What the lines of each campaign show, by row of its provider."""
         self._labels: list[str] = []
         self._free: list[int] = []
 
@@ -54,7 +54,7 @@ class Board:
         else:
             state.slot = len(self._labels)
             self._labels.append("")
-            self._readings.append(_nothing())
+            self._readings.append([])
         self._label(state)
 
     def update(self, state: CampaignState) -> None:
@@ -114,6 +114,7 @@ class Board:
         campaign, provider = state.campaign, state.lifecycle.name
         if provider not in self._rows:
             self._rows[provider] = self._rows_of(provider)
+        self._readings[state.slot] = [None] * len(self._rows[provider])
         common = (("account", campaign.account), ("campaign", campaign.name), ("provider", provider))
         self._labels[state.slot] = label_block((*common, *campaign.labels))
         self.generation += 1
@@ -122,18 +123,15 @@ class Board:
             self.update_attempts(state)
 
     def _rows_of(self, provider: str) -> tuple[_Row, ...]:
-        rows = zip(CAMPAIGN_FAMILIES, _WRITERS, self._columns, strict=True)
-        return tuple(
-            (place, family.read, write, column)
-            for place, (family, write, column) in enumerate(rows)
-            if family.only in (None, provider)
-        )
+        families = zip(CAMPAIGN_FAMILIES, _WRITERS, self._columns, strict=True)
+        rows = [(family.read, write, column) for family, write, column in families if family.only in (None, provider)]
+        return tuple((place, *row) for place, row in enumerate(rows))
 
     def _clear(self, slot: int) -> None:
         for lines in (*self._columns, *self._attempt_columns, *self._exemplar_columns.values()):
             if slot < len(lines):
                 lines[slot] = b""
-        self._readings[slot] = _nothing()
+        self._readings[slot] = []
 
 
 def _put(column: Column, slot: int, line: bytes) -> None:
@@ -142,7 +140,3 @@ def _put(column: Column, slot: int, line: bytes) -> None:
     elif line:
         column.extend(repeat(b"", slot - len(column)))
         column.append(line)
-
-
-def _nothing() -> list[Reading]:
-    return [None] * len(CAMPAIGN_FAMILIES)

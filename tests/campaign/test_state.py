@@ -419,6 +419,16 @@ class TestAccount:
         assert steps == 3
         assert account.active_calls(1001.0) == 2500
 
+    def test_sums_that_are_young_for_the_interval_are_kept(self) -> None:
+        account, june = self.account(), Watched()
+        steps = []
+        for at in (0.0, 1.0, 2.0, 3.0):
+            self.answer(account, june, at, active_calls=at)
+            steps.append(len(list(account.add_up(1000.0 + at))))
+
+        assert steps == [1, 0, 1, 0]
+        assert account.active_calls(1003.0) == 2
+
     def test_the_cap_is_that_of_the_newest_answer_until_it_is_too_old(self) -> None:
         account, june, july = self.account(), Watched(), Watched()
         self.answer(account, june, 0, active_calls=0.0, concurrency_limit=10.0)
