@@ -84,7 +84,11 @@ def main() -> None:
     arguments = parser.parse_args()
     if not 1 <= arguments.speed <= 600:
         parser.error("--speed must be between 1 and 600")
-    write(arguments.directory, arguments.speed, dict(arguments.port))
+    ports = dict(arguments.port)
+    known = {found[0] for original in COPIES.values() for found in _PORT.finditer(original.read_text("utf-8"))}
+    if unknown := ports.keys() - known:
+        parser.error(f"--port: expected one of {', '.join(sorted(known))}: found {', '.join(sorted(unknown))}")
+    write(arguments.directory, arguments.speed, ports)
 
 
 if __name__ == "__main__":

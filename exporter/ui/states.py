@@ -74,7 +74,7 @@ WORDS: Mapping[Standing, StateWords] = {
     Standing.DRAINED: StateWords(
         "Drained",
         "note",
-        "It is active, and no work is left.",
+        "It is active, contacts or a queue were loaded, and no work is left.",
         "Close it, or load more contacts.",
         "CampaignDrained",
     ),

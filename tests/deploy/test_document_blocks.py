@@ -16,6 +16,7 @@ import yaml
 from aiohttp import web
 
 from exporter.config.sources import load
+from exporter.providers.osvi import read_status
 from tests.deploy.blocks import BLOCKS, ROOT, Block, written_in
 from tests.deploy.charts import Render
 from tests.process import answers, exporter, running, text, until
@@ -140,8 +141,19 @@ def samples_of(block: Block) -> list[str]:
     return [line for line in block.text.splitlines() if line.startswith("campaign_")]
 
 
+def test_the_answer_of_osvi_in_the_guide_is_read_whole() -> None:
+    _, answer = written_in("json")
+
+    snapshot = read_status(json.loads(answer.text))
+
+    assert (snapshot.status, snapshot.calls_made, snapshot.work_remaining) == ("active", 120, True)
+    assert (snapshot.retry_enabled, snapshot.retry_delay_seconds) == (1, 1800)
+    assert snapshot.queued_contacts == {("agent_x", "open"): 50, ("agent_x", "completed"): 0}
+    assert snapshot.created_timestamp_seconds is not None
+
+
 async def test_the_answer_of_the_guide_becomes_the_lines_of_the_guide(tmp_path: Path) -> None:
-    (answer,) = written_in("json")
+    answer, _ = written_in("json")
     lines = [line for block in written_in("text") if block.file == answer.file for line in samples_of(block)]
     body = json.loads(answer.text)
 

@@ -57,3 +57,12 @@ def test_ports_can_be_chosen_for_targets_and_links(tmp_path: Path) -> None:
     ]
     links = re.findall(r"http://localhost:\d+", (tmp_path / "rules/campaign-exporter.rules.yml").read_text())
     assert links == ["http://localhost:8077", "http://localhost:3000"]
+
+
+def test_a_port_that_stands_nowhere_is_an_error(tmp_path: Path) -> None:
+    command = (sys.executable, ROOT / "deploy/prometheus/scale.py", "--port", "9999=1", tmp_path / "drill")
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+
+    assert ended.returncode == 2
+    assert "--port: expected one of 10077, 3000, 9090, 9093, 9095: found 9999" in ended.stderr
+    assert not (tmp_path / "drill").exists()
