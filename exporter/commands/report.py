@@ -143,6 +143,13 @@ class Report:
                     f"Account {account.account.name!r}: {_number(closed, 'campaign')} can never be dialed, since the "
                     "configuration at the provider has no calling windows."
                 )
+            answers = (campaign.snapshot for campaign in account.campaigns)
+            if unclear := sum(answer is not None and answer.work_remaining is None for answer in answers):
+                found.append(
+                    f"Account {account.account.name!r}: the answers about {_number(unclear, 'campaign')} do not say "
+                    "whether work is left (by contacts pending and in progress, or by queues with `completed`), so "
+                    "that a stall can't be detected."
+                )
         return found
 
     def _stretched(self, account: AccountReport) -> str:

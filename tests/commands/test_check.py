@@ -337,6 +337,19 @@ async def test_a_configuration_is_asked_for_once_however_many_campaigns_share_it
     assert "2 campaigns can never be dialed" in shown(report)
 
 
+@pytest.mark.parametrize(
+    ("queue", "is_noted"), [({"completed": False}, False), ({"completed": 10}, True), ({"agent_uuid": "a"}, True)]
+)
+async def test_answers_that_do_not_tell_whether_work_is_left_are_noted(queue: dict[str, Any], is_noted: bool) -> None:
+    data = {"campaign": {"status": "active"}, "uploads": [{"queues": [{"total_queued": 9, **queue}]}]}
+    async with loopback.serving(loopback.http(json.dumps({"success": True, "data": data}))) as server:
+        settings = {"base_url": server.url, "token": "t", "calling_windows": "always", "campaigns": [{"id": 7}]}
+        report = await checked({"name": "acme", "provider": "osvi", **settings})
+
+    assert report.ok
+    assert any("do not say whether work is left" in note for note in report.notes()) == is_noted
+
+
 # --- What to do
 
 
