@@ -640,7 +640,7 @@ async def test_an_account_that_dies_is_the_end(monkeypatch: pytest.MonkeyPatch) 
         async def run() -> None:
             async with exporting(both(served)) as running:
                 await asyncio.sleep(20)
-                monkeypatch.setattr(running.exporter.accounts["acme-us"].poller, "answered", broken)
+                monkeypatch.setattr(running.exporter.accounts["acme-us"].poller, "changed", broken)
                 await asyncio.sleep(1000)
 
         with pytest.raises(ExceptionGroup) as caught:
