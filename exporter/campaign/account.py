@@ -86,7 +86,7 @@ class AccountState:
     """Those that have answered, in the order of their first answer."""
     _limit: float | None = None
     _limit_at: float = -inf
-    """When an answer last had a limit; later ones may have none."""
+    """The time of the newest answer that has a limit (monotonic)."""
     _last_success: float = -inf
     _saturated: bool = False
     _sums: Sums = field(default_factory=Sums)

@@ -148,7 +148,7 @@ class Share:
         """
         Take the place of a request as soon as one is free, and return the time at which it may go out.
 
-        None, without a place, while the account is held: that may be for minutes, and the place may be another's.
+        None while the account is held: that may take minutes, and another account may need the place.
 
         The place is taken before that time, and by the request that frees it: polls that are always due would never
         leave one to a task that has to be woken first.
